@@ -1,0 +1,215 @@
+package service
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// A Spec is what a user wants: the roles of a service and how they depend on each other. All formats
+// (native, OneFlow, …) become a Spec; it holds no run-time state and is never changed once stored:
+// an update brings a new revision.
+type Spec struct {
+	Name        string `json:"name"`
+	Description string `json:"description,omitempty"`
+	// Strategy orders deployment and removal.
+	Strategy Strategy   `json:"strategy"`
+	Roles    []RoleSpec `json:"roles"`
+	// OnFailure says what a failed first deployment leaves behind.
+	OnFailure OnFailure `json:"on_failure,omitempty"`
+	// Hold makes every role wait for release after its machines exist.
+	Hold bool `json:"hold,omitempty"`
+	// AutoDelete removes the service when its last instance is gone.
+	AutoDelete bool `json:"auto_delete,omitempty"`
+	// NamePattern names instances; placeholders $SERVICE_ID, $SERVICE_NAME, $ROLE_NAME, $VM_NUMBER.
+	NamePattern string            `json:"name_pattern,omitempty"`
+	Inputs      map[string]string `json:"inputs,omitempty"`
+	// Secrets names the inputs that are never shown.
+	Secrets []string          `json:"secrets,omitempty"`
+	Labels  map[string]string `json:"labels,omitempty"`
+	Update  UpdatePolicy      `json:"update,omitzero"`
+	// Retain is how long a finished service is kept for inspection; 0 for the server's setting.
+	Retain time.Duration `json:"retain,omitempty"`
+	// Format names the face that the spec came from ("native", "oneflow", …) and Document is the
+	// text as that face stores it. The core carries both and reads neither.
+	Format   string          `json:"format,omitempty"`
+	Document json.RawMessage `json:"document,omitempty"`
+}
+
+// A RoleSpec describes one kind of machine of a service.
+type RoleSpec struct {
+	Name        string   `json:"name"`
+	Cardinality int      `json:"cardinality"`
+	Min         *int     `json:"min,omitempty"` // nil: 0
+	Max         *int     `json:"max,omitempty"` // nil: no limit
+	Parents     []string `json:"parents,omitempty"`
+	// Machine is the definition as it was when the spec was stored: later changes of the
+	// named definition do not reach running services by themselves.
+	Machine Machine `json:"machine"`
+
+	Heal     Heal     `json:"heal"`
+	OnGone   OnGone   `json:"on_gone,omitempty"`
+	Identity Identity `json:"identity"`
+	Restart  Restart  `json:"restart,omitempty"`
+	// Restarts is how often an instance may fail in a row before it rests; 0 for no limit.
+	Restarts int `json:"restarts,omitempty"`
+	// Stable is how long an instance must run before its failures are forgotten; 0 means 10 minutes.
+	Stable time.Duration `json:"stable,omitempty"`
+
+	// ReadyGate: an instance is up only when it has also reported READY=YES.
+	ReadyGate bool `json:"ready_gate,omitempty"`
+	Hold      bool `json:"hold,omitempty"`
+	// HardShutdown skips the graceful part of removal.
+	HardShutdown bool `json:"hard_shutdown,omitempty"`
+	// Cooldown follows each scaling; during it the role is left alone.
+	Cooldown time.Duration `json:"cooldown,omitempty"`
+	// StartTimeout bounds the way from asked for to up; 0 means 5 minutes.
+	StartTimeout time.Duration `json:"start_timeout,omitempty"`
+	// StopTimeout bounds removal; 0 means 5 minutes.
+	StopTimeout time.Duration `json:"stop_timeout,omitempty"`
+	// ActionPeriod and ActionNumber are the defaults of batched actions: Number instances each Period.
+	ActionPeriod time.Duration `json:"action_period,omitempty"`
+	ActionNumber int           `json:"action_number,omitempty"`
+	Update       UpdatePolicy  `json:"update,omitzero"`
+	// Inputs overlay the service's.
+	Inputs map[string]string `json:"inputs,omitempty"`
+}
+
+// A Machine is a machine definition: what one instance is, with one or more implementations.
+type Machine struct {
+	ID   int    `json:"id,omitempty"`   // number of the named definition, for OneFlow's vm_template
+	Name string `json:"name,omitempty"` // "" when written inline
+	// Implementations are tried in order: the next one when a back end refuses for want of
+	// capacity or is down.
+	Implementations []Implementation  `json:"implementations"`
+	Env             map[string]string `json:"env,omitempty"`       // values are Jinja templates
+	Files           []File            `json:"files,omitempty"`     // contents are Jinja templates
+	UserData        string            `json:"user_data,omitempty"` // cloud-init, a Jinja template
+	CPUs            float64           `json:"cpus,omitempty"`      // cores
+	Memory          int64             `json:"memory,omitempty"`    // bytes
+	Checks          []Check           `json:"checks,omitempty"`
+	// Attributes are free key=value pairs of the definition (OneFlow's template contents).
+	Attributes map[string]string `json:"attributes,omitempty"`
+}
+
+// An Implementation is one way to make the machine.
+type Implementation struct {
+	Driver  string         `json:"driver"`
+	Account string         `json:"account,omitempty"` // a configured account of the driver; "" for its default
+	Options map[string]any `json:"options,omitempty"` // the driver's own, as its Kind describes them
+}
+
+// A File is a rendered file of a machine.
+type File struct {
+	Path    string `json:"path"`
+	Mode    uint32 `json:"mode,omitempty"` // permission bits; 0 means 0644
+	Content string `json:"content"`
+}
+
+// A Check is a health check of an instance. Exactly one of TCP, HTTP, Exec and Ping is set.
+// Host, port and URL may be Jinja templates; "" as host means the instance's first address.
+type Check struct {
+	TCP       string        `json:"tcp,omitempty"`  // "host:port" or ":port"
+	HTTP      string        `json:"http,omitempty"` // URL, or ":port/path"
+	Status    int           `json:"status,omitempty"`
+	Exec      []string      `json:"exec,omitempty"` // inside the machine, healthy when it exits 0
+	Ping      bool          `json:"ping,omitempty"`
+	Interval  time.Duration `json:"interval,omitempty"`  // 0: 10 s
+	Timeout   time.Duration `json:"timeout,omitempty"`   // 0: 5 s
+	Failures  int           `json:"failures,omitempty"`  // in a row until unhealthy; 0: 3
+	Successes int           `json:"successes,omitempty"` // in a row until healthy; 0: 1
+	// StartPeriod: failures in this time after the start do not count.
+	StartPeriod time.Duration `json:"start_period,omitempty"`
+}
+
+// UpdatePolicy says how a role rolls over to a changed spec.
+type UpdatePolicy struct {
+	Batch int `json:"batch,omitempty"` // instances replaced at a time; 0: 1
+	// Surge is how many instances beyond the cardinality may exist meanwhile. Stable identities
+	// never surge.
+	Surge *int `json:"surge,omitempty"` // nil: 1
+	// Rollback goes back to the revision before by itself when an instance of the new one fails.
+	Rollback bool `json:"rollback,omitempty"`
+}
+
+// Strategy orders the roles of a service.
+type Strategy string
+
+// The strategies.
+const (
+	Straight Strategy = "straight" // parents first; removal in reverse
+	NoOrder  Strategy = "none"     // all at once
+)
+
+// Heal says what happens when an instance fails.
+type Heal string
+
+// The healing modes.
+const (
+	HealAuto   Heal = "auto"   // replace it
+	HealManual Heal = "manual" // mark role and service WARNING and wait for recover
+)
+
+// OnGone says what happens when a machine was removed behind Troupe's back.
+type OnGone string
+
+// What to do about a machine that is gone.
+const (
+	Replace OnGone = "replace" // as for any failure
+	Forget  OnGone = "forget"  // drop the instance and lower the cardinality (OneFlow)
+)
+
+// Identity says whether a replacement is the same instance.
+type Identity string
+
+// The identities.
+const (
+	New    Identity = "new"    // a new instance with a new number
+	Stable Identity = "stable" // the same number, address and data
+)
+
+// Restart says which exits of an instance count as failures.
+type Restart string
+
+// The restart policies.
+const (
+	Always        Restart = "always"     // any exit is a failure to be healed
+	OnFailureExit Restart = "on-failure" // exit 0 means finished
+	Never         Restart = "never"      // exit 0 means finished, any other exit rests as failed
+)
+
+// OnFailure says what a failed first deployment leaves.
+type OnFailure string
+
+// What a failed first deployment leaves.
+const (
+	Keep     OnFailure = "keep"     // everything, for inspection
+	Rollback OnFailure = "rollback" // nothing: all that was made is removed
+)
+
+// Min and Max bounds, and defaults.
+
+// MinOf returns the lower bound of the role's cardinality.
+func (r *RoleSpec) MinOf() int {
+	if r.Min == nil {
+		return 0
+	}
+	return *r.Min
+}
+
+// MaxOf returns the upper bound of the role's cardinality, or -1 for none.
+func (r *RoleSpec) MaxOf() int {
+	if r.Max == nil {
+		return -1
+	}
+	return *r.Max
+}
+
+// Role returns the index of the named role, or -1.
+func (s *Spec) Role(name string) int {
+	for i := range s.Roles {
+		if s.Roles[i].Name == name {
+			return i
+		}
+	}
+	return -1
+}
