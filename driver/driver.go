@@ -283,7 +283,7 @@ var (
 
 // Definite reports whether a Create that ended with err made no machine for certain.
 func Definite(err error) bool {
-	return errors.Is(err, ErrInvalid) || errors.Is(err, ErrDenied) || errors.Is(err, ErrCapacity)
+	return errors.Is(err, ErrInvalid) || errors.Is(err, ErrDenied) || errors.Is(err, ErrCapacity) || errors.Is(err, ErrUnasked)
 }
 
 // As finds T in d or in the drivers that d wraps: wrappers implement Unwrap() Driver.
