@@ -1,0 +1,386 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/troupe-dev/troupe/internal/nearest"
+)
+
+// Limits of a specification. They keep a mistake from becoming a flood of machines.
+const (
+	MaxRoles       = 1000      // roles of a service
+	MaxCardinality = 1_000_000 // instances of a role
+	MaxName        = 63        // characters of a role's or machine definition's name: it becomes part of host names
+	MaxServiceName = 128       // characters of a service's name
+	MaxText        = 8 << 20   // bytes of one file or of the user data
+	MaxProblems    = 20        // problems that are reported at a time
+)
+
+// A Problem is one thing that is wrong with a specification. Path says where, in the words of the
+// specification's JSON: "roles[1].parents[0]". Formats turn it into a place in the user's file.
+type Problem struct {
+	Path string
+	Text string
+}
+
+func (p *Problem) Error() string {
+	if p.Path == "" {
+		return p.Text
+	}
+	return p.Path + ": " + p.Text
+}
+
+// Problems are what is wrong with a specification, in its order.
+type Problems []*Problem
+
+func (p Problems) Error() string {
+	lines := make([]string, len(p))
+	for i, x := range p {
+		lines[i] = x.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Validate checks what every format must keep: names, bounds, references between roles and the
+// absence of circles. The error, if any, is of type Problems.
+func Validate(s *Spec) error {
+	v := &validator{}
+	v.spec(s)
+	return v.err()
+}
+
+// ValidateMachine checks a machine definition that stands alone. The error, if any, is of type Problems.
+func ValidateMachine(m *Machine) error {
+	v := &validator{}
+	v.machine("", m)
+	return v.err()
+}
+
+type validator struct{ found Problems }
+
+func (v *validator) err() error {
+	if len(v.found) == 0 {
+		return nil
+	}
+	return v.found
+}
+
+func (v *validator) fail(path, format string, args ...any) {
+	if len(v.found) < MaxProblems {
+		v.found = append(v.found, &Problem{Path: path, Text: fmt.Sprintf(format, args...)})
+	}
+}
+
+// full: no more problems are reported, so that looking for them is a waste.
+func (v *validator) full() bool { return len(v.found) == MaxProblems }
+
+// least demands that a number or duration is no less than low.
+func least[N ~int | ~int64 | float64](v *validator, path string, n, low N) {
+	if !(n >= low) {
+		v.fail(path, "%v is less than %v", n, low)
+	}
+}
+
+func one[S ~string](v *validator, path string, given S, known ...S) {
+	if slices.Contains(known, given) {
+		return
+	}
+	var names []string
+	for _, k := range known {
+		if k != "" {
+			names = append(names, string(k))
+		}
+	}
+	v.fail(path, "%q is none of %s%s", given, strings.Join(names, ", "), nearest.Hint(string(given), names))
+}
+
+func (v *validator) spec(s *Spec) {
+	switch n := utf8.RuneCountInString(s.Name); {
+	case strings.TrimSpace(s.Name) == "":
+		v.fail("name", "a service needs a name")
+	case n > MaxServiceName:
+		v.fail("name", "the name has %d characters; %d is the most", n, MaxServiceName)
+	case !printable(s.Name):
+		v.fail("name", "the name holds a character that cannot be printed")
+	}
+	one(v, "strategy", s.Strategy, Straight, NoOrder)
+	one(v, "on_failure", s.OnFailure, Keep, Rollback, "")
+	least(v, "retain", s.Retain, 0)
+	v.update("update", s.Update)
+	for i, name := range s.Secrets {
+		if v.full() {
+			return
+		}
+		if _, ok := s.Inputs[name]; !ok {
+			v.fail(indexed("secrets", i), "no input %q%s", name, nearest.Hint(name, keysOf(s.Inputs)))
+		}
+	}
+	if len(s.Roles) > MaxRoles {
+		v.fail("roles", "the service has %d roles; %d is the most", len(s.Roles), MaxRoles)
+		return
+	}
+	known := make(map[string]int, len(s.Roles))
+	for i := range s.Roles {
+		at := indexed("roles", i)
+		if first, twice := known[s.Roles[i].Name]; twice {
+			v.fail(at+".name", "%q is already the name of roles[%d]", s.Roles[i].Name, first)
+		} else {
+			known[s.Roles[i].Name] = i
+		}
+		v.role(at+".", &s.Roles[i])
+	}
+	if v.parents(s, known) {
+		v.circle(s, known)
+	}
+}
+
+var roleName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+func (v *validator) name(path, what, name string) {
+	switch {
+	case name == "":
+		v.fail(path, "a %s needs a name", what)
+	case len(name) > MaxName:
+		v.fail(path, "the name has %d characters; %d is the most", utf8.RuneCountInString(name), MaxName)
+	case !roleName.MatchString(name):
+		v.fail(path, "%q is no name for a %s: use letters, digits, _ and -", name, what)
+	}
+}
+
+func (v *validator) role(at string, r *RoleSpec) {
+	v.name(at+"name", "role", r.Name)
+	least(v, at+"cardinality", r.Cardinality, 0)
+	least(v, at+"min", r.MinOf(), 0)
+	if r.Max != nil {
+		least(v, at+"max", *r.Max, 0)
+	}
+	switch {
+	case r.Cardinality > MaxCardinality:
+		v.fail(at+"cardinality", "%d instances; %d is the most", r.Cardinality, MaxCardinality)
+	case r.Max != nil && *r.Max < r.MinOf():
+		v.fail(at+"max", "the most (%d) is less than the least (%d)", *r.Max, r.MinOf())
+	case r.Cardinality >= 0 && r.Cardinality < r.MinOf():
+		v.fail(at+"cardinality", "%d is less than the least (%d)", r.Cardinality, r.MinOf())
+	case r.Max != nil && *r.Max >= 0 && r.Cardinality > *r.Max:
+		v.fail(at+"cardinality", "%d is more than the most (%d)", r.Cardinality, *r.Max)
+	}
+	one(v, at+"heal", r.Heal, HealAuto, HealManual)
+	one(v, at+"on_gone", r.OnGone, Replace, Forget, "")
+	one(v, at+"identity", r.Identity, New, Stable)
+	one(v, at+"restart", r.Restart, Always, OnFailureExit, Never, "")
+	least(v, at+"restarts", r.Restarts, 0)
+	least(v, at+"stable", r.Stable, 0)
+	least(v, at+"cooldown", r.Cooldown, 0)
+	least(v, at+"start_timeout", r.StartTimeout, 0)
+	least(v, at+"stop_timeout", r.StopTimeout, 0)
+	least(v, at+"action_period", r.ActionPeriod, 0)
+	least(v, at+"action_number", r.ActionNumber, 0)
+	v.update(at+"update", r.Update)
+	v.machine(at+"machine.", &r.Machine)
+}
+
+func (v *validator) update(at string, u UpdatePolicy) {
+	least(v, at+".batch", u.Batch, 0)
+	if u.Surge != nil {
+		least(v, at+".surge", *u.Surge, 0)
+	}
+}
+
+func (v *validator) machine(at string, m *Machine) {
+	if m.Name != "" {
+		v.name(at+"name", "machine definition", m.Name)
+	}
+	least(v, at+"id", m.ID, 0)
+	least(v, at+"cpus", m.CPUs, 0)
+	least(v, at+"memory", m.Memory, 0)
+	if len(m.Implementations) == 0 {
+		v.fail(at+"implementations", "nothing says how the machine is made; name a driver")
+	}
+	for i, x := range m.Implementations {
+		if x.Driver == "" {
+			v.fail(indexed(at+"implementations", i)+".driver", "the driver has no name")
+		}
+	}
+	for name := range m.Env {
+		if name == "" || strings.ContainsAny(name, "=\x00") {
+			v.fail(at+"env", "%q is no name of an environment variable", name)
+		}
+	}
+	seen := map[string]bool{}
+	for i, f := range m.Files {
+		v.file(indexed(at+"files", i), f)
+		if seen[f.Path] {
+			v.fail(indexed(at+"files", i)+".path", "%q is written twice", f.Path)
+		}
+		seen[f.Path] = true
+	}
+	if len(m.UserData) > MaxText {
+		v.fail(at+"user_data", "the user data has %d bytes; %d is the most", len(m.UserData), MaxText)
+	}
+	for i := range m.Checks {
+		v.check(indexed(at+"checks", i), &m.Checks[i])
+	}
+}
+
+func (v *validator) file(at string, f File) {
+	switch {
+	case f.Path == "" || !printable(f.Path):
+		v.fail(at+".path", "%q is no path of a file", f.Path)
+	case strings.HasPrefix(f.Path, "/"):
+		v.fail(at+".path", "%q begins with /; paths are relative to the machine's root or working folder: write %q", f.Path, strings.TrimLeft(f.Path, "/"))
+	case path.Clean(f.Path) != f.Path || f.Path == "." || f.Path == ".." || strings.HasPrefix(f.Path, "../"):
+		v.fail(at+".path", "%q must name a file below the machine's folder, without . and ..", f.Path)
+	}
+	if f.Mode > 0o7777 {
+		v.fail(at+".mode", "%o is no file mode: write one such as 0640", f.Mode)
+	}
+	if len(f.Content) > MaxText {
+		v.fail(at+".content", "the file has %d bytes; %d is the most", len(f.Content), MaxText)
+	}
+}
+
+func (v *validator) check(at string, c *Check) {
+	kinds := 0
+	for _, set := range []bool{c.TCP != "", c.HTTP != "", len(c.Exec) > 0, c.Ping} {
+		if set {
+			kinds++
+		}
+	}
+	if kinds != 1 {
+		v.fail(at, "a check is one of tcp, http, exec and ping; this one is %d of them", kinds)
+	}
+	templated := func(s string) bool { return strings.Contains(s, "{{") || strings.Contains(s, "{%") }
+	if c.TCP != "" && !templated(c.TCP) {
+		if i := strings.LastIndexByte(c.TCP, ':'); i < 0 || !isPort(c.TCP[i+1:]) {
+			v.fail(at+".tcp", "%q is no address: write host:port or :port", c.TCP)
+		}
+	}
+	if c.HTTP != "" && !templated(c.HTTP) {
+		rest, local := strings.CutPrefix(c.HTTP, ":")
+		number, _, _ := strings.Cut(rest, "/")
+		if local && !isPort(number) || !local && !strings.HasPrefix(rest, "http://") && !strings.HasPrefix(rest, "https://") {
+			v.fail(at+".http", "%q is no address: write a URL or :port/path", c.HTTP)
+		}
+	}
+	if c.Status != 0 && (c.Status < 100 || c.Status > 599) {
+		v.fail(at+".status", "%d is no HTTP status", c.Status)
+	} else if c.Status != 0 && c.HTTP == "" {
+		v.fail(at+".status", "only http checks have a status")
+	}
+	least(v, at+".interval", c.Interval, 0)
+	least(v, at+".timeout", c.Timeout, 0)
+	least(v, at+".failures", c.Failures, 0)
+	least(v, at+".successes", c.Successes, 0)
+	least(v, at+".start_period", c.StartPeriod, 0)
+}
+
+// parents reports whether every parent is a role of the service.
+func (v *validator) parents(s *Spec, known map[string]int) bool {
+	names := keysOf(known)
+	all := true
+	for i, r := range s.Roles {
+		seen := map[string]bool{}
+		for j, p := range r.Parents {
+			at := indexed(indexed("roles", i)+".parents", j)
+			if v.full() {
+				return false
+			}
+			if _, ok := known[p]; !ok {
+				all = false
+				v.fail(at, "no role %q%s", p, nearest.Hint(p, names))
+			} else if seen[p] {
+				v.fail(at, "%q is named twice", p)
+			}
+			seen[p] = true
+		}
+	}
+	return all
+}
+
+// circle finds roles that need each other and names the way round. It keeps its own stack: a chain of
+// a thousand roles is no reason to recurse.
+func (v *validator) circle(s *Spec, known map[string]int) {
+	const (
+		fresh = iota
+		open
+		done
+	)
+	state := make([]uint8, len(s.Roles))
+	next := make([]int, len(s.Roles))
+	for start := range s.Roles {
+		if state[start] != fresh || v.full() {
+			continue
+		}
+		stack := []int{start}
+		state[start] = open
+		for len(stack) > 0 && !v.full() {
+			at := stack[len(stack)-1]
+			if next[at] == len(s.Roles[at].Parents) {
+				state[at] = done
+				stack = stack[:len(stack)-1]
+				continue
+			}
+			p := known[s.Roles[at].Parents[next[at]]]
+			next[at]++
+			switch state[p] {
+			case fresh:
+				state[p] = open
+				stack = append(stack, p)
+			case open:
+				v.round(s, stack[slices.Index(stack, p):], next[at]-1)
+			}
+		}
+	}
+}
+
+func (v *validator) round(s *Spec, way []int, parent int) {
+	at := indexed(indexed("roles", way[len(way)-1])+".parents", parent)
+	if len(way) == 1 {
+		v.fail(at, "role %q needs itself", s.Roles[way[0]].Name)
+		return
+	}
+	var names []string
+	for _, i := range way {
+		names = append(names, s.Roles[i].Name)
+	}
+	if len(names) > 20 {
+		names = slices.Concat(names[:10], []string{"…"}, names[len(names)-9:])
+	}
+	names = append(names, s.Roles[way[0]].Name)
+	v.fail(at, "roles need each other in a circle: %s", strings.Join(names, " → "))
+}
+
+// AsProblems returns the problems that err holds.
+func AsProblems(err error) (Problems, bool) {
+	var p Problems
+	ok := errors.As(err, &p)
+	return p, ok
+}
+
+func indexed(name string, i int) string { return name + "[" + strconv.Itoa(i) + "]" }
+
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
+}
+
+func printable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+func keysOf[V any](m map[string]V) []string {
+	names := make([]string, 0, len(m))
+	for k := range m {
+		names = append(names, k)
+	}
+	slices.Sort(names)
+	return names
+}
