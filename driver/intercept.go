@@ -3,6 +3,7 @@ package driver
 import (
 	"context"
 	"iter"
+	"sync/atomic"
 )
 
 // A Call is one call of a driver, as an Around sees it.
@@ -19,12 +20,29 @@ type Call struct {
 	// Kind.Guarantee goes, and is not marked here.
 	Repeatable bool
 
-	yielded       bool   // a list has handed over an item, so that it cannot be begun again
-	pause, resume func() // around the time in which the caller looks at an item
+	yielded  bool      // a list has handed over an item, so that it cannot be begun again
+	progress *progress // kept up by a list, when somebody asks for it
+}
+
+// progress tells a watchdog how a list gets on.
+type progress struct {
+	items atomic.Int64
+	busy  atomic.Bool // the consumer looks at an item: its time is not the back end's
 }
 
 // An Around runs do, the call itself, and may run it later, again, with another context or not at all.
 type Around func(ctx context.Context, call *Call, do func(context.Context) error) error
+
+// chain nests arounds: the first is the outermost.
+func chain(arounds ...Around) Around {
+	return func(ctx context.Context, call *Call, do func(context.Context) error) error {
+		for i := len(arounds) - 1; i >= 0; i-- {
+			around, inner := arounds[i], do
+			do = func(ctx context.Context) error { return around(ctx, call, inner) }
+		}
+		return do(ctx)
+	}
+}
 
 // Intercept returns a driver that makes each call of d through around: those of Driver and those of
 // the optional interfaces that d has. As finds exactly the interfaces that it finds in d.
@@ -100,15 +118,17 @@ func each[T any](ctx context.Context, around Around, call *Call, items func(cont
 					return err
 				}
 				call.yielded = true
-				if call.pause != nil {
-					call.pause()
+				p := call.progress
+				if p != nil {
+					p.busy.Store(true)
 				}
 				if !yield(item, nil) {
 					ended = true
 					return nil
 				}
-				if call.resume != nil {
-					call.resume()
+				if p != nil {
+					p.items.Add(1)
+					p.busy.Store(false)
 				}
 			}
 			return nil
