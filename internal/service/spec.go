@@ -20,6 +20,9 @@ type Spec struct {
 	Hold bool `json:"hold,omitempty"`
 	// AutoDelete removes the service when its last instance is gone.
 	AutoDelete bool `json:"auto_delete,omitempty"`
+	// Strict accepts commands only in settled states and one scaling at a time, as OneFlow does;
+	// otherwise a new wish simply replaces an old one.
+	Strict bool `json:"strict,omitempty"`
 	// NamePattern names instances; placeholders $SERVICE_ID, $SERVICE_NAME, $ROLE_NAME, $VM_NUMBER.
 	NamePattern string            `json:"name_pattern,omitempty"`
 	Inputs      map[string]string `json:"inputs,omitempty"`

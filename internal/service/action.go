@@ -1,0 +1,162 @@
+package service
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/troupe-dev/troupe/driver"
+	"github.com/troupe-dev/troupe/internal/nearest"
+)
+
+// Actions that end machines are carried out by the core itself, by these names.
+const (
+	terminate     driver.Action = "terminate"
+	terminateHard driver.Action = "terminate-hard"
+	recreate      driver.Action = "delete-recreate"
+)
+
+// actions maps every accepted name to what is done (spec: OneFlow section 13).
+var actions = map[string]driver.Action{
+	"terminate": terminate, "terminate-hard": terminateHard, "shutdown": terminate, "shutdown-hard": terminateHard,
+	"delete": terminateHard, "delete-recreate": recreate, "boot": driver.Resume,
+	"hold": driver.Hold, "release": driver.Release, "stop": driver.Stop, "suspend": driver.Suspend, "resume": driver.Resume,
+	"reboot": driver.Reboot, "reboot-hard": driver.RebootHard, "poweroff": driver.Poweroff, "poweroff-hard": driver.PoweroffHard,
+	"undeploy": driver.Undeploy, "undeploy-hard": driver.UndeployHard,
+	"snapshot-create": driver.SnapshotCreate, "snapshot-revert": driver.SnapshotRevert, "snapshot-delete": driver.SnapshotDelete,
+	"disk-snapshot-create": driver.DiskSnapshotCreate, "disk-snapshot-revert": driver.DiskSnapshotRevert, "disk-snapshot-delete": driver.DiskSnapshotDelete,
+}
+
+// ActionNames returns every action that Act accepts, sorted.
+func ActionNames() []string {
+	names := make([]string, 0, len(actions))
+	for n := range actions {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// ActionNamed returns the driver's action behind a name, and whether the core carries it out itself.
+func ActionNamed(name string) (a driver.Action, own, ok bool) {
+	a, ok = actions[name]
+	return a, terminates(a), ok
+}
+
+func terminates(a driver.Action) bool { return a == terminate || a == terminateHard || a == recreate }
+
+// actOn schedules an action: instance n, by creation, at now + floor(n/Number) × Period.
+func (s *Service) actOn(c *Act, now Time) *Refusal {
+	a, ok := actions[strings.ToLower(c.Action)]
+	if !ok {
+		return refuse(BadValue, "Action %s not supported%s", c.Action, nearest.Hint(c.Action, ActionNames()))
+	}
+	roles := s.Roles
+	if c.Role != "" {
+		r, refusal := s.roleOrRefuse(c.Role)
+		if refusal != nil {
+			return refusal
+		}
+		if r.State == Done {
+			return refuse(WrongState, "role %s is in state DONE", r.Name)
+		}
+		roles = []*Role{r}
+	}
+	if c.Number < 0 || c.Period < 0 {
+		return refuse(BadValue, "period and number of a batched action cannot be negative")
+	}
+	if c.Serial != 0 {
+		i := s.instances[c.Serial]
+		if i == nil || (c.Role != "" && i.role != roles[0]) {
+			return refuse(NoSuch, "service %s has no instance %d", s.Meta.Name, c.Serial)
+		}
+		s.schedule(i, a, c.Args, now, now)
+		return nil
+	}
+	for _, r := range roles {
+		period, number := batch(r, c)
+		n := 0
+		for i := range r.Instances {
+			if i.Phase == Stopping {
+				continue
+			}
+			at := now
+			if period > 0 && number > 0 {
+				at = now.Add(time.Duration(n/number) * period)
+			}
+			s.schedule(i, a, c.Args, at, now)
+			n++
+		}
+	}
+	return nil
+}
+
+// batch fills the one of period and number that is missing; with neither, all instances act at once.
+func batch(r *Role, c *Act) (time.Duration, int) {
+	if c.Period == 0 && c.Number == 0 {
+		return 0, 0
+	}
+	period, number := c.Period, c.Number
+	if period == 0 {
+		if period = r.Spec.ActionPeriod; period == 0 {
+			period = time.Minute
+		}
+	}
+	if number == 0 {
+		number = max(1, r.Spec.ActionNumber)
+	}
+	return period, number
+}
+
+func (s *Service) schedule(i *Instance, a driver.Action, args string, at, now Time) {
+	s.ActionID++
+	s.head = true
+	i.Actions = append(i.Actions, PendingAction{Serial: s.ActionID, Action: a, Args: args, At: at})
+	s.dirty(i)
+	s.enqueue(i)
+	if at > now {
+		s.wake(at, i.Serial)
+	}
+}
+
+// terminate removes one machine on request. What follows is the role's rule for machines that are gone.
+func (s *Service) terminate(i *Instance, a *PendingAction, now Time) {
+	r := i.role
+	hard, action := a.Action == terminateHard || a.Action == recreate, a.Action
+	i.Actions = nil
+	i.Hard = i.Hard || hard
+	if i.Phase == Stopping || i.Phase == Replacing {
+		return
+	}
+	if action != recreate && r.Spec.OnGone == Forget {
+		if r.Cardinality > 0 {
+			r.Cardinality--
+			s.head = true
+			s.event(now, false, r, nil, "Role %s scaling down from %d to %d nodes", r.Name, r.Cardinality+1, r.Cardinality)
+		}
+		s.stop(i, now)
+		return
+	}
+	s.replace(i, now)
+}
+
+func (s *Service) cancel(c *CancelAct) *Refusal {
+	roles := s.Roles
+	if c.Role != "" {
+		r, refusal := s.roleOrRefuse(c.Role)
+		if refusal != nil {
+			return refusal
+		}
+		roles = []*Role{r}
+	}
+	for _, r := range roles {
+		for i := range r.Instances {
+			n := len(i.Actions)
+			i.Actions = slices.DeleteFunc(i.Actions, func(a PendingAction) bool { return a.Serial == c.Serial && !a.issued })
+			if len(i.Actions) != n {
+				s.dirty(i)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,394 @@
+package service
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/troupe-dev/troupe/driver"
+)
+
+// A Decision is what follows from the state.
+type Decision struct {
+	// Effects are to be carried out once the changes are committed.
+	Effects []Effect
+	// Wake is when Decide wants to be called again if nothing happens before; zero for never.
+	Wake time.Time
+	// More: a transaction's worth has changed; commit, then decide again at once.
+	More bool
+}
+
+// Decide brings the service nearer to what is wished and returns what has to be done for it.
+func (s *Service) Decide(now time.Time) Decision {
+	t := TimeOf(now)
+	s.drained = false
+	s.ring(t)
+	for round := 0; !s.drained && (len(s.todo) > 0 || len(s.due) > 0); round++ {
+		s.evaluateInstances(t)
+		s.evaluateRoles(t)
+		if round > 10000 { // cannot happen: every round moves something towards its goal
+			panic(fmt.Sprintf("service %d does not settle", s.ID))
+		}
+	}
+	s.derive(t)
+	d := Decision{Effects: s.effects, More: s.drained}
+	s.effects = nil
+	if len(s.timers) > 0 {
+		d.Wake = s.timers[0].at.Time()
+	}
+	return d
+}
+
+func (s *Service) evaluateInstances(now Time) {
+	for n := 0; n < len(s.todo); n++ {
+		i := s.todo[n]
+		i.queued = false
+		if s.instances[i.Serial] == i {
+			s.evaluate(i, now)
+		}
+	}
+	clear(s.todo)
+	if s.todo = s.todo[:0]; cap(s.todo) > 64 {
+		s.todo = nil // a service at rest keeps no memory for its busiest moment
+	}
+}
+
+// evaluate decides about one instance from its own state.
+func (s *Service) evaluate(i *Instance, now Time) {
+	s.act(i, now)
+	switch i.Phase {
+	case Backoff:
+		if i.Until <= now {
+			s.enter(i, Queued, now)
+		}
+	case Creating:
+		if i.Tries > 0 && now.Sub(i.Since) >= i.role.startTimeout() {
+			i.Tries = 0
+			s.setMachine(i, driver.Unknown)
+			s.fail(i, fmt.Sprintf("its creation was not answered within %v: %s", i.role.startTimeout(), i.Reason), now)
+		} else if !i.issued && i.Until <= now {
+			i.issued = true
+			s.effects = append(s.effects, s.effect(DoCreate, i))
+		}
+	case Starting, Held:
+		s.evaluateStarting(i, now)
+	case Up, Parked:
+		s.evaluateUp(i, now)
+	case Down:
+		s.evaluateDown(i, now)
+	case Stopping, Replacing:
+		s.evaluateStopping(i, now)
+	}
+}
+
+func (s *Service) effect(kind EffectKind, i *Instance) Effect {
+	return Effect{Kind: kind, Serial: i.Serial, Incarnation: i.Incarnation, Role: i.role.ID, Impl: i.Impl,
+		Native: i.Native, Hold: i.role.held(s), Repeated: i.Tries > 0}
+}
+
+func (s *Service) evaluateStarting(i *Instance, now Time) {
+	r := i.role
+	switch i.Machine {
+	case driver.Held:
+		if i.Phase != Held && r.held(s) {
+			s.enter(i, Held, now)
+			return
+		}
+	case driver.Running:
+		if i.Healthy == Unhealthy && i.Phase == Starting {
+			break
+		}
+		if (len(r.Spec.Machine.Checks) > 0 && i.Healthy != Healthy) || (r.Spec.ReadyGate && !i.Ready) {
+			if i.Phase == Held {
+				s.enter(i, Starting, now)
+				i.Until = now.Add(r.startTimeout())
+				s.wake(i.Until, i.Serial)
+			}
+			break
+		}
+		s.up(i, now)
+		return
+	case driver.Exited, driver.Failed, driver.Stopped, driver.Suspended, driver.Undeployed:
+		s.ended(i, now)
+		return
+	}
+	if i.Phase == Starting && i.Until > 0 && i.Until <= now {
+		s.fail(i, s.notUp(i), now)
+	}
+}
+
+func (s *Service) up(i *Instance, now Time) {
+	first := !i.role.Ready()
+	i.Reason = ""
+	s.enter(i, Up, now)
+	if !first || s.Deployed {
+		s.refreshChildren(i.role)
+	}
+	s.event(now, false, i.role, i, "%s is up", s.InstanceName(i))
+}
+
+// notUp says why an instance did not come up in time.
+func (s *Service) notUp(i *Instance) string {
+	r := i.role
+	what := fmt.Sprintf("its machine is %s", i.Machine)
+	switch {
+	case i.Machine == driver.Running && i.Healthy == Unhealthy:
+		what = "its health check says: " + i.Reason
+	case i.Machine == driver.Running && len(r.Spec.Machine.Checks) > 0 && i.Healthy == Unchecked:
+		what = "its health check gave no answer"
+	case i.Machine == driver.Running && r.Spec.ReadyGate && !i.Ready:
+		what = "it has not reported READY=YES"
+	}
+	return fmt.Sprintf("not up within %v: %s", r.startTimeout(), what)
+}
+
+// ended handles a machine that no longer runs.
+func (s *Service) ended(i *Instance, now Time) {
+	r := i.role
+	switch i.Machine {
+	case driver.Exited:
+		if i.ExitCode == 0 && (r.Spec.Restart == Never || r.Spec.Restart == OnFailureExit) {
+			i.Reason = "finished"
+			s.enter(i, Finished, now)
+			s.event(now, false, r, i, "%s finished", s.InstanceName(i))
+			return
+		}
+		if i.Parking {
+			s.park(i, now)
+			return
+		}
+		s.fail(i, exitText(i), now)
+	case driver.Suspended, driver.Undeployed:
+		if i.Parking || r.Spec.Heal == HealManual {
+			s.park(i, now)
+			return
+		}
+		s.fail(i, "its machine was "+i.Machine.String()+" by somebody else", now)
+	case driver.Stopped:
+		if i.Parking && r.Spec.Heal == HealAuto {
+			s.park(i, now)
+			return
+		}
+		s.fail(i, "its machine is powered off", now)
+	default:
+		reason := i.Reason
+		if reason == "" {
+			reason = "its machine failed"
+		}
+		s.fail(i, reason, now)
+	}
+}
+
+func exitText(i *Instance) string {
+	if i.ExitCode < 0 {
+		return fmt.Sprintf("its program was killed by signal %d", -i.ExitCode)
+	}
+	return fmt.Sprintf("its program ended with exit code %d", i.ExitCode)
+}
+
+func (s *Service) park(i *Instance, now Time) {
+	if i.Phase != Parked {
+		s.enter(i, Parked, now)
+	}
+}
+
+func (s *Service) evaluateUp(i *Instance, now Time) {
+	switch i.Machine {
+	case driver.Running, driver.Pending:
+		switch {
+		case i.Phase == Parked && i.Machine == driver.Running:
+			i.Parking = false
+			s.up(i, now)
+		case i.Healthy == Unhealthy && !i.Parking:
+			s.fail(i, "unhealthy: "+i.Reason, now)
+		}
+	case driver.Unknown:
+		// The back end has lost sight of it. A machine that may well run is not replaced at once.
+		i.Reason = "its back end does not know its state"
+		s.enter(i, Down, now)
+		i.Until = now.Add(unknownGrace)
+		s.wake(i.Until, i.Serial)
+	case driver.Held:
+	default:
+		if i.Phase == Parked {
+			if i.Machine != driver.Failed && i.Machine != driver.Exited || i.Parking {
+				return
+			}
+		}
+		s.ended(i, now)
+	}
+}
+
+func (s *Service) evaluateDown(i *Instance, now Time) {
+	r := i.role
+	switch {
+	case i.Machine == driver.Running && i.Healthy != Unhealthy && (i.Healthy == Healthy || len(r.Spec.Machine.Checks) == 0):
+		s.up(i, now)
+	case r.Spec.Heal == HealManual && (i.Machine == driver.Suspended || i.Machine == driver.Undeployed):
+		s.park(i, now)
+	case r.Spec.Heal == HealAuto && (i.dead() || i.Machine == driver.Stopped):
+		s.ended(i, now)
+	case r.Spec.Heal == HealAuto && i.Until > 0 && i.Until <= now:
+		s.fail(i, i.Reason, now)
+	}
+}
+
+func (s *Service) evaluateStopping(i *Instance, now Time) {
+	if i.Machine == driver.Gone && !i.Doubt {
+		s.removed(i, now)
+		return
+	}
+	if deadline := i.Since.Add(i.role.stopTimeout()); !i.Overdue {
+		if deadline <= now {
+			i.Overdue = true
+			s.event(now, true, i.role, i, "%s is not gone after %v: %s", s.InstanceName(i), i.role.stopTimeout(), i.Reason)
+			s.dirty(i)
+		} else if !i.issued {
+			s.wake(deadline, i.Serial)
+		}
+	}
+	if !i.issued && i.Until <= now {
+		i.issued = true
+		e := s.effect(DoDestroy, i)
+		if i.Hard {
+			e.Mode = driver.Hard
+		}
+		s.effects = append(s.effects, e)
+	}
+}
+
+// act hands out the actions whose time has come.
+func (s *Service) act(i *Instance, now Time) {
+	for n := range i.Actions {
+		a := &i.Actions[n]
+		if a.issued || a.At > now {
+			continue
+		}
+		a.issued = true
+		if terminates(a.Action) {
+			s.terminate(i, a, now)
+			return
+		}
+		if parks(a.Action) {
+			i.Parking = true
+		} else if a.Action == driver.Resume || a.Action == driver.Release {
+			i.Parking = false
+		}
+		s.dirty(i)
+		e := s.effect(DoAct, i)
+		e.Action, e.Args, e.Token = a.Action, a.Args, a.Serial
+		s.effects = append(s.effects, e)
+	}
+}
+
+func (s *Service) evaluateRoles(now Time) {
+	for n := 0; n < len(s.due) && !s.drained; n++ {
+		r := s.due[n]
+		s.due[n] = nil
+		r.dirty = false
+		if r.ID != 0 {
+			s.evaluateRole(r, now)
+		}
+		if s.drained {
+			rest := s.due[n+1:]
+			s.due = append(s.due[:0], rest...)
+			s.touch(r)
+			return
+		}
+	}
+	s.due = s.due[:0]
+}
+
+// evaluateRole compares what a role has with what it should have.
+func (s *Service) evaluateRole(r *Role, now Time) {
+	s.advance(r, now)
+	if r.ID == 0 {
+		return
+	}
+	s.roll(r, now)
+	s.releaseHeld(r, now)
+	wish := r.wish()
+	for r.slots() > wish+s.surging(r) {
+		if s.full() {
+			s.drained = true
+			return
+		}
+		s.stop(s.victim(r), now)
+	}
+	if s.mayCreate(r) {
+		// At most wish+surge machines may live at a time, so what is made here is bounded by the room.
+		room := wish + s.surgeLimit(r) - r.live
+		for room > 0 {
+			if s.full() {
+				s.drained = true
+				return
+			}
+			i := r.lists[Queued].head
+			if i == nil {
+				if r.slots() >= wish+s.surging(r) {
+					break
+				}
+				i = s.newInstance(r, now)
+			}
+			s.create(i, now)
+			room--
+		}
+	}
+	s.advance(r, now)
+	if ready := r.Ready(); ready != r.wasReady {
+		r.wasReady = ready
+		for _, c := range r.children {
+			s.touch(c)
+		}
+	}
+}
+
+func (s *Service) mayCreate(r *Role) bool {
+	if s.Leaving || r.wish() == 0 || r.State == Pending {
+		return false
+	}
+	return s.parentsReady(r)
+}
+
+func (s *Service) parentsReady(r *Role) bool {
+	if s.Spec.Strategy != Straight {
+		return true
+	}
+	for _, p := range r.parents {
+		if p.Ready() {
+			continue
+		}
+		if p.State == Hold && r.held(s) {
+			continue
+		}
+		return false
+	}
+	return true
+}
+
+// victim chooses the instance to go when a role has too many: bad ones first, then the oldest; of a
+// stable role the one with the highest number, so that numbers stay dense. Replaced revisions go first.
+func (s *Service) victim(r *Role) *Instance {
+	for _, p := range [...]Phase{Queued, Resting, Down, Backoff, Finished, Creating, Starting, Held, Replacing} {
+		if i := r.lists[p].head; i != nil {
+			if r.Spec.Identity == Stable {
+				i = r.lists[p].tail
+			}
+			return i
+		}
+	}
+	var found *Instance
+	for _, i := range r.order {
+		if i == nil || !i.Phase.Settled() {
+			continue
+		}
+		switch {
+		case r.outdated > 0 && !i.outdated():
+			continue
+		case r.Spec.Identity != Stable:
+			return i
+		case found == nil || i.Number > found.Number:
+			found = i
+		}
+	}
+	return found
+}

@@ -1,0 +1,113 @@
+package service
+
+import (
+	"fmt"
+	"time"
+)
+
+// An Explanation says why a service is in its state, what it waits for and what comes next.
+type Explanation struct {
+	State  string            `json:"state"`
+	Since  time.Time         `json:"since"`
+	Why    string            `json:"why"`
+	Waits  []string          `json:"waits,omitempty"`
+	Next   []string          `json:"next,omitempty"`
+	Advice []string          `json:"advice,omitempty"`
+	Roles  []RoleExplanation `json:"roles"`
+	Story  []Event           `json:"-"`
+}
+
+// A RoleExplanation does the same for a role.
+type RoleExplanation struct {
+	Name        string         `json:"name"`
+	State       string         `json:"state"`
+	Why         string         `json:"why"`
+	Cardinality int            `json:"cardinality"`
+	Phases      map[string]int `json:"phases"`
+	Bad         []string       `json:"bad,omitempty"` // instances that do not work, with their reasons
+}
+
+// Explain explains the service as it stands, from the same state that Decide decides from.
+func (s *Service) Explain(now time.Time) Explanation {
+	e := Explanation{State: s.State.String(), Since: s.Since.Time(), Why: s.Reason, Story: s.Log}
+	if e.Why == "" {
+		e.Why = s.inWords()
+	}
+	t := TimeOf(now)
+	for _, r := range s.Roles {
+		re := RoleExplanation{Name: r.Name, State: r.State.String(), Why: r.Reason, Cardinality: r.Cardinality, Phases: map[string]int{}}
+		for p := range phases {
+			if n := r.lists[p].n; n > 0 {
+				re.Phases[p.String()] = n
+			}
+		}
+		for _, p := range [...]Phase{Resting, Down, Backoff} {
+			for i := r.lists[p].head; i != nil && len(re.Bad) < 10; i = i.next {
+				re.Bad = append(re.Bad, s.badInstance(i, t))
+			}
+		}
+		e.Roles = append(e.Roles, re)
+		if r.complete() && !r.rolling() && r.State != Cooldown {
+			continue
+		}
+		e.Waits = append(e.Waits, "role "+r.Name+": "+r.waitsFor(s))
+		e.Next = append(e.Next, s.next(r, t)...)
+	}
+	e.Advice = s.advice()
+	return e
+}
+
+func (s *Service) badInstance(i *Instance, now Time) string {
+	text := fmt.Sprintf("%s (%s): %s", s.InstanceName(i), i.Phase, i.Reason)
+	if i.Phase == Backoff {
+		text += fmt.Sprintf("; tried again in %v", i.Until.Sub(now).Round(time.Second))
+	}
+	return text
+}
+
+func (s *Service) inWords() string {
+	switch s.State {
+	case Pending, Deploying:
+		return "its roles are being deployed"
+	case Running:
+		return "all roles have what they should"
+	case Undeploying:
+		return "it was asked to go"
+	case Done:
+		return "all its machines are gone"
+	case Scaling:
+		return "a role changes its size"
+	case Updating:
+		return fmt.Sprintf("it rolls over to revision %d", s.Revision)
+	case Cooldown:
+		return "it rests after a scaling"
+	}
+	return ""
+}
+
+func (s *Service) next(r *Role, now Time) (out []string) {
+	switch {
+	case r.State == Cooldown:
+		out = append(out, fmt.Sprintf("role %s ends its cooldown in %v", r.Name, r.Until.Sub(now).Round(time.Second)))
+	case r.State == Deploying || r.State == Scaling || r.State == Updating:
+		out = append(out, fmt.Sprintf("role %s is declared failed if nothing comes up within %v", r.Name, r.progress.Add(r.startTimeout()).Sub(now).Round(time.Second)))
+	}
+	if i := r.lists[Backoff].head; i != nil {
+		out = append(out, fmt.Sprintf("%s is tried again in %v", s.InstanceName(i), i.Until.Sub(now).Round(time.Second)))
+	}
+	return out
+}
+
+func (s *Service) advice() (out []string) {
+	switch s.State {
+	case FailedDeploying, FailedScaling, Warning:
+		out = append(out, "mend the cause, then recover the service; or remove it")
+	case FailedUpdating:
+		out = append(out, "roll back to the revision before, or mend the cause and recover the service to go on")
+	case FailedUndeploying:
+		out = append(out, "removal is tried again by itself; recover asks again at once, the hard way")
+	case Hold:
+		out = append(out, "release the service to start its machines")
+	}
+	return out
+}

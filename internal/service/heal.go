@@ -1,0 +1,151 @@
+package service
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/troupe-dev/troupe/driver"
+)
+
+const (
+	pauseFirst = time.Second
+	pauseMost  = 5 * time.Minute
+	stableTime = 10 * time.Minute
+)
+
+// pause is the wait before try n+1: none after the first failure of an instance, then 1 s, doubling
+// to 5 minutes.
+func pause(n int) time.Duration {
+	if n <= 0 {
+		return 0
+	}
+	if n > 10 {
+		return pauseMost
+	}
+	return min(pauseFirst<<(n-1), pauseMost)
+}
+
+// fail decides what becomes of an instance that did not work out.
+func (s *Service) fail(i *Instance, reason string, now Time) {
+	r := i.role
+	i.Reason = reason
+	if s.Leaving || r.wish() == 0 {
+		s.stop(i, now)
+		return
+	}
+	wasUp := i.Phase == Up
+	if wasUp && now.Sub(i.Since) >= r.stable() {
+		i.Failures = 0
+	}
+	i.Failures++
+	s.event(now, true, r, i, "%s failed: %s", s.InstanceName(i), reason)
+	if s.Rollout != nil && r.State == Updating && i.Revision == r.Revision {
+		s.pauseRollout(fmt.Sprintf("%s of the new revision failed: %s", s.InstanceName(i), reason), now)
+	}
+	switch {
+	case r.Spec.Heal == HealManual:
+		s.enter(i, Down, now)
+	case r.Spec.Restart == Never && i.Machine == driver.Exited:
+		s.enter(i, Resting, now)
+	case r.Spec.Restarts > 0 && int(i.Failures) > r.Spec.Restarts:
+		i.Reason = fmt.Sprintf("failed %d times, the last time: %s", i.Failures, reason)
+		s.enter(i, Resting, now)
+	default:
+		s.replace(i, now)
+	}
+}
+
+// rest gives an instance up until a person recovers it.
+func (s *Service) rest(i *Instance, reason string, now Time) {
+	i.Reason = reason
+	i.Failures++
+	s.event(now, true, i.role, i, "%s cannot be made: %s", s.InstanceName(i), reason)
+	if s.Rollout != nil && i.role.State == Updating && i.Revision == i.role.Revision {
+		s.pauseRollout(fmt.Sprintf("%s of the new revision cannot be made: %s", s.InstanceName(i), reason), now)
+	}
+	s.enter(i, Resting, now)
+}
+
+func (r *Role) stable() time.Duration {
+	if r.Spec.Stable > 0 {
+		return r.Spec.Stable
+	}
+	return stableTime
+}
+
+// replace destroys the instance's machine and gives its place to a successor. A new identity whose
+// machine is surely dead is succeeded at once; everything else waits until the destruction is confirmed.
+func (s *Service) replace(i *Instance, now Time) {
+	r := i.role
+	if i.Machine == driver.Gone && !i.Doubt {
+		if r.Spec.Identity == Stable {
+			s.clearMachine(i)
+			s.requeue(i, now)
+			return
+		}
+		s.succeed(i, now)
+		s.clearMachine(i)
+		s.drop(i)
+		return
+	}
+	if r.Spec.Identity != Stable && i.dead() {
+		s.succeed(i, now)
+		s.stop(i, now)
+		return
+	}
+	i.Hard = i.Hard || r.Spec.HardShutdown
+	s.enter(i, Replacing, now)
+}
+
+// succeed makes the successor of an instance with a new identity; it inherits the failures.
+func (s *Service) succeed(i *Instance, now Time) {
+	r := i.role
+	if r.slots()-1 >= r.wish()+s.surging(r) { // i still holds its place
+		return
+	}
+	n := s.newInstance(r, now)
+	n.Failures, n.Reason = i.Failures, i.Reason
+	s.queue(n, now)
+}
+
+// requeue puts a stable instance back in line for its next machine.
+func (s *Service) requeue(i *Instance, now Time) {
+	s.queue(i, now)
+}
+
+func (s *Service) queue(i *Instance, now Time) {
+	if wait := pause(int(i.Failures) - 1); wait > 0 {
+		s.enter(i, Backoff, now)
+		i.Until = now.Add(wait)
+		s.wake(i.Until, i.Serial)
+		return
+	}
+	s.enter(i, Queued, now)
+}
+
+// stop destroys the instance's machine and drops the instance afterwards.
+func (s *Service) stop(i *Instance, now Time) {
+	if i.Phase == Stopping {
+		return
+	}
+	if i.Phase == Queued || i.Phase == Backoff || (i.Machine == driver.Gone && !i.Doubt && i.Phase != Creating) {
+		s.drop(i)
+		return
+	}
+	hard := i.Hard || i.role.Spec.HardShutdown || s.Hard || (i.Phase == Replacing && i.Overdue)
+	s.enter(i, Stopping, now)
+	i.Hard = hard
+}
+
+// create asks for the instance's next machine.
+func (s *Service) create(i *Instance, now Time) {
+	r := i.role
+	r.forget(i)
+	i.Revision = r.Revision
+	i.Incarnation++
+	i.Phase, i.Machine = Creating, driver.Unknown
+	i.Since, i.Until, i.Tries, i.issued, i.Doubt, i.Ready, i.Healthy, i.Hard = now, 0, 0, false, false, false, Unchecked, false
+	r.note(i)
+	s.dirty(i)
+	s.enqueue(i)
+}

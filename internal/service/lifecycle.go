@@ -1,0 +1,312 @@
+package service
+
+import (
+	"fmt"
+	"time"
+)
+
+// advance moves a role along its states, from what its instances say.
+func (s *Service) advance(r *Role, now Time) {
+	if s.Leaving || r.Removing {
+		s.advanceLeaving(r, now)
+		return
+	}
+	switch r.State {
+	case Pending:
+		if s.parentsReady(r) {
+			s.setRole(r, Deploying, "", now)
+			s.advance(r, now)
+		}
+	case Deploying, FailedDeploying:
+		s.advanceWorking(r, Deploying, FailedDeploying, now)
+	case Scaling, FailedScaling:
+		s.advanceWorking(r, Scaling, FailedScaling, now)
+	case Updating, FailedUpdating:
+		s.advanceUpdating(r, now)
+	case Cooldown:
+		if r.Until <= now {
+			r.Until = 0
+			s.setRole(r, Running, "", now)
+			s.advance(r, now)
+		}
+	case Running, Warning:
+		s.advanceRunning(r, now)
+	case Hold:
+		if r.Settled() == r.Cardinality && r.slots() == r.Cardinality {
+			s.setRole(r, Running, "", now)
+		}
+	}
+}
+
+// complete reports whether the role has exactly what is wished, with nothing under way.
+func (r *Role) complete() bool {
+	return r.Settled() == r.wish() && r.slots() == r.wish() && r.lists[Stopping].n == 0
+}
+
+func (s *Service) advanceWorking(r *Role, working, failed State, now Time) {
+	switch {
+	case r.complete() || (r.State != Scaling && r.State != FailedScaling && r.Settled() == r.wish() && r.slots() == r.wish()):
+		r.Overdue = false
+		if working == Scaling {
+			s.cool(r, now)
+			return
+		}
+		s.setRole(r, Running, "", now)
+		s.advanceRunning(r, now)
+	case r.bad() > 0:
+		s.setRole(r, failed, s.reasonOf(r), now)
+	case working == Deploying && r.lists[Held].n > 0 && r.lists[Held].n+r.Settled() == r.wish() && r.slots() == r.wish():
+		s.setRole(r, Hold, "waits for release", now)
+	case s.overdue(r, now):
+		s.setRole(r, failed, r.waitsFor(s)+fmt.Sprintf(", with no progress for %v", r.startTimeout()), now)
+	case r.State == failed && !r.Overdue:
+		s.setRole(r, working, "", now)
+	}
+}
+
+// overdue reports whether nothing came up for the role's start time-out.
+func (s *Service) overdue(r *Role, now Time) bool {
+	limit := r.progress.Add(r.startTimeout())
+	if r.State.Failed() {
+		if r.Overdue && now < limit {
+			r.Overdue, s.head = false, true // it moves again
+		}
+		return r.Overdue
+	}
+	if now < limit {
+		if now > r.Since { // the timer may have gone off for an older deadline
+			s.wakeOnce(limit)
+		}
+		return false
+	}
+	r.Overdue, s.head = true, true
+	return true
+}
+
+// wakeOnce adds a timer for the roles unless an earlier one is set already: that one looks again.
+func (s *Service) wakeOnce(at Time) {
+	for n := range min(len(s.timers), 3) {
+		if s.timers[n].serial == 0 && s.timers[n].at <= at {
+			return
+		}
+	}
+	s.wake(at, 0)
+}
+
+// cool ends a scaling.
+func (s *Service) cool(r *Role, now Time) {
+	pause := r.Spec.Cooldown
+	if r.NextCooldown >= 0 {
+		pause = time.Duration(r.NextCooldown)
+	}
+	r.NextCooldown = -1
+	if pause <= 0 {
+		s.setRole(r, Running, "", now)
+		s.advanceRunning(r, now)
+		return
+	}
+	r.Until = now.Add(pause)
+	s.wake(r.Until, 0)
+	s.setRole(r, Cooldown, fmt.Sprintf("left alone for %v after scaling", pause), now)
+}
+
+func (s *Service) advanceRunning(r *Role, now Time) {
+	short := r.Cardinality - r.Settled()
+	switch {
+	case r.bad() > 0 || r.lists[Down].n > 0:
+		s.setRole(r, Warning, s.reasonOf(r), now)
+	case short > 0:
+		s.setRole(r, Warning, fmt.Sprintf("%d of %d instances up", r.Settled(), r.Cardinality), now)
+	default:
+		s.setRole(r, Running, "", now)
+	}
+}
+
+func (s *Service) advanceLeaving(r *Role, now Time) {
+	switch r.State {
+	case Done:
+		return
+	case Undeploying, FailedUndeploying:
+	default:
+		if !s.childrenGone(r) {
+			return
+		}
+		s.setRole(r, Undeploying, "", now)
+	}
+	if r.total == 0 {
+		if r.Removing && !s.Leaving {
+			s.removeRole(r, now)
+			return
+		}
+		s.setRole(r, Done, "", now)
+		return
+	}
+	late := 0
+	for i := r.lists[Stopping].head; i != nil; i = i.next {
+		if i.Overdue {
+			late++
+			s.setRole(r, FailedUndeploying, s.InstanceName(i)+": "+i.Reason, now)
+			break
+		}
+	}
+	if late == 0 && r.State == FailedUndeploying {
+		s.setRole(r, Undeploying, "", now)
+	}
+}
+
+// childrenGone reports whether no role that needs r has machines any more.
+func (s *Service) childrenGone(r *Role) bool {
+	if s.Spec.Strategy != Straight || !s.Leaving {
+		return true
+	}
+	for _, c := range r.children {
+		if c.State != Done {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Service) removeRole(r *Role, now Time) {
+	s.event(now, false, r, nil, "role %s is removed", r.Name)
+	kept := s.Roles[:0]
+	for _, x := range s.Roles {
+		if x != r {
+			kept = append(kept, x)
+		}
+	}
+	clear(s.Roles[len(kept):])
+	s.Roles = kept
+	r.ID = 0
+	s.head = true
+	s.link()
+	s.touchAll()
+	if len(s.Roles) == 0 {
+		s.leave(Undeploy{Remove: true, Force: true}, "its last role was removed", now)
+	}
+}
+
+// derive computes the service's state from its roles'.
+func (s *Service) derive(now Time) {
+	if s.drained {
+		return
+	}
+	if s.Leaving {
+		s.deriveLeaving(now)
+		return
+	}
+	var first [FailedUpdating + 1]*Role
+	held := 0
+	for _, r := range s.Roles {
+		if first[r.State] == nil {
+			first[r.State] = r
+		}
+		if r.State == Hold || (r.State == Pending && r.held(s)) {
+			held++
+		}
+	}
+	for _, st := range [...]State{FailedUndeploying, FailedDeploying, FailedScaling, FailedUpdating} {
+		if r := first[st]; r != nil {
+			s.setState(st, "role "+r.Name+": "+r.Reason, now)
+			s.deploymentFailed(st, now)
+			return
+		}
+	}
+	if len(s.Roles) > 0 && held == len(s.Roles) {
+		s.setState(Hold, "waits for release", now)
+		return
+	}
+	for _, st := range [...]State{Undeploying, Pending, Deploying, Hold, Scaling, Updating, Cooldown, Warning} {
+		r := first[st]
+		if r == nil {
+			continue
+		}
+		reason := ""
+		switch st {
+		case Pending, Hold:
+			st = Deploying
+		case Warning:
+			reason = "role " + r.Name + ": " + r.Reason
+		}
+		s.setState(st, reason, now)
+		return
+	}
+	if !s.Deployed {
+		s.Deployed, s.head = true, true
+	}
+	if s.Rollout != nil && !s.Rollout.Paused {
+		s.finishRollout(now)
+	}
+	s.setState(Running, "", now)
+}
+
+// deploymentFailed rolls a first deployment back when the spec asks for it.
+func (s *Service) deploymentFailed(st State, now Time) {
+	if st == FailedDeploying && !s.Deployed && s.Spec.OnFailure == Rollback {
+		s.leave(Undeploy{Force: true}, "its deployment failed and is rolled back: "+s.Reason, now)
+		s.touchAll()
+		s.drained = true // decide again: the removal has only begun
+	}
+}
+
+func (s *Service) deriveLeaving(now Time) {
+	reason := s.Reason
+	for _, r := range s.Roles {
+		if r.State == FailedUndeploying {
+			s.setState(FailedUndeploying, "role "+r.Name+": "+r.Reason, now)
+			return
+		}
+	}
+	for _, r := range s.Roles {
+		if r.State != Done {
+			if s.State == FailedUndeploying {
+				reason = ""
+			}
+			s.setState(Undeploying, reason, now)
+			return
+		}
+	}
+	if s.State == Done {
+		return
+	}
+	s.setState(Done, reason, now)
+	if s.Remove {
+		s.effects = append(s.effects, Effect{Kind: DoRemove})
+	}
+}
+
+// leave begins the removal of the service.
+func (s *Service) leave(u Undeploy, reason string, now Time) {
+	s.Leaving, s.head = true, true
+	s.Hard = s.Hard || u.Hard
+	s.Remove = s.Remove || u.Remove
+	s.Data = s.Data || u.Data
+	s.Rollout, s.Previous = nil, nil
+	if s.State == Done && s.Remove {
+		s.effects = append(s.effects, Effect{Kind: DoRemove})
+		return
+	}
+	s.setState(Undeploying, reason, now)
+	s.touchAll()
+}
+
+// waitsFor says what keeps the role from being complete.
+func (r *Role) waitsFor(s *Service) string {
+	if s.Spec.Strategy == Straight {
+		for _, p := range r.parents {
+			if !p.Ready() {
+				return "waits for role " + p.Name
+			}
+		}
+	}
+	for _, w := range [...]struct {
+		p    Phase
+		text string
+	}{{Creating, "being created"}, {Starting, "starting"}, {Backoff, "waiting before the next try"}, {Replacing, "being replaced"},
+		{Stopping, "being removed"}, {Queued, "waiting for room"}, {Held, "on hold"}, {Resting, "given up"}, {Down, "down"}} {
+		if n := r.lists[w.p].n; n > 0 {
+			return fmt.Sprintf("%d of %d instances %s", n, r.Cardinality, w.text)
+		}
+	}
+	return fmt.Sprintf("%d of %d instances up", r.Settled(), r.Cardinality)
+}

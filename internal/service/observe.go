@@ -1,0 +1,333 @@
+package service
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/troupe-dev/troupe/driver"
+)
+
+// Observe writes down a fact. It returns a *Refusal for a command that is not accepted, which then
+// has changed nothing; other facts are never refused.
+func (s *Service) Observe(f Fact, now time.Time) error {
+	t := TimeOf(now)
+	switch f.Kind {
+	case Ordered:
+		return s.order(f.Command, t)
+	case Woke:
+		return nil
+	}
+	i := s.instances[f.Serial]
+	if i == nil {
+		return nil
+	}
+	if f.Kind == Reported {
+		s.reported(i, f.Key, f.Value)
+		return nil
+	}
+	if f.Incarnation != i.Incarnation {
+		return nil
+	}
+	switch f.Kind {
+	case Created:
+		s.created(i, f, t)
+	case Destroyed:
+		s.destroyed(i, f, t)
+	case Seen:
+		if i.Phase == Creating && f.Machine.State == driver.Gone {
+			return nil // an event older than the machine
+		}
+		s.seen(i, f.Machine, t)
+	case Absent:
+		s.absent(i, t)
+	case Checked:
+		if i.Healthy != f.Health {
+			i.Healthy = f.Health
+			if f.Health == Unhealthy {
+				i.Reason = f.Reason
+			}
+			s.dirty(i)
+			s.enqueue(i)
+		}
+	case Acted:
+		s.acted(i, f, t)
+	}
+	return nil
+}
+
+func (s *Service) created(i *Instance, f Fact, now Time) {
+	if i.Phase != Creating {
+		// It was given up meanwhile; its destruction is under way and wins.
+		if f.Err == "" && i.Native == "" && f.Machine.Native != "" {
+			i.Native = f.Machine.Native
+			s.dirty(i)
+		}
+		return
+	}
+	if f.Err == "" {
+		s.seen(i, f.Machine, now)
+		return
+	}
+	i.issued = false
+	i.Reason = f.Err
+	s.dirty(i)
+	if !f.Definite {
+		i.Doubt = true
+		i.Tries++
+		if f.Repeat {
+			i.Until = now.Add(pause(int(i.Tries)))
+			s.wake(i.Until, i.Serial)
+		} else {
+			i.issued = true // until it is seen, or known to be absent
+		}
+		s.wake(i.Since.Add(i.role.startTimeout()), i.Serial)
+		return
+	}
+	s.refused(i, f, now)
+}
+
+// refused goes on after a back end definitely made no machine: by the next implementation if
+// another back end may help, as a failure otherwise.
+func (s *Service) refused(i *Instance, f Fact, now Time) {
+	r := i.role
+	s.setMachine(i, driver.Gone)
+	i.Doubt = false
+	if next := int(i.Impl) + 1; (f.Class == "capacity" || f.Class == "unavailable" || f.Class == "throttled") && next < len(r.Spec.Machine.Implementations) {
+		s.event(now, true, r, i, "%s cannot be made by %s: %s; trying %s", s.InstanceName(i),
+			r.Spec.Machine.Implementations[i.Impl].Driver, f.Err, r.Spec.Machine.Implementations[next].Driver)
+		i.Impl = uint8(next)
+		s.create(i, now)
+		return
+	}
+	i.Impl = 0
+	if f.Class == "invalid" {
+		s.rest(i, f.Err, now)
+		return
+	}
+	s.fail(i, f.Err, now)
+}
+
+// seen writes down a machine's state; evaluate decides what it means.
+func (s *Service) seen(i *Instance, m driver.Machine, now Time) {
+	if i.Phase == Queued || i.Phase == Backoff {
+		return
+	}
+	if m.State == driver.Gone {
+		s.gone(i, m.Reason, now)
+		return
+	}
+	if m.Native != "" && m.Native != i.Native {
+		i.Native = m.Native
+		s.dirty(i)
+	}
+	if len(m.Addresses) > 0 && !slices.Equal(m.Addresses, i.Addresses) {
+		had := len(i.Addresses) > 0
+		i.Addresses = m.Addresses
+		s.dirty(i)
+		if had {
+			s.refreshChildren(i.role)
+		}
+	}
+	if m.State == driver.Exited && i.Machine != driver.Exited {
+		i.ExitCode = int32(m.ExitCode)
+	}
+	if m.Reason != "" && m.State != i.Machine {
+		i.Reason = m.Reason
+	}
+	if i.Phase == Creating {
+		i.Doubt = false
+		s.setMachine(i, m.State)
+		s.enter(i, Starting, now)
+		i.Healthy = Unchecked
+		i.Until = now.Add(i.role.startTimeout())
+		s.wake(i.Until, i.Serial)
+		return
+	}
+	s.setMachine(i, m.State)
+}
+
+// absent settles a creation in doubt: no machine was made.
+func (s *Service) absent(i *Instance, now Time) {
+	switch {
+	case i.Phase == Creating && i.Doubt:
+		s.refused(i, Fact{Err: "the back end never made the machine: " + i.Reason, Class: "unavailable", Definite: true}, now)
+	case i.Phase == Creating, i.Phase == Queued, i.Phase == Backoff:
+	default:
+		s.gone(i, "no longer on its back end", now)
+	}
+}
+
+// gone: the machine exists no more.
+func (s *Service) gone(i *Instance, reason string, now Time) {
+	switch i.Phase {
+	case Stopping, Replacing:
+		s.removed(i, now)
+		return
+	case Finished, Resting, Queued, Backoff:
+		s.setMachine(i, driver.Gone)
+		return
+	}
+	if i.Machine == driver.Gone && i.Phase == Down {
+		return
+	}
+	r := i.role
+	s.setMachine(i, driver.Gone)
+	if reason == "" {
+		reason = "its machine is gone"
+	}
+	if r.Spec.OnGone == Forget {
+		s.forgetInstance(i, now)
+		return
+	}
+	s.fail(i, reason, now)
+}
+
+// forgetInstance drops an instance whose machine is gone and lowers the cardinality, as OneFlow does.
+func (s *Service) forgetInstance(i *Instance, now Time) {
+	r := i.role
+	name := s.InstanceName(i)
+	s.drop(i)
+	if r.State == Undeploying || s.Leaving || r.Cardinality == 0 {
+		return
+	}
+	r.Cardinality--
+	s.head = true
+	s.event(now, false, r, nil, "Role %s scaling down from %d to %d nodes", r.Name, r.Cardinality+1, r.Cardinality)
+	s.event(now, false, r, nil, "%s is gone and not replaced", name)
+	if s.Spec.AutoDelete && len(s.instances) == 0 && s.Deployed {
+		s.leave(Undeploy{Remove: true, Force: true}, "its last instance is gone", now)
+	}
+	if r.Cardinality < r.Spec.MinOf() && (r.State == Running || r.State == Warning) {
+		s.scaleTo(r, r.Spec.MinOf(), 0, now)
+	}
+}
+
+func (s *Service) destroyed(i *Instance, f Fact, now Time) {
+	if i.Phase != Stopping && i.Phase != Replacing {
+		return
+	}
+	if f.Err == "" {
+		s.removed(i, now)
+		return
+	}
+	i.issued = false
+	i.Reason = f.Err
+	i.Tries++
+	i.Hard = true // the graceful way failed
+	i.Until = now.Add(pause(int(i.Tries)))
+	s.wake(i.Until, i.Serial)
+	s.dirty(i)
+}
+
+// removed goes on once the destruction of a machine is confirmed.
+func (s *Service) removed(i *Instance, now Time) {
+	r := i.role
+	s.setMachine(i, driver.Gone)
+	s.clearMachine(i)
+	if i.Phase == Stopping || r.wish() == 0 {
+		s.event(now, false, r, i, "%s is gone", s.InstanceName(i))
+		s.drop(i)
+		s.refreshChildren(r)
+		return
+	}
+	if r.Spec.Identity == Stable {
+		s.requeue(i, now)
+		return
+	}
+	s.succeed(i, now)
+	s.drop(i)
+}
+
+func (s *Service) clearMachine(i *Instance) {
+	i.Native, i.Doubt, i.Ready, i.Healthy, i.Parking, i.Hard, i.Impl = "", false, false, Unchecked, false, false, 0
+	if i.role.Spec.Identity != Stable {
+		i.Addresses = nil
+	}
+	if i.Actions != nil {
+		i.Actions = nil
+	}
+	i.Attributes = nil
+}
+
+func (s *Service) reported(i *Instance, key, value string) {
+	if i.Attributes[key] == value && value != "" {
+		return
+	}
+	if i.Attributes == nil {
+		i.Attributes = make(map[string]string, 1)
+	}
+	if value == "" {
+		delete(i.Attributes, key)
+	} else {
+		i.Attributes[key] = value
+	}
+	if key == "READY" {
+		i.Ready = isYes(value)
+		s.enqueue(i)
+	}
+	s.dirty(i)
+	s.refreshChildren(i.role)
+}
+
+func isYes(v string) bool {
+	return len(v) == 3 && (v[0]|0x20) == 'y' && (v[1]|0x20) == 'e' && (v[2]|0x20) == 's'
+}
+
+func (s *Service) acted(i *Instance, f Fact, now Time) {
+	for n, a := range i.Actions {
+		if a.Serial != f.Action {
+			continue
+		}
+		i.Actions = slices.Delete(i.Actions, n, n+1)
+		if f.Err != "" {
+			if parks(a.Action) {
+				i.Parking = false
+			}
+			s.event(now, true, i.role, i, "%s of %s was refused: %s", a.Action, s.InstanceName(i), f.Err)
+		} else {
+			s.event(now, false, i.role, i, "%s of %s done", a.Action, s.InstanceName(i))
+		}
+		s.dirty(i)
+		s.enqueue(i)
+		return
+	}
+}
+
+// parks reports whether the action leaves the machine stopped on purpose.
+func parks(a driver.Action) bool {
+	switch a {
+	case driver.Stop, driver.Suspend, driver.Poweroff, driver.PoweroffHard, driver.Undeploy, driver.UndeployHard, driver.Hold:
+		return true
+	}
+	return false
+}
+
+// refreshChildren tells the roles that depend on r that something they may show has changed.
+func (s *Service) refreshChildren(r *Role) {
+	if !s.Deployed || s.Leaving {
+		return
+	}
+	for _, c := range r.children {
+		if c.Settled() == 0 || c.wish() == 0 {
+			continue
+		}
+		e := Effect{Kind: DoRefresh, Role: c.ID}
+		if !slices.Contains(s.effects, e) {
+			s.effects = append(s.effects, e)
+		}
+	}
+}
+
+// reasonOf names why instances of a role are bad.
+func (s *Service) reasonOf(r *Role) string {
+	for _, p := range [...]Phase{Resting, Down} {
+		if i := r.lists[p].head; i != nil {
+			if n := r.lists[Resting].n + r.lists[Down].n; n > 1 {
+				return fmt.Sprintf("%s: %s, and %d more", s.InstanceName(i), i.Reason, n-1)
+			}
+			return s.InstanceName(i) + ": " + i.Reason
+		}
+	}
+	return ""
+}

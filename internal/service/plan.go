@@ -1,0 +1,252 @@
+package service
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/troupe-dev/troupe/driver"
+)
+
+// A Step is one thing that a command would lead to.
+type Step struct {
+	// Wave counts what happens one after the other: steps of one wave happen together.
+	Wave int    `json:"wave"`
+	Do   string `json:"do"` // create, destroy, an action's name, refresh, remove
+	Role string `json:"role,omitempty"`
+	// Instances are the names concerned, at most ten of them; Count says how many there are.
+	Instances []string `json:"instances,omitempty"`
+	Count     int      `json:"count"`
+	Driver    string   `json:"driver,omitempty"`
+	Why       string   `json:"why"`
+}
+
+// A Plan is what a command would do, found by letting the service do it on a back end where
+// everything goes well.
+type Plan struct {
+	Steps []Step `json:"steps"`
+	// State is the service's in the end.
+	State State `json:"-"`
+	// Total is how many instances there are in the end.
+	Total int `json:"total"`
+}
+
+const planRounds = 100_000
+
+// PlanNew tells what deploying a spec would do.
+func PlanNew(spec *Spec, now time.Time) Plan {
+	return simulate(NewService(0, spec, Meta{Name: spec.Name}, now), now)
+}
+
+// Plan tells what a command would do, without doing it; the error is the command's *Refusal.
+func (s *Service) Plan(c *Command, now time.Time) (Plan, error) {
+	twin, err := s.clone(now)
+	if err != nil {
+		return Plan{}, err
+	}
+	plain := *c
+	plain.ID = ""
+	if err := twin.Observe(Fact{Kind: Ordered, Command: &plain}, now); err != nil {
+		return Plan{}, err
+	}
+	return simulate(twin, now), nil
+}
+
+// clone copies a service by way of its records.
+func (s *Service) clone(now time.Time) (*Service, error) {
+	twin, err := Decode(s.encodeHead())
+	if err != nil {
+		return nil, err
+	}
+	var instances []*Instance
+	var roles []uint16
+	for _, r := range s.Roles {
+		for i := range r.Instances {
+			x, id, err := DecodeBlock(appendInstance([]byte{blockVersion}, i))
+			if err != nil {
+				return nil, err
+			}
+			instances, roles = append(instances, x...), append(roles, id...)
+		}
+	}
+	return twin, twin.Load(s.Spec, s.Previous, instances, roles, now)
+}
+
+// simulate lets the service run where all goes well, and writes down what it does.
+func simulate(s *Service, now time.Time) Plan {
+	var p Plan
+	for wave, round := 0, 0; round < planRounds; round++ {
+		d := s.Decide(now)
+		s.Changes()
+		if len(d.Effects) > 0 {
+			wave++
+			p.Steps = appendSteps(p.Steps, s, d.Effects, wave)
+			now = now.Add(time.Millisecond)
+			for _, e := range d.Effects {
+				s.succeedAt(e, now)
+			}
+			continue
+		}
+		if d.More {
+			continue
+		}
+		if s.State == Done || !s.busy() || d.Wake.IsZero() {
+			break
+		}
+		if d.Wake.After(now) {
+			now = d.Wake
+		}
+	}
+	p.State, p.Total = s.State, len(s.instances)
+	return p
+}
+
+// busy reports whether anything is still under way; a cooldown is not worth waiting for in a plan.
+func (s *Service) busy() bool {
+	if s.State.Transient() && s.State != Cooldown {
+		return true
+	}
+	for _, i := range s.instances {
+		if !i.Phase.Settled() && i.Phase != Held && i.Phase != Resting && i.Phase != Down || len(i.Actions) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Service) succeedAt(e Effect, now time.Time) {
+	f := Fact{Serial: e.Serial, Incarnation: e.Incarnation}
+	i := s.instances[e.Serial]
+	switch e.Kind {
+	case DoCreate:
+		f.Kind, f.Machine.State = Created, driver.Running
+		if e.Hold {
+			f.Machine.State = driver.Held
+		}
+		s.observeWell(f, i, now)
+	case DoDestroy:
+		f.Kind = Destroyed
+		_ = s.Observe(f, now)
+	case DoAct:
+		f.Kind, f.Action = Acted, e.Token
+		_ = s.Observe(f, now)
+		if st, ok := after(e.Action); ok {
+			s.observeWell(Fact{Kind: Seen, Serial: e.Serial, Incarnation: e.Incarnation, Machine: driver.Machine{State: st}}, i, now)
+		}
+	}
+}
+
+func (s *Service) observeWell(f Fact, i *Instance, now time.Time) {
+	_ = s.Observe(f, now)
+	if i != nil && f.Machine.State == driver.Running {
+		_ = s.Observe(Fact{Kind: Checked, Serial: f.Serial, Incarnation: f.Incarnation, Health: Healthy}, now)
+		if i.role.Spec.ReadyGate {
+			_ = s.Observe(Fact{Kind: Reported, Serial: f.Serial, Key: "READY", Value: "YES"}, now)
+		}
+	}
+}
+
+// after is the state in which a successful action leaves a machine.
+func after(a driver.Action) (driver.State, bool) {
+	switch a {
+	case driver.Stop, driver.Poweroff, driver.PoweroffHard:
+		return driver.Stopped, true
+	case driver.Suspend:
+		return driver.Suspended, true
+	case driver.Undeploy, driver.UndeployHard:
+		return driver.Undeployed, true
+	case driver.Resume, driver.Release, driver.Reboot, driver.RebootHard:
+		return driver.Running, true
+	}
+	return 0, false
+}
+
+func appendSteps(steps []Step, s *Service, effects []Effect, wave int) []Step {
+	first := len(steps)
+	for _, e := range effects {
+		step := Step{Wave: wave, Count: 1}
+		r := s.roleByID(e.Role)
+		if r != nil {
+			step.Role = r.Name
+		}
+		i := s.instances[e.Serial]
+		switch e.Kind {
+		case DoCreate:
+			step.Do = "create"
+			if n := int(e.Impl); r != nil && n < len(r.Spec.Machine.Implementations) {
+				step.Driver = r.Spec.Machine.Implementations[n].Driver
+			}
+			step.Why = whyCreate(s, r, i)
+		case DoDestroy:
+			step.Do, step.Why = "destroy", whyDestroy(s, r, i)
+		case DoAct:
+			step.Do, step.Why = string(e.Action), "asked for"
+		case DoRefresh:
+			step.Do, step.Why = "refresh", "a role that it depends on has changed"
+		case DoRemove:
+			step.Do, step.Why = "remove", "the service's records, once all its machines are gone"
+		}
+		name := ""
+		if i != nil {
+			name = s.InstanceName(i)
+		}
+		merged := false
+		for n := first; n < len(steps) && !merged; n++ {
+			o := &steps[n]
+			if o.Do == step.Do && o.Role == step.Role && o.Why == step.Why && o.Driver == step.Driver {
+				o.Count++
+				if len(o.Instances) < 10 && name != "" {
+					o.Instances = append(o.Instances, name)
+				}
+				merged = true
+			}
+		}
+		if !merged {
+			if name != "" {
+				step.Instances = []string{name}
+			}
+			steps = append(steps, step)
+		}
+	}
+	return steps
+}
+
+func whyCreate(s *Service, r *Role, i *Instance) string {
+	switch {
+	case r == nil || i == nil:
+		return "wished"
+	case i.Incarnation > 1:
+		return "takes the place of its machine before"
+	case r.State == Updating:
+		return fmt.Sprintf("made from revision %d", r.Revision)
+	case r.State == Scaling:
+		return fmt.Sprintf("role %s grows to %d", r.Name, r.Cardinality)
+	case s.Deployed && i.Failures > 0:
+		return "replaces a failed instance"
+	case s.Spec.Strategy == Straight && len(r.parents) > 0:
+		names := make([]string, len(r.parents))
+		for n, p := range r.parents {
+			names[n] = p.Name
+		}
+		return "needs " + strings.Join(names, ", ") + ", which is ready then"
+	}
+	return fmt.Sprintf("role %s wants %d", r.Name, r.Cardinality)
+}
+
+func whyDestroy(s *Service, r *Role, i *Instance) string {
+	switch {
+	case r == nil || i == nil:
+		return "no longer wished"
+	case s.Leaving:
+		return "the service is removed"
+	case r.Removing:
+		return "role " + r.Name + " is removed"
+	case r.State == Updating:
+		return fmt.Sprintf("made from revision %d, which is replaced", i.Revision)
+	case i.Phase == Replacing:
+		return "its successor takes its place"
+	case r.State == Scaling:
+		return fmt.Sprintf("role %s shrinks to %d", r.Name, r.Cardinality)
+	}
+	return fmt.Sprintf("role %s wants %d", r.Name, r.Cardinality)
+}

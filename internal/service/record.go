@@ -1,0 +1,246 @@
+package service
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/troupe-dev/troupe/driver"
+)
+
+// A Record is one stored piece of a service. Together with the commit of its service record, each is
+// the whole truth about what it covers.
+type Record struct {
+	Kind   RecordKind
+	Number uint32 // SpecRecord: the revision; BlockRecord: the block
+	Value  []byte // nil: delete it
+}
+
+// RecordKind says what a record holds.
+type RecordKind uint8
+
+// The kinds of record.
+const (
+	HeadRecord  RecordKind = iota // JSON of Service
+	SpecRecord                    // JSON of Spec, one for each revision
+	BlockRecord                   // up to 16 instances with neighbouring serials, binary
+)
+
+// blockVersion is the first byte of a block: its encoding.
+const blockVersion = 1
+
+// Changes returns the records that changed since the last call, the service record always among
+// them when there are any. The caller commits them or drops the service and loads it again.
+func (s *Service) Changes() []Record {
+	if !s.head && !s.specs && len(s.blocks) == 0 {
+		return nil
+	}
+	out := make([]Record, 0, len(s.blocks)+2)
+	if s.head || s.specs {
+		out = append(out, Record{Kind: HeadRecord, Value: s.encodeHead()})
+	}
+	if s.specs {
+		v, err := json.Marshal(s.Spec)
+		if err != nil {
+			panic(fmt.Sprintf("service %d: its spec cannot be encoded: %v", s.ID, err)) // specs come from JSON
+		}
+		out = append(out, Record{Kind: SpecRecord, Number: s.Revision, Value: v})
+	}
+	for _, b := range slices.Sorted(maps.Keys(s.blocks)) {
+		out = append(out, Record{Kind: BlockRecord, Number: b, Value: s.encodeBlock(b)})
+	}
+	s.head, s.specs = false, false
+	clear(s.blocks)
+	return out
+}
+
+// Events returns what happened since the last call.
+func (s *Service) Events() []Event {
+	e := s.events
+	s.events = nil
+	return e
+}
+
+func (s *Service) encodeHead() []byte {
+	v, err := json.Marshal(s)
+	if err != nil {
+		panic(fmt.Sprintf("service %d cannot be encoded: %v", s.ID, err)) // plain data
+	}
+	return v
+}
+
+func (s *Service) encodeBlock(block uint32) []byte {
+	var b []byte
+	for serial := block * blockSize; serial < (block+1)*blockSize; serial++ {
+		if i := s.instances[serial]; i != nil {
+			if b == nil {
+				b = make([]byte, 1, 1024)
+				b[0] = blockVersion
+			}
+			b = appendInstance(b, i)
+		}
+	}
+	return b
+}
+
+const (
+	flagDoubt = 1 << iota
+	flagParking
+	flagReady
+	flagHard
+	flagOverdue
+)
+
+func flags(i *Instance) (f uint64) {
+	for n, on := range [...]bool{i.Doubt, i.Parking, i.Ready, i.Hard, i.Overdue} {
+		if on {
+			f |= 1 << n
+		}
+	}
+	return f
+}
+
+func appendInstance(b []byte, i *Instance) []byte {
+	for _, v := range [...]uint64{uint64(i.Serial), uint64(i.role.ID), uint64(i.Number), uint64(i.Incarnation), uint64(i.Revision),
+		uint64(i.Phase), uint64(i.Machine), uint64(i.Impl), flags(i), uint64(i.Healthy), uint64(i.Failures), uint64(i.Tries)} {
+		b = binary.AppendUvarint(b, v)
+	}
+	for _, v := range [...]int64{int64(i.ExitCode), int64(i.Created), int64(i.Since), int64(i.Until)} {
+		b = binary.AppendVarint(b, v)
+	}
+	b = appendText(appendText(b, i.Native), i.Reason)
+	b = binary.AppendUvarint(b, uint64(len(i.Addresses)))
+	for _, a := range i.Addresses {
+		b = appendText(b, a)
+	}
+	b = binary.AppendUvarint(b, uint64(len(i.Attributes)))
+	for _, k := range slices.Sorted(maps.Keys(i.Attributes)) {
+		b = appendText(appendText(b, k), i.Attributes[k])
+	}
+	b = binary.AppendUvarint(b, uint64(len(i.Actions)))
+	for _, a := range i.Actions {
+		b = binary.AppendUvarint(b, uint64(a.Serial))
+		b = appendText(appendText(b, string(a.Action)), a.Args)
+		b = binary.AppendVarint(b, int64(a.At))
+	}
+	return b
+}
+
+func appendText(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+// DecodeBlock reads what a BlockRecord holds: instances and, beside each, the id of its role.
+func DecodeBlock(b []byte) ([]*Instance, []uint16, error) {
+	if len(b) == 0 {
+		return nil, nil, errors.New("instance block: empty")
+	}
+	if b[0] != blockVersion {
+		return nil, nil, fmt.Errorf("instance block: encoding %d is not known; it was written by a newer version", b[0])
+	}
+	r := reader{b: b[1:]}
+	var instances []*Instance
+	var roles []uint16
+	for len(r.b) > 0 && r.err == nil {
+		i, role := r.instance()
+		instances, roles = append(instances, i), append(roles, role)
+	}
+	if r.err != nil {
+		return nil, nil, fmt.Errorf("instance block: %w", r.err)
+	}
+	return instances, roles, nil
+}
+
+type reader struct {
+	b   []byte
+	err error
+}
+
+var errShort = errors.New("damaged: it ends early")
+
+func (r *reader) uint() uint64 {
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.fail()
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) int() int64 {
+	v, n := binary.Varint(r.b)
+	if n <= 0 {
+		r.fail()
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) fail() { r.err, r.b = errShort, nil }
+
+func (r *reader) text() string {
+	n := r.uint()
+	if n > uint64(len(r.b)) {
+		r.fail()
+		return ""
+	}
+	t := string(r.b[:n])
+	r.b = r.b[n:]
+	return t
+}
+
+// count reads the length of a list whose elements take a byte at least.
+func (r *reader) count() int {
+	n := r.uint()
+	if n > uint64(len(r.b)) {
+		r.fail()
+		return 0
+	}
+	return int(n)
+}
+
+func (r *reader) instance() (*Instance, uint16) {
+	i := &Instance{Serial: uint32(r.uint())}
+	role := uint16(r.uint())
+	i.Number, i.Incarnation, i.Revision = uint32(r.uint()), uint32(r.uint()), uint32(r.uint())
+	i.Phase, i.Machine, i.Impl = Phase(r.uint()), driver.State(r.uint()), uint8(r.uint())
+	f := r.uint()
+	i.Doubt, i.Parking, i.Ready = f&flagDoubt != 0, f&flagParking != 0, f&flagReady != 0
+	i.Hard, i.Overdue = f&flagHard != 0, f&flagOverdue != 0
+	i.Healthy, i.Failures, i.Tries = Health(r.uint()), uint16(r.uint()), uint16(r.uint())
+	i.ExitCode = int32(r.int())
+	i.Created, i.Since, i.Until = Time(r.int()), Time(r.int()), Time(r.int())
+	i.Native, i.Reason = r.text(), r.text()
+	for n := r.count(); n > 0 && r.err == nil; n-- {
+		i.Addresses = append(i.Addresses, r.text())
+	}
+	if n := r.count(); n > 0 {
+		i.Attributes = make(map[string]string, n)
+		for ; n > 0 && r.err == nil; n-- {
+			k := r.text()
+			i.Attributes[k] = r.text()
+		}
+	}
+	for n := r.count(); n > 0 && r.err == nil; n-- {
+		a := PendingAction{Serial: uint32(r.uint()), Action: driver.Action(r.text()), Args: r.text(), At: Time(r.int())}
+		i.Actions = append(i.Actions, a)
+	}
+	if r.err == nil && i.Phase >= phases {
+		r.err = fmt.Errorf("damaged: phase %d", i.Phase)
+	}
+	return i, role
+}
+
+// Decode reads a service record; Load completes it.
+func Decode(head []byte) (*Service, error) {
+	s := new(Service)
+	if err := json.Unmarshal(head, s); err != nil {
+		return nil, fmt.Errorf("service record: %w", err)
+	}
+	return s, nil
+}

@@ -1,0 +1,187 @@
+package service
+
+// A Role is the run-time state of one role: how many instances are wished and where they stand.
+type Role struct {
+	ID          uint16 `json:"id"` // within the service, never used again
+	Name        string `json:"name"`
+	State       State  `json:"state"`
+	Reason      string `json:"reason,omitempty"`
+	Since       Time   `json:"since"`
+	Until       Time   `json:"until,omitempty"` // end of the cooldown
+	Cardinality int    `json:"cardinality"`
+	NextNumber  uint32 `json:"next_number"`
+	Revision    uint32 `json:"revision"` // of the service's spec in which the role's machines last changed
+	// Down: the last scaling went down.
+	Down     bool `json:"scale_down,omitempty"`
+	Released bool `json:"released,omitempty"` // its hold was released
+	Removing bool `json:"removing,omitempty"` // it leaves the service
+	Overdue  bool `json:"overdue,omitempty"`  // no progress within the deadline
+	// NextCooldown follows the scaling in progress, in place of the spec's; -1 for none set.
+	NextCooldown int64 `json:"next_cooldown"`
+
+	Spec *RoleSpec `json:"-"` // in the service's present spec, or in its last for a leaving role
+
+	parents, children []*Role
+	order             []*Instance // by creation; nil where one was removed
+	holes             int
+	lists             [phases]list
+	total             int
+	live              int // machines that run or may run
+	outdated          int
+	progress          Time // when an instance last came up
+	dirty             bool
+	wasReady          bool
+}
+
+type list struct {
+	head, tail *Instance
+	n          int
+}
+
+func (l *list) push(i *Instance) {
+	i.prev, i.next = l.tail, nil
+	if l.tail != nil {
+		l.tail.next = i
+	} else {
+		l.head = i
+	}
+	l.tail = i
+	l.n++
+}
+
+func (l *list) drop(i *Instance) {
+	if i.prev != nil {
+		i.prev.next = i.next
+	} else {
+		l.head = i.next
+	}
+	if i.next != nil {
+		i.next.prev = i.prev
+	} else {
+		l.tail = i.prev
+	}
+	i.prev, i.next = nil, nil
+	l.n--
+}
+
+// note counts i in; forget counts it out. Every change of phase, machine state or revision happens
+// between the two.
+func (r *Role) note(i *Instance) {
+	r.lists[i.Phase].push(i)
+	r.weigh(i, 1)
+}
+
+func (r *Role) forget(i *Instance) {
+	r.lists[i.Phase].drop(i)
+	r.weigh(i, -1)
+}
+
+func (r *Role) weigh(i *Instance, by int) {
+	if i.live() {
+		r.live += by
+	}
+	if i.outdated() {
+		r.outdated += by
+	}
+}
+
+func (r *Role) add(i *Instance) {
+	i.role = r
+	i.position = len(r.order)
+	r.order = append(r.order, i)
+	r.total++
+	r.note(i)
+}
+
+func (r *Role) remove(i *Instance) {
+	r.forget(i)
+	r.order[i.position] = nil
+	r.total--
+	r.holes++
+	if r.holes > 16 && r.holes > len(r.order)/2 {
+		kept := r.order[:0]
+		for _, x := range r.order {
+			if x != nil {
+				x.position = len(kept)
+				kept = append(kept, x)
+			}
+		}
+		clear(r.order[len(kept):])
+		r.order, r.holes = kept, 0
+	}
+}
+
+// Count returns how many instances are in the phase.
+func (r *Role) Count(p Phase) int { return r.lists[p].n }
+
+// Total returns how many instances there are, leaving ones included.
+func (r *Role) Total() int { return r.total }
+
+// Settled returns how many instances count as deployed.
+func (r *Role) Settled() int { return r.lists[Up].n + r.lists[Parked].n + r.lists[Finished].n }
+
+// slots is how many instances hold a place in the cardinality.
+func (r *Role) slots() int { return r.total - r.lists[Stopping].n }
+
+// Live returns how many machines of the role run or may run.
+func (r *Role) Live() int { return r.live }
+
+// Outdated returns how many instances an update still has to replace.
+func (r *Role) Outdated() int { return r.outdated }
+
+// Instances yields the instances in the order of their creation.
+func (r *Role) Instances(yield func(*Instance) bool) {
+	for _, i := range r.order {
+		if i != nil && !yield(i) {
+			return
+		}
+	}
+}
+
+// Parents returns the roles that this one needs.
+func (r *Role) Parents() []*Role { return r.parents }
+
+// wish is how many instances the role should have now.
+func (r *Role) wish() int {
+	switch r.State {
+	case Undeploying, FailedUndeploying, Done:
+		return 0
+	}
+	return r.Cardinality
+}
+
+// Ready reports whether roles that need this one may have instances created.
+func (r *Role) Ready() bool {
+	switch r.State {
+	case Pending, Undeploying, FailedUndeploying, Done:
+		return false
+	}
+	return r.Settled() >= r.Cardinality && !r.Removing
+}
+
+// bad counts the instances that keep the role from being well until somebody acts.
+func (r *Role) bad() int {
+	n := r.lists[Resting].n
+	if r.Spec.Heal == HealManual {
+		n += r.lists[Down].n
+	}
+	return n
+}
+
+// held reports whether the role's machines are made on hold.
+func (r *Role) held(s *Service) bool {
+	if r.Released {
+		return false
+	}
+	if s.Spec.Hold || r.Spec.Hold {
+		return true
+	}
+	if s.Spec.Strategy == Straight {
+		for _, p := range r.parents {
+			if p.held(s) {
+				return true
+			}
+		}
+	}
+	return false
+}

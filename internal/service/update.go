@@ -1,0 +1,231 @@
+package service
+
+import (
+	"fmt"
+	"reflect"
+)
+
+// surge is how many instances beyond the cardinality the role may have during an update.
+func (r *Role) surge() int {
+	if r.Spec.Identity == Stable {
+		return 0
+	}
+	if r.Spec.Update.Surge != nil {
+		return *r.Spec.Update.Surge
+	}
+	return 1
+}
+
+func (r *Role) batch() int { return max(1, r.Spec.Update.Batch) }
+
+func (r *Role) rolling() bool { return r.State == Updating || r.State == FailedUpdating }
+
+// surgeLimit is how many machines beyond the wish may live now. The surge stays allowed while the
+// last replaced instances leave.
+func (s *Service) surgeLimit(r *Role) int {
+	if !r.rolling() {
+		return 0
+	}
+	return r.surge()
+}
+
+// surging is how many instances beyond the wish should exist now: one for each that still has to go.
+func (s *Service) surging(r *Role) int {
+	if r.State != Updating {
+		if r.State == FailedUpdating {
+			return max(0, min(r.surge(), r.slots()-r.wish()))
+		}
+		return 0
+	}
+	return min(r.surge(), r.outdated)
+}
+
+// roll takes the next steps of a rolling update of one role.
+func (s *Service) roll(r *Role, now Time) {
+	if s.Leaving || r.Removing || r.outdated == 0 || s.Rollout == nil || s.Rollout.Paused {
+		return
+	}
+	if r.State != Updating {
+		if !s.mayRoll(r) {
+			return
+		}
+		s.setRole(r, Updating, "", now)
+	}
+	// What does not work anyway is replaced without asking for room.
+	for _, p := range [...]Phase{Queued, Backoff, Resting, Down, Finished} {
+		for i := r.lists[p].head; i != nil; {
+			next := i.next
+			if i.outdated() && !s.full() {
+				i.Failures = 0
+				s.replaceOutdated(i, now)
+			}
+			i = next
+		}
+	}
+	missing := r.Cardinality - r.Settled()
+	may := max(0, r.batch()-r.surge()) - missing
+	for n := 0; n < len(r.order) && may > 0; n++ {
+		i := r.order[n]
+		if i == nil || !i.outdated() || i.Phase == Creating {
+			continue
+		}
+		if s.full() {
+			s.drained = true
+			return
+		}
+		s.replaceOutdated(i, now)
+		may--
+	}
+}
+
+// mayRoll: roles are updated in the order of their dependencies, and only well ones.
+func (s *Service) mayRoll(r *Role) bool {
+	switch r.State {
+	case Running, Warning, Updating, FailedUpdating, Cooldown, FailedDeploying, FailedScaling, Hold:
+	default:
+		return false
+	}
+	if s.Spec.Strategy != Straight {
+		return true
+	}
+	for _, p := range r.parents {
+		if p.outdated > 0 || p.rolling() || !p.Ready() {
+			return false
+		}
+	}
+	return true
+}
+
+// replaceOutdated lets one instance of an old revision go. With a new identity the deficit is
+// filled by the role's ordinary rule.
+func (s *Service) replaceOutdated(i *Instance, now Time) {
+	if i.role.Spec.Identity == Stable {
+		s.replace(i, now)
+		return
+	}
+	s.stop(i, now)
+}
+
+func (s *Service) advanceUpdating(r *Role, now Time) {
+	switch {
+	case s.Rollout != nil && s.Rollout.Paused:
+		s.setRole(r, FailedUpdating, s.Rollout.Reason, now)
+	case r.outdated == 0 && r.complete():
+		r.Overdue = false
+		s.setRole(r, Running, "", now)
+		s.advanceRunning(r, now)
+		for _, c := range r.children {
+			s.touch(c)
+		}
+	case r.State == FailedUpdating:
+		s.setRole(r, Updating, "", now)
+	case s.overdue(r, now):
+		s.pauseRollout(fmt.Sprintf("role %s: %s, with no progress for %v", r.Name, r.waitsFor(s), r.startTimeout()), now)
+		if s.Rollout != nil && s.Rollout.Paused {
+			s.setRole(r, FailedUpdating, s.Rollout.Reason, now)
+		}
+	}
+}
+
+// pauseRollout stops a rolling update, and goes back to the spec before when that is wished.
+func (s *Service) pauseRollout(reason string, now Time) {
+	u := s.Rollout
+	if u == nil || u.Paused {
+		return
+	}
+	automatic := s.Spec.Update.Rollback
+	for _, r := range s.Roles {
+		automatic = automatic || (r.Spec.Update.Rollback && r.Revision == u.To)
+	}
+	if automatic && !u.Rollback && s.Previous != nil {
+		s.event(now, true, nil, nil, "update to revision %d fails and is rolled back: %s", u.To, reason)
+		s.apply(s.Previous, true, now)
+		return
+	}
+	u.Paused, u.Reason, s.head = true, reason, true
+	s.event(now, true, nil, nil, "update to revision %d pauses: %s", u.To, reason)
+	for _, r := range s.Roles {
+		if r.State == Updating {
+			s.setRole(r, FailedUpdating, reason, now)
+		}
+	}
+}
+
+func (s *Service) finishRollout(now Time) {
+	for _, r := range s.Roles {
+		if r.outdated > 0 || r.rolling() {
+			return
+		}
+	}
+	what := "updated"
+	if s.Rollout.Rollback {
+		what = "rolled back"
+	}
+	s.event(now, false, nil, nil, "%s to revision %d", what, s.Rollout.To)
+	s.Rollout, s.Previous, s.head = nil, nil, true
+}
+
+// apply makes spec the wish and works out what that changes.
+func (s *Service) apply(spec *Spec, rollback bool, now Time) {
+	before := s.Spec
+	s.Revision++
+	s.Previous = before
+	s.Spec = spec
+	s.Rollout = &Rollout{From: s.Revision - 1, To: s.Revision, Rollback: rollback}
+	s.head, s.specs = true, true
+	for _, r := range s.Roles {
+		n := spec.Role(r.Name)
+		if n < 0 {
+			r.Removing = true
+			continue
+		}
+		old, fresh := r.Spec, &spec.Roles[n]
+		r.Removing = false
+		r.Spec = fresh
+		if r.State == Undeploying || r.State == FailedUndeploying {
+			s.setRole(r, Deploying, "", now)
+		}
+		if needsNewMachines(before, old, spec, fresh) {
+			s.revise(r, s.Revision)
+		}
+		if fresh.Cardinality != old.Cardinality || r.Cardinality < fresh.MinOf() || (fresh.MaxOf() >= 0 && r.Cardinality > fresh.MaxOf()) {
+			s.rescale(r, fresh.Cardinality, now)
+		}
+	}
+	for n := range spec.Roles {
+		if s.Role(spec.Roles[n].Name) == nil {
+			s.event(now, false, nil, nil, "role %s is added", spec.Roles[n].Name)
+			s.addRole(&spec.Roles[n], now)
+		}
+	}
+	s.link()
+	s.touchAll()
+	for _, i := range s.instances {
+		if i.Phase == Starting || i.Phase == Held {
+			s.enqueue(i)
+		}
+	}
+}
+
+// revise gives a role new content: all its present instances are outdated.
+func (s *Service) revise(r *Role, revision uint32) {
+	r.Revision = revision
+	r.outdated = 0
+	for i := range r.Instances {
+		if i.outdated() {
+			r.outdated++
+		}
+	}
+}
+
+// needsNewMachines reports whether machines made for the old role differ from those of the new one.
+func needsNewMachines(before *Spec, old *RoleSpec, after *Spec, fresh *RoleSpec) bool {
+	return !sameMachine(&old.Machine, &fresh.Machine) || old.Identity != fresh.Identity ||
+		!reflect.DeepEqual(before.Inputs, after.Inputs) || !reflect.DeepEqual(old.Inputs, fresh.Inputs)
+}
+
+func sameMachine(a, b *Machine) bool {
+	x, y := *a, *b
+	x.Checks, y.Checks = nil, nil // checks are Troupe's own and change in place
+	return reflect.DeepEqual(x, y)
+}
