@@ -1,0 +1,298 @@
+// Package oneflow reads and checks what OpenNebula OneFlow's clients send: service templates of
+// both generations, instantiations, updates, template text (KEY = VALUE) and oneflow-server.conf.
+// It turns a template into a [service.Spec]. It does no I/O.
+//
+// The old generation (up to 6.x) says vm_template, vm_template_contents and custom_attrs; the new
+// one (7.x) template_id, template_contents and user_inputs.
+package oneflow
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Limits of a body.
+const (
+	MaxBody  = 8 << 20 // bytes
+	MaxDepth = 100     // arrays and objects inside each other
+)
+
+// Kind says what is wrong with a body.
+type Kind uint8
+
+// The kinds of error.
+const (
+	Malformed Kind = iota // not JSON, or over a limit
+	Invalid               // against the schema or a rule
+	Immutable             // an update of what must not change
+)
+
+// An Error is a user's mistake and where it is.
+type Error struct {
+	Kind Kind
+	// Message is the bare text, as OneFlow's clients expect it.
+	Message string
+	// Path leads to the value, "roles[1].parents[0]"; "" for the whole body.
+	Path string
+	// Line and Column, from 1, are where the value starts; 0 if the text is not known. Columns
+	// count characters.
+	Line, Column int
+}
+
+func (e *Error) Error() string {
+	s := e.Message
+	if e.Path != "" {
+		s = e.Path + ": " + s
+	}
+	if e.Line > 0 {
+		s = fmt.Sprintf("line %d, column %d: %s", e.Line, e.Column, s)
+	}
+	return s
+}
+
+// A Warning is something that a user should know and that stops nothing.
+type Warning struct {
+	Path    string
+	Message string
+}
+
+func (w Warning) String() string {
+	if w.Path == "" {
+		return w.Message
+	}
+	return w.Path + ": " + w.Message
+}
+
+// A Body is the BODY of a service template or of a service, in the generation of the client that
+// sent it.
+type Body struct {
+	root   *Object
+	source []byte // without comments; nil when the body was made from others
+}
+
+// NewBody makes a body from an object, which it keeps.
+func NewBody(root *Object) *Body { return &Body{root: root} }
+
+// Root returns the body's object. Changes of it change the body.
+func (b *Body) Root() *Object { return b.root }
+
+// MarshalJSON writes the body as it is stored.
+func (b *Body) MarshalJSON() ([]byte, error) { return b.root.MarshalJSON() }
+
+// Parse reads a body: a JSON object in which // and /* */ comments may stand. Unknown keys stay, in
+// order; of a repeated key the last value counts. It checks the syntax only. The error is an *Error.
+func Parse(data []byte) (*Body, error) {
+	value, source, err := parseJSON(data)
+	if err != nil {
+		return nil, err
+	}
+	root, ok := value.(*Object)
+	if !ok {
+		return nil, &Error{Kind: Invalid, Message: "the body must be a JSON object", Line: 1, Column: 1}
+	}
+	return &Body{root: root, source: source}, nil
+}
+
+// ParseJSON reads any JSON value by the rules of Parse: an *Object, []any, string, json.Number,
+// bool or nil.
+func ParseJSON(data []byte) (any, error) {
+	value, _, err := parseJSON(data)
+	return value, err
+}
+
+func parseJSON(data []byte) (any, []byte, error) {
+	if len(data) > MaxBody {
+		return nil, nil, &Error{Message: fmt.Sprintf("the body is longer than %d bytes", MaxBody)}
+	}
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	for i := 0; i < len(data); {
+		r, size := utf8.DecodeRune(data[i:])
+		if r == utf8.RuneError && size == 1 {
+			return nil, nil, malformed(data, i, "the text is not UTF-8")
+		}
+		i += size
+	}
+	source, err := blankComments(data)
+	if err != nil {
+		return nil, nil, err
+	}
+	// The whole-document check gives exact positions; the token reader below then cannot fail but
+	// by depth.
+	var whole json.RawMessage
+	if err := json.Unmarshal(source, &whole); err != nil {
+		var syntax *json.SyntaxError
+		if errors.As(err, &syntax) {
+			at := int(syntax.Offset) - 1
+			if strings.HasPrefix(syntax.Error(), "unexpected end") {
+				at = len(source)
+			}
+			return nil, nil, malformed(source, max(0, at), "not JSON: "+syntax.Error())
+		}
+		return nil, nil, malformed(source, 0, "not JSON: "+err.Error())
+	}
+	dec := json.NewDecoder(bytes.NewReader(source))
+	dec.UseNumber()
+	value, err := readValue(dec, 0)
+	if err != nil {
+		return nil, nil, malformed(source, int(dec.InputOffset())-1, err.Error())
+	}
+	return value, source, nil
+}
+
+func readValue(dec *json.Decoder, depth int) (any, error) {
+	token, err := dec.Token()
+	if err != nil {
+		return nil, err
+	}
+	delim, ok := token.(json.Delim)
+	if !ok {
+		return token, nil
+	}
+	if depth >= MaxDepth {
+		return nil, fmt.Errorf("nested more than %d deep", MaxDepth)
+	}
+	if delim == '[' {
+		list := []any{}
+		for dec.More() {
+			v, err := readValue(dec, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, v)
+		}
+		_, err = dec.Token()
+		return list, err
+	}
+	o := new(Object)
+	for dec.More() {
+		key, err := dec.Token()
+		if err != nil {
+			return nil, err
+		}
+		v, err := readValue(dec, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		o.Set(key.(string), v)
+	}
+	_, err = dec.Token()
+	return o, err
+}
+
+// blankComments puts a space in the place of each character of a comment, so that lines and columns
+// stay.
+func blankComments(data []byte) ([]byte, error) {
+	out := make([]byte, 0, len(data))
+	quoted := false
+	for i := 0; i < len(data); {
+		end := i
+		switch {
+		case quoted && data[i] == '\\' && i+1 < len(data):
+			out = append(out, data[i])
+			i++
+		case data[i] == '"':
+			quoted = !quoted
+		case quoted:
+		case bytes.HasPrefix(data[i:], []byte("//")):
+			if end = bytes.IndexByte(data[i:], '\n'); end < 0 {
+				end = len(data)
+			} else {
+				end += i
+			}
+		case bytes.HasPrefix(data[i:], []byte("/*")):
+			if end = bytes.Index(data[i+2:], []byte("*/")); end < 0 {
+				return nil, malformed(data, i, "the comment does not end")
+			}
+			end += i + 4
+		}
+		if end == i {
+			out = append(out, data[i])
+			i++
+			continue
+		}
+		for ; i < end; i++ {
+			switch {
+			case data[i] == '\n':
+				out = append(out, '\n')
+			case utf8.RuneStart(data[i]):
+				out = append(out, ' ')
+			}
+		}
+	}
+	return out, nil
+}
+
+// A path leads to a value: keys and indexes.
+type path []any
+
+func (p path) with(step ...any) path { return append(p[:len(p):len(p)], step...) }
+
+func (p path) String() string {
+	var b strings.Builder
+	for _, step := range p {
+		switch step := step.(type) {
+		case int:
+			fmt.Fprintf(&b, "[%d]", step)
+		case string:
+			if b.Len() > 0 {
+				b.WriteByte('.')
+			}
+			b.WriteString(step)
+		}
+	}
+	return b.String()
+}
+
+// fail makes the error for the value at p, or, if the text has none there, for what would hold it.
+func (b *Body) fail(kind Kind, p path, format string, args ...any) error {
+	e := &Error{Kind: kind, Path: p.String(), Message: fmt.Sprintf(format, args...)}
+	if b.source != nil {
+		dec := json.NewDecoder(bytes.NewReader(b.source))
+		dec.UseNumber()
+		e.Line, e.Column = position(b.source, locate(dec, b.source, p))
+	}
+	return e
+}
+
+// locate returns where the value at p starts. The text is known to be good.
+func locate(dec *json.Decoder, source []byte, p path) int {
+	start := int(dec.InputOffset())
+	for start < len(source) && strings.IndexByte(" \t\r\n,:", source[start]) >= 0 {
+		start++
+	}
+	token, err := dec.Token()
+	if delim, ok := token.(json.Delim); err != nil || !ok || delim != '{' && delim != '[' {
+		return start
+	}
+	found := start
+	for i := 0; dec.More(); i++ {
+		var step any = i
+		if token == json.Delim('{') {
+			if step, err = dec.Token(); err != nil {
+				return found
+			}
+		}
+		if len(p) > 0 && p[0] == step {
+			found = locate(dec, source, p[1:])
+		} else {
+			locate(dec, source, nil)
+		}
+	}
+	_, _ = dec.Token()
+	return found
+}
+
+func malformed(source []byte, at int, message string) error {
+	line, column := position(source, at)
+	return &Error{Kind: Malformed, Message: message, Line: line, Column: column}
+}
+
+// position returns the line and column of an offset.
+func position(source []byte, at int) (line, column int) {
+	before := source[:min(max(at, 0), len(source))]
+	return 1 + bytes.Count(before, []byte{'\n'}), 1 + utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:])
+}
