@@ -1,0 +1,118 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/troupe-dev/troupe/internal/identity"
+)
+
+// A Face is one API: its routes, and how it authenticates and words errors.
+type Face struct {
+	// Name stands in metrics, logs and audit records: "native", "oneflow", …
+	Name string
+	// Prefix is cut from the path before the routes see it: "/oneflow". The same face may be
+	// served with its prefix on one listener and without on another.
+	Prefix string
+	// Routes is usually an http.ServeMux; its patterns are the labels of the metrics.
+	Routes http.Handler
+	// Errors writes an error in the shape that the face's clients expect. nil means WriteError.
+	Errors func(w http.ResponseWriter, r *http.Request, err error)
+	// Challenge is the WWW-Authenticate header of a 401; "" for none. It is not sent to scripts
+	// in browsers (Fetch), which would open the browser's own password window.
+	Challenge string
+	// Public reports requests that are served without credentials; Caller is nil then. It sees
+	// the path without prefix. nil means none.
+	Public func(r *http.Request) bool
+}
+
+// Face returns the handler of a face: it authenticates and then lets its routes answer.
+func (s *Server) Face(f Face) http.Handler {
+	face := &f
+	if face.Errors == nil {
+		face.Errors = WriteError
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		req := requestOf(r.Context())
+		req.face = face
+		if face.Prefix != "" {
+			r = cutPrefix(r, face.Prefix)
+		}
+		if face.Public == nil || !face.Public(r) {
+			caller, err := s.authenticate(r, req)
+			if err != nil {
+				s.refuse(w, r, face, err)
+				return
+			}
+			req.caller = caller
+		}
+		defer func() { req.route = r.Pattern }()
+		face.Routes.ServeHTTP(w, r)
+	})
+}
+
+// cutPrefix returns r with the prefix cut from its path.
+func cutPrefix(r *http.Request, prefix string) *http.Request {
+	cut := new(http.Request)
+	*cut = *r
+	u := *r.URL
+	cut.URL = &u
+	cut.Pattern = ""
+	u.Path = strings.TrimPrefix(u.Path, prefix)
+	u.RawPath = strings.TrimPrefix(u.RawPath, prefix)
+	if u.Path == "" {
+		u.Path = "/"
+	}
+	return cut
+}
+
+// authenticate reads the Authorization header: Basic or Bearer.
+func (s *Server) authenticate(r *http.Request, req *request) (*identity.Caller, error) {
+	c := identity.Credentials{Source: req.source}
+	header := r.Header.Get("Authorization")
+	if scheme, token, ok := strings.Cut(header, " "); ok && strings.EqualFold(scheme, "Bearer") {
+		c.Token = strings.TrimSpace(token)
+	} else if user, password, ok := r.BasicAuth(); ok {
+		c.User, c.Password = user, password
+	} else if header != "" {
+		return nil, &Problem{Status: http.StatusUnauthorized, Detail: "the Authorization header is neither Basic nor Bearer", cause: identity.ErrNoCredentials}
+	}
+	return s.opts.Auth.Authenticate(r.Context(), c)
+}
+
+// refuse answers a request that could not be authenticated.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, face *Face, err error) {
+	var throttled *identity.ThrottledError
+	var p *Problem
+	switch {
+	case errors.As(err, &p):
+	case errors.Is(err, identity.ErrNoCredentials), errors.Is(err, identity.ErrBadCredentials):
+		p = &Problem{Status: http.StatusUnauthorized, Detail: err.Error(), cause: err}
+	case errors.As(err, &throttled):
+		seconds := (throttled.After + time.Second - 1) / time.Second
+		w.Header().Set("Retry-After", strconv.Itoa(int(seconds)))
+		p = &Problem{Status: http.StatusTooManyRequests, Detail: err.Error(), cause: err}
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		p = &Problem{Status: http.StatusServiceUnavailable, Detail: "the login took too long", cause: err}
+	default:
+		s.log.Error("authentication failed for a reason of the server's own", "request", RequestID(r.Context()), "error", err)
+		p = &Problem{Status: http.StatusInternalServerError, Detail: "the login could not be checked", cause: err}
+	}
+	if p.Status == http.StatusUnauthorized && face.Challenge != "" && r.Header.Get("Sec-Fetch-Mode") != "cors" {
+		w.Header().Set("WWW-Authenticate", face.Challenge)
+	}
+	face.Errors(w, r, p)
+}
+
+// writeError answers in the words of the request's face, as far as one is known.
+func writeError(w http.ResponseWriter, r *http.Request, err error) {
+	if req := requestOf(r.Context()); req != nil && req.face != nil {
+		req.face.Errors(w, r, err)
+		return
+	}
+	WriteError(w, r, err)
+}
