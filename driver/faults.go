@@ -49,7 +49,7 @@ func (f *faults) around(ctx context.Context, call *Call, do func(context.Context
 	f.mu.Lock()
 	n := f.times[who]
 	f.mu.Unlock()
-	luck := func(what string) float64 { return Chance(p.Seed, what, call.Name, string(call.ID), n) }
+	luck := func(what string) float64 { return Chance(p.Seed, n, what, call.Name, string(call.ID)) }
 	if !wait(ctx, time.Duration(luck("delay")*float64(p.Delay))) {
 		return fmt.Errorf("%s: injected delay: %w", call.Name, ctx.Err())
 	}
@@ -110,9 +110,9 @@ func wait(ctx context.Context, d time.Duration) bool {
 
 // Chance returns a number from 0 up to 1 that is the same whenever its arguments are: the seeded luck of
 // simulations, free of any order of calls.
-func Chance(seed uint64, what, call, id string, n uint64) float64 {
+func Chance(seed, n uint64, words ...string) float64 {
 	h := uint64(14695981039346656037) ^ seed*0x9e3779b97f4a7c15
-	for _, s := range [...]string{what, call, id} {
+	for _, s := range words {
 		for i := range len(s) {
 			h = (h ^ uint64(s[i])) * 1099511628211 // FNV-1a
 		}

@@ -23,7 +23,9 @@ type creation struct {
 	ended  chan struct{}
 }
 
-func newOrder() *order { return &order{underway: map[MachineID][]*creation{}, removing: map[MachineID]int{}} }
+func newOrder() *order {
+	return &order{underway: map[MachineID][]*creation{}, removing: map[MachineID]int{}}
+}
 
 func (o *order) around(ctx context.Context, call *Call, do func(context.Context) error) error {
 	switch call.Name {

@@ -122,6 +122,16 @@ func (r *recorder) emit(m driver.Machine) {
 	r.seen[m.ID] = m
 }
 
+// any returns nil once something has been emitted.
+func (r *recorder) any() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.seen) == 0 {
+		return errors.New("watch emits nothing")
+	}
+	return nil
+}
+
 func (r *recorder) is(id driver.MachineID, s driver.State) func() error {
 	return func() error {
 		r.mu.Lock()
@@ -154,7 +164,7 @@ func watches(a *account) {
 	a.until(func() error {
 		m := a.create()
 		a.destroy(m, driver.Hard)
-		return r.is(m.ID, driver.Gone)()
+		return r.any()
 	})
 	m := a.create()
 	if m.State != driver.Running {
