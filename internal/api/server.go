@@ -65,11 +65,11 @@ type Options struct {
 
 // A Server serves any number of listeners, which share limits, log and metrics.
 type Server struct {
-	opts     Options
-	bounds   bounds
-	tls      *tls.Config // nil for plain HTTP
-	metrics  *metrics
-	log      *slog.Logger
+	opts    Options
+	bounds  bounds
+	tls     *tls.Config // nil for plain HTTP
+	metrics *metrics
+	log     *slog.Logger
 
 	stopping chan struct{} // closed when Stop begins: streams end
 	stopped  chan struct{} // closed when Stop is done
