@@ -1,0 +1,169 @@
+// Package native reads and writes Troupe's own format: a service, or a machine definition, as YAML or JSON.
+//
+// A file is read in three steps. It becomes a tree of nodes that know their place (tree.go, json.go);
+// includes are merged into the tree (include.go); and tables of keys (table_*.go) turn the tree into a
+// [service.Spec]. The same tables write a Spec, make the JSON Schema and the reference pages, so that
+// none of them can fall behind the others.
+//
+// YAML is read as YAML 1.2 with these rules: a key may not come twice; anchors, aliases and merge keys
+// work within limits; no, off and yes are text, never booleans, and where a boolean is wanted they are
+// refused with the word to use; where text is wanted, numbers and booleans stand for themselves as
+// written, so that 1.10 stays 1.10 and 0640 stays 0640.
+package native
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/troupe-dev/troupe/driver"
+	"github.com/troupe-dev/troupe/internal/service"
+)
+
+// Limits of a document.
+const (
+	MaxBytes = 8 << 20  // of one file
+	MaxTotal = 16 << 20 // of a file with all that it includes
+	maxFiles = 1000     // files that one document reads
+	maxNest  = 10       // includes within includes
+	maxDepth = 64       // lists and maps within each other
+	maxNodes = 250_000  // values, those that aliases and includes repeat counted each time
+)
+
+// Options are what a document may refer to. A nil function refuses what it would have answered.
+type Options struct {
+	// Open reads a file of the user's own: an include or the content of a file. The path is
+	// relative, with slashes, and does not lead upwards; Open must not follow links out of its
+	// folder (Dir does not).
+	Open func(path string) ([]byte, error)
+	// Machine returns a named definition. Its error is shown to the user as it is.
+	Machine func(name string) (service.Machine, error)
+	// Kinds returns a driver's description, by which options are checked. Its error is shown to
+	// the user as it is. When nil, options are not checked.
+	Kinds func(driver string) (*driver.Kind, error)
+}
+
+// Parse reads a service. name is the file's, for messages. The error, if any, is of type Errors.
+func Parse(name string, data []byte, opts Options) (*service.Spec, error) {
+	d := newDecoder(opts)
+	spec := newSpec()
+	root, ok := d.load(name, data, levelService)
+	if !ok {
+		return nil, d.errs.sorted()
+	}
+	if root.get("machine") != nil && root.get("roles") == nil {
+		d.fail(root.at, "this is a machine definition, not a service")
+		return nil, d.errs.sorted()
+	}
+	d.mark("", root)
+	read(d, serviceFields, root, spec)
+	if root.get("roles") == nil {
+		d.fail(root.at, "a service needs roles")
+	}
+	d.report(service.Validate(spec))
+	for i := range spec.Roles {
+		d.checkOptions(fmt.Sprintf("roles[%d].machine.", i), &spec.Roles[i].Machine)
+	}
+	if err := d.errs.sorted(); err != nil {
+		return nil, err
+	}
+	return spec, nil
+}
+
+// ParseMachine reads a machine definition: a document with the one key "machine". The error, if any,
+// is of type Errors.
+func ParseMachine(name string, data []byte, opts Options) (*service.Machine, error) {
+	d := newDecoder(opts)
+	root, ok := d.load(name, data, levelMachineDocument)
+	if !ok {
+		return nil, d.errs.sorted()
+	}
+	doc := &machineDocument{}
+	d.mark("", root)
+	read(d, machineDocumentFields, root, doc)
+	switch v := root.get("machine"); {
+	case v == nil && root.get("roles") != nil:
+		d.fail(root.at, "this is a service, not a machine definition")
+	case v == nil:
+		d.fail(root.at, `a machine definition stands under the key "machine"`)
+	case doc.Machine.Name == "":
+		d.fail(v.at, "a machine definition needs a name")
+	}
+	d.report(service.ValidateMachine(&doc.Machine))
+	d.checkOptions("", &doc.Machine)
+	if err := d.errs.sorted(); err != nil {
+		return nil, err
+	}
+	return &doc.Machine, nil
+}
+
+// newSpec returns a Spec with the format's defaults.
+func newSpec() *service.Spec {
+	return &service.Spec{Strategy: service.Straight, OnFailure: service.Keep, Format: "native"}
+}
+
+// newRole returns a role with the format's defaults.
+func newRole(name string) service.RoleSpec {
+	return service.RoleSpec{
+		Name: name, Cardinality: 1, Heal: service.HealAuto, OnGone: service.Replace,
+		Identity: service.New, Restart: service.Always,
+	}
+}
+
+// checkOptions checks the options of each implementation by its driver's own description.
+func (d *decoder) checkOptions(at string, m *service.Machine) {
+	if d.opts.Kinds == nil {
+		return
+	}
+	for i, x := range m.Implementations {
+		if x.Driver == "" {
+			continue
+		}
+		at := fmt.Sprintf("%simplementations[%d]", at, i)
+		kind, err := d.opts.Kinds(x.Driver)
+		if err != nil {
+			d.problem(at+".driver", err.Error())
+			continue
+		}
+		if _, err := kind.Check(x.Options); err != nil {
+			for _, e := range flatten(err) {
+				if o := (*driver.OptionError)(nil); errors.As(e, &o) {
+					d.problem(at+".options."+o.Option, e.Error())
+				} else {
+					d.problem(at+".options", e.Error())
+				}
+			}
+		}
+	}
+}
+
+// flatten returns the errors that errors.Join has joined.
+func flatten(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	return []error{err}
+}
+
+// load makes the tree of a document, includes resolved.
+func (d *decoder) load(name string, data []byte, l *level) (*node, bool) {
+	root := d.tree(name, data)
+	if root == nil {
+		return nil, false
+	}
+	if root.kind != mapping {
+		d.fail(root.at, "expected keys and values, found %s", root.kind)
+		return nil, false
+	}
+	root = d.resolve(root, l, 0)
+	return root, root != nil && len(d.errs) == 0
+}
+
+// isJSON reports whether the data is to be read as JSON: it says so itself, or its name does.
+func isJSON(name string, data []byte) bool {
+	if strings.HasSuffix(strings.ToLower(name), ".json") {
+		return true
+	}
+	return len(data) > 0 && data[0] == '{' && json.Valid(data)
+}

@@ -1,0 +1,255 @@
+package native
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+	"pgregory.net/rapid"
+
+	"github.com/troupe-dev/troupe/internal/service"
+)
+
+var (
+	word  = rapid.StringMatching(`[A-Za-z][A-Za-z0-9_-]{0,9}`)
+	prose = rapid.OneOf(
+		rapid.StringMatching(`[ -~]{0,20}`), rapid.StringMatching(`[a-z \n:#'"{}\[\]|>&*!%@,-]{0,20}`), rapid.StringOf(rapid.Rune()),
+		rapid.SampledFrom([]string{"", " ", "\n", "a\n", "a\n\n", "\na", " a\nb", "a \nb", "yes", "null", "~", "true", "1.10", "0640", "0x1f", "1e3", ".inf", "- a", "a: b", "#c", "<<", "=", "\t", "a\tb\n", "2001-01-01", "\r\n", "a\r\nb", "\u2028", "\u0085", "\ufeff", "%a", "@a", "`a", "---", "...", "? a", "\\n", `"`, "''", "a\n  b\n c\n", "{{ x }}\n{% y %}\n"}),
+	)
+	amount   = rapid.IntRange(0, 100)
+	duration = rapid.Map(rapid.OneOf(rapid.Int64Range(0, 1e6), rapid.Just[int64](0)), func(n int64) time.Duration { return time.Duration(n) * time.Second })
+	dict     = rapid.Map(rapid.MapOfN(word, prose, 0, 3), func(m map[string]string) map[string]string {
+		if len(m) == 0 {
+			return nil
+		}
+		return m
+	})
+	value = rapid.Deferred(func() *rapid.Generator[any] {
+		return rapid.OneOf(
+			rapid.Map(prose, func(s string) any { return s }), rapid.Map(rapid.Int(), func(i int) any { return i }),
+			rapid.Map(rapid.Bool(), func(b bool) any { return b }), rapid.Just[any](nil), rapid.Map(rapid.Float64Range(-1e9, 1e9), func(f float64) any { return f }),
+			rapid.Map(rapid.SliceOfN(prose, 1, 3), func(s []string) any {
+				out := make([]any, len(s))
+				for i := range s {
+					out[i] = s[i]
+				}
+				return out
+			}),
+			rapid.Map(rapid.MapOfN(word, amount, 1, 3), func(m map[string]int) any {
+				out := map[string]any{}
+				for k, v := range m {
+					out[k] = v
+				}
+				return out
+			}),
+		)
+	})
+)
+
+func optional(t *rapid.T, name string) *int {
+	if rapid.Bool().Draw(t, name+"?") {
+		return ptr(amount.Draw(t, name))
+	}
+	return nil
+}
+
+func drawMachine(t *rapid.T) service.Machine {
+	m := service.Machine{
+		Env: dict.Draw(t, "env"), Attributes: dict.Draw(t, "attributes"), UserData: prose.Draw(t, "user_data"),
+		CPUs: float64(amount.Draw(t, "cpus")) / 4, Memory: rapid.Int64Range(0, 1<<40).Draw(t, "memory"),
+	}
+	if rapid.Bool().Draw(t, "named") {
+		m.Name, m.ID = word.Draw(t, "machine"), amount.Draw(t, "id")
+	}
+	for range rapid.IntRange(1, 2).Draw(t, "implementations") {
+		x := service.Implementation{Driver: rapid.SampledFrom([]string{"process", "docker"}).Draw(t, "driver"), Account: rapid.SampledFrom([]string{"", "lab"}).Draw(t, "account")}
+		if options := rapid.MapOfN(rapid.OneOf(word, rapid.Just("command")), value, 0, 3).Draw(t, "options"); len(options) > 0 {
+			x.Options = options
+		}
+		m.Implementations = append(m.Implementations, x)
+	}
+	for _, path := range rapid.SliceOfNDistinct(rapid.StringMatching(`[a-z0-9]{1,4}(/[a-z0-9 #:~]{1,4})?`), 0, 2, rapid.ID).Draw(t, "files") {
+		m.Files = append(m.Files, service.File{Path: path, Mode: uint32(rapid.IntRange(0, 0o7777).Draw(t, "mode")), Content: prose.Draw(t, "content")})
+	}
+	for range rapid.IntRange(0, 3).Draw(t, "checks") {
+		m.Checks = append(m.Checks, drawCheck(t))
+	}
+	return m
+}
+
+func drawCheck(t *rapid.T) (c service.Check) {
+	if rapid.Bool().Draw(t, "details") {
+		c = service.Check{
+			Interval: duration.Draw(t, "interval"), Timeout: duration.Draw(t, "timeout"), StartPeriod: duration.Draw(t, "start"),
+			Failures: amount.Draw(t, "failures"), Successes: amount.Draw(t, "successes"),
+		}
+	}
+	switch rapid.IntRange(0, 3).Draw(t, "kind") {
+	case 0:
+		c.TCP = rapid.SampledFrom([]string{":80", "db:5432", "{{ roles.db[0].address }}:1", "[::1]:80"}).Draw(t, "tcp")
+	case 1:
+		c.HTTP = rapid.SampledFrom([]string{":80/x", "https://a.b/c?d=#e"}).Draw(t, "http")
+		c.Status = rapid.SampledFrom([]int{0, 204}).Draw(t, "status")
+	case 2:
+		c.Exec = rapid.OneOf(rapid.SliceOfN(prose, 1, 3), rapid.Map(prose, shell)).Draw(t, "exec")
+	case 3:
+		c.Ping = true
+	}
+	return c
+}
+
+func drawUpdate(t *rapid.T) service.UpdatePolicy {
+	return service.UpdatePolicy{Batch: amount.Draw(t, "batch"), Surge: optional(t, "surge"), Rollback: rapid.Bool().Draw(t, "rollback")}
+}
+
+func drawSpec(t *rapid.T) *service.Spec {
+	flag := func(name string) bool { return rapid.Bool().Draw(t, name) }
+	s := newSpec()
+	s.Name = rapid.StringMatching(`[!-~]([ -~]{0,20}[!-~])?`).Draw(t, "name")
+	s.Description, s.NamePattern = prose.Draw(t, "description"), prose.Draw(t, "pattern")
+	s.Strategy = rapid.SampledFrom([]service.Strategy{service.Straight, service.NoOrder}).Draw(t, "strategy")
+	s.OnFailure = rapid.SampledFrom([]service.OnFailure{service.Keep, service.Rollback}).Draw(t, "on failure")
+	s.Strict, s.Hold, s.AutoDelete, s.Retain, s.Update = flag("strict"), flag("hold"), flag("auto"), duration.Draw(t, "retain"), drawUpdate(t)
+	s.Inputs, s.Labels = dict.Draw(t, "inputs"), dict.Draw(t, "labels")
+	for k := range s.Inputs {
+		s.Secrets = []string{k}
+	}
+	for i, name := range rapid.SliceOfNDistinct(word, 1, 4, rapid.ID).Draw(t, "roles") {
+		r := newRole(name)
+		r.Min, r.Max = optional(t, "min"), optional(t, "max")
+		if r.Max != nil && *r.Max < r.MinOf() {
+			r.Max = ptr(r.MinOf())
+		}
+		r.Cardinality = max(r.MinOf(), amount.Draw(t, "count"))
+		if r.Max != nil {
+			r.Cardinality = min(r.Cardinality, *r.Max)
+		}
+		for j := range i {
+			if flag("needs") {
+				r.Parents = append(r.Parents, s.Roles[j].Name)
+			}
+		}
+		r.Heal = rapid.SampledFrom([]service.Heal{service.HealAuto, service.HealManual}).Draw(t, "heal")
+		r.OnGone = rapid.SampledFrom([]service.OnGone{service.Replace, service.Forget}).Draw(t, "gone")
+		r.Identity = rapid.SampledFrom([]service.Identity{service.New, service.Stable}).Draw(t, "identity")
+		r.Restart = rapid.SampledFrom([]service.Restart{service.Always, service.OnFailureExit, service.Never}).Draw(t, "restart")
+		r.Restarts, r.ActionNumber = amount.Draw(t, "restarts"), amount.Draw(t, "number")
+		r.Stable, r.Cooldown, r.ActionPeriod = duration.Draw(t, "stable"), duration.Draw(t, "cooldown"), duration.Draw(t, "period")
+		r.StartTimeout, r.StopTimeout = duration.Draw(t, "start"), duration.Draw(t, "stop")
+		r.ReadyGate, r.Hold, r.HardShutdown = flag("gate"), flag("hold"), flag("hard")
+		r.Update, r.Inputs, r.Machine = drawUpdate(t), dict.Draw(t, "inputs"), drawMachine(t)
+		s.Roles = append(s.Roles, r)
+	}
+	return s
+}
+
+// Parse reads back what Encode wrote, and the schema agrees with it.
+func TestRoundTrip(t *testing.T) {
+	schema := compile(t, Schema())
+	rapid.Check(t, func(rt *rapid.T) {
+		want := drawSpec(rt)
+		text, err := Encode(want)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		got, err := Parse("x.yaml", text, Options{})
+		if err != nil {
+			rt.Fatalf("%v\n%s", err, text)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			rt.Fatalf("-want +got\n%s\n%s", diff, text)
+		}
+		if err := valid(t, schema, text); err != nil {
+			rt.Fatalf("%v\n%s", err, text)
+		}
+	})
+}
+
+func TestMachineRoundTrip(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		want := drawMachine(rt)
+		if want.Name == "" {
+			want.Name = "m"
+		}
+		text, err := EncodeMachine(&want)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		got, err := ParseMachine("x.yaml", text, Options{})
+		if err != nil {
+			rt.Fatalf("%v\n%s", err, text)
+		}
+		if diff := cmp.Diff(&want, got); diff != "" {
+			rt.Fatalf("-want +got\n%s\n%s", diff, text)
+		}
+	})
+}
+
+// Every field of the specification can be said, or the generator above would not reach it: a spec
+// drawn often enough has each field set at least once.
+func TestGeneratorReachesEveryField(t *testing.T) {
+	set := map[string]bool{}
+	rapid.Check(t, func(rt *rapid.T) { visit(reflect.ValueOf(*drawSpec(rt)), "", set) })
+	for name, reached := range set {
+		if !reached && name != ".Document" {
+			t.Errorf("%s is never set", name)
+		}
+	}
+}
+
+func visit(v reflect.Value, path string, set map[string]bool) {
+	if path != "" {
+		set[path] = set[path] || !v.IsZero()
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			visit(v.Field(i), path+"."+v.Type().Field(i).Name, set)
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			if v.Type().Elem().Kind() == reflect.Struct {
+				visit(v.Index(i), path+"[]", set)
+			}
+		}
+	}
+}
+
+// Whatever comes in, Parse returns, its errors have places, and what it accepts survives Encode.
+func FuzzParse(f *testing.F) {
+	for _, pattern := range []string{"testdata/good/*.yaml", "testdata/bad/*.txtar"} {
+		files, _ := filepath.Glob(pattern)
+		for _, file := range files {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				f.Fatal(err)
+			}
+			if a := txtar.Parse(data); len(a.Files) > 0 {
+				data = a.Files[0].Data
+			}
+			f.Add(string(data))
+		}
+	}
+	open := func(path string) ([]byte, error) { return []byte("labels: {a: b}\n"), nil }
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := Parse("x.yaml", []byte(text), options(open))
+		if err != nil {
+			return
+		}
+		out, err := Encode(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := Parse("y.yaml", out, Options{})
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		if diff := cmp.Diff(s, again); diff != "" {
+			t.Fatalf("%s\n%s", diff, out)
+		}
+	})
+}
