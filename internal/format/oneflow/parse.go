@@ -192,8 +192,9 @@ func blankComments(data []byte) ([]byte, error) {
 		end := i
 		switch {
 		case quoted && data[i] == '\\' && i+1 < len(data):
-			out = append(out, data[i])
-			i++
+			out = append(out, data[i], data[i+1])
+			i += 2
+			continue
 		case data[i] == '"':
 			quoted = !quoted
 		case quoted:

@@ -102,7 +102,7 @@ func (b *Body) checkImmutable(update *Body) error {
 		name := role.Text("name")
 		old := known[name]
 		if old == nil {
-			return update.fail(Immutable, path{"roles", i, "name"}, "the service has no role '%s'%s; a role cannot be renamed by an update", name, nearest.Hint(name, names))
+			return update.fail(Immutable, path{"roles", i, "name"}, "the service has no role '%s', and an update cannot rename one%s", name, nearest.Hint(name, names))
 		}
 		for _, key := range immutableInRole {
 			if !same(old, role, key) {
