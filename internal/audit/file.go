@@ -1,0 +1,174 @@
+package audit
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The file in use is audit.jsonl; finished ones carry the time of their end in the name, so that
+// names sort by age.
+const (
+	currentName = "audit.jsonl"
+	finished    = "audit-"
+	suffix      = ".jsonl"
+	nameTime    = "20060102T150405.000000000Z"
+)
+
+// A file is the growing end of the trail. Only the trail's goroutine uses it.
+type file struct {
+	opts      Options
+	log       *slog.Logger
+	f         *os.File
+	size      int64 // of what was written whole
+	begun     time.Time
+	confessed int64 // lost records that the trail tells of
+}
+
+func openFile(opts Options) (*file, error) {
+	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	f := &file{opts: opts, log: opts.Log}
+	if err := f.open(); err != nil {
+		return nil, err
+	}
+	f.prune(time.Now())
+	return f, nil
+}
+
+// open opens the current file after its last whole line: a crash may have left half a one.
+func (f *file) open() error {
+	h, err := os.OpenFile(filepath.Join(f.opts.Dir, currentName), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	whole, err := wholeLines(h)
+	if err == nil {
+		err = h.Truncate(whole)
+	}
+	if err != nil {
+		h.Close()
+		return err
+	}
+	f.f, f.size, f.begun = h, whole, time.Now()
+	if first, err := firstRecord(h); err == nil {
+		f.begun = first.Time
+	}
+	return nil
+}
+
+// wholeLines returns the offset after the last line that is complete.
+func wholeLines(h *os.File) (int64, error) {
+	info, err := h.Stat()
+	if err != nil {
+		return 0, err
+	}
+	end := info.Size()
+	buf := make([]byte, blockSize)
+	for end > 0 {
+		start := max(end-blockSize, 0)
+		n, err := h.ReadAt(buf[:end-start], start)
+		if err != nil && n == 0 {
+			return 0, err
+		}
+		if i := bytes.LastIndexByte(buf[:n], '\n'); i >= 0 {
+			return start + int64(i) + 1, nil
+		}
+		end = start
+	}
+	return 0, nil
+}
+
+// write appends whole lines, or nothing: what a full disk took in part is cut off again.
+func (f *file) write(lines []byte) error {
+	if now := time.Now(); f.f == nil || f.size > 0 && (f.size+int64(len(lines)) > f.opts.Size || now.Sub(f.begun) >= f.opts.Age) {
+		if err := f.rotate(now); err != nil {
+			return err
+		}
+	}
+	n, err := f.f.Write(lines)
+	if err == nil {
+		f.size += int64(n)
+		return nil
+	}
+	if cut := f.f.Truncate(f.size); cut != nil {
+		err = errors.Join(err, cut)
+	}
+	return err
+}
+
+// rotate finishes the current file and begins a new one. If the old one cannot be put aside, it
+// goes on growing.
+func (f *file) rotate(now time.Time) error {
+	if f.f != nil {
+		if err := f.close(); err != nil {
+			f.log.Error("audit file: not all of it may be on disk", "error", err)
+		}
+		name := filepath.Join(f.opts.Dir, finished+now.UTC().Format(nameTime)+suffix)
+		if err := os.Rename(filepath.Join(f.opts.Dir, currentName), name); err != nil {
+			f.log.Error("audit file: cannot be put aside", "error", err)
+		}
+		f.prune(now)
+	}
+	if err := f.open(); err != nil {
+		return fmt.Errorf("open the audit file: %w", err)
+	}
+	return nil
+}
+
+func (f *file) sync() error {
+	if f.f == nil {
+		return nil
+	}
+	return f.f.Sync()
+}
+
+func (f *file) close() error {
+	if f.f == nil {
+		return nil
+	}
+	err := errors.Join(f.f.Sync(), f.f.Close())
+	f.f = nil
+	return err
+}
+
+// prune removes finished files that are past their retention.
+func (f *file) prune(now time.Time) {
+	if f.opts.Retain < 0 {
+		return
+	}
+	names, err := finishedFiles(f.opts.Dir)
+	for _, name := range names {
+		ended, bad := time.Parse(nameTime, strings.TrimSuffix(strings.TrimPrefix(name, finished), suffix))
+		if bad == nil && now.Sub(ended) > f.opts.Retain {
+			err = errors.Join(err, os.Remove(filepath.Join(f.opts.Dir, name)))
+		}
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		f.log.Error("old audit files cannot be removed", "error", err)
+	}
+}
+
+// finishedFiles returns the names of finished files, oldest first.
+func finishedFiles(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if n := e.Name(); strings.HasPrefix(n, finished) && strings.HasSuffix(n, suffix) {
+			names = append(names, n)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
