@@ -1,0 +1,205 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+const (
+	memberName = "troupe"
+	// memberURL is what the single member calls itself; nothing listens there.
+	memberURL = "http://127.0.0.1:1"
+	// A lone member needs no heartbeat: its tick only bounds how soon it elects itself at start.
+	tick, election = 20, 100 // milliseconds
+)
+
+// embedded is an etcd in this process. It has no socket of any kind.
+type embedded struct {
+	etcd
+	folder *folder
+	server *embed.Etcd
+	doom   doom
+	full   atomic.Pointer[error] // why writes are refused
+	stop   context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+// doom is how etcd's fatal errors reach us: by itself it would end the process.
+type doom struct {
+	ctx    context.Context // ends, with its cause, when etcd met its end
+	cancel context.CancelCauseFunc
+}
+
+// OnWrite is zap's hook after a fatal entry or a panic. etcd does not expect to go on, so the
+// goroutine stays parked, and whatever it holds stays held: nothing is written any more.
+func (d *doom) OnWrite(ce *zapcore.CheckedEntry, fields []zapcore.Field) {
+	text := ce.Message
+	for _, f := range fields {
+		if err, ok := f.Interface.(error); ok && f.Type == zapcore.ErrorType {
+			text += ": " + err.Error()
+		}
+	}
+	d.cancel(diskError(errors.New(text)))
+	select {}
+}
+
+func openEmbedded(ctx context.Context, opts *Options) (backend, error) {
+	f, err := holdFolder(opts.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.inspect(); err != nil {
+		f.release()
+		return nil, err
+	}
+	e, err := startEmbedded(ctx, f, opts)
+	if err != nil {
+		f.release()
+		return nil, err
+	}
+	return e, nil
+}
+
+func memberConfig(dir string, quota int64) *embed.Config {
+	u, _ := url.Parse(memberURL)
+	c := embed.NewConfig()
+	c.Name, c.Dir = memberName, dir
+	c.ListenPeerUrls, c.ListenClientUrls, c.AdvertiseClientUrls = nil, nil, nil
+	c.AdvertisePeerUrls = []url.URL{*u}
+	c.InitialCluster = memberName + "=" + memberURL
+	c.EnableGRPCGateway = false
+	c.TickMs, c.ElectionMs = tick, election
+	c.MaxTxnOps, c.MaxRequestBytes = 4096, 8<<20
+	c.QuotaBackendBytes = quota
+	c.AutoCompactionRetention = "0"
+	// Nobody needs to catch up, so few entries are kept in memory after they are applied.
+	c.SnapshotCount, c.SnapshotCatchUpEntries = 1000, 10
+	c.MaxWalFiles = 2
+	c.LogLevel = "error"
+	return c
+}
+
+// startEmbedded runs etcd in the folder until close.
+func startEmbedded(ctx context.Context, f *folder, opts *Options) (*embedded, error) {
+	e := &embedded{folder: f}
+	e.doom.ctx, e.doom.cancel = context.WithCancelCause(context.Background())
+	cfg := memberConfig(f.etcd(), opts.Quota)
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.New(slogCore{opts.Log}, zap.WithFatalHook(&e.doom), zap.WithPanicHook(&e.doom)))
+	started := make(chan error, 1)
+	go func() { // stays parked when etcd meets a fatal error
+		defer func() {
+			if p := recover(); p != nil {
+				started <- fmt.Errorf("%v", p)
+			}
+		}()
+		server, err := embed.StartEtcd(cfg)
+		e.server = server
+		started <- err
+	}()
+	var err error
+	select {
+	case err = <-started:
+		if err != nil {
+			err = diskError(err)
+		}
+	case <-e.doom.ctx.Done():
+		err = context.Cause(e.doom.ctx)
+	}
+	switch {
+	case errors.Is(err, ErrDiskFull), errors.Is(err, ErrReadOnly):
+		return nil, fmt.Errorf("store: data folder %s: %w", f.path, err)
+	case err != nil:
+		return nil, f.damaged("etcd cannot start on it", err)
+	}
+	select {
+	case <-e.server.Server.ReadyNotify():
+	case <-e.doom.ctx.Done():
+		return nil, f.damaged("etcd cannot start on it", context.Cause(e.doom.ctx))
+	case <-ctx.Done():
+		e.server.Close()
+		return nil, fmt.Errorf("store: start etcd in %s: %w", f.path, ctx.Err())
+	}
+	e.etcd = etcd{client: v3client.New(e.server.Server), maxOps: 2048, maxBytes: MaxBytes}
+	var watching context.Context
+	watching, e.stop = context.WithCancel(context.Background())
+	e.wg.Go(func() { e.watchDisk(watching) })
+	return e, nil
+}
+
+// watchDisk refuses writes before etcd finds the disk full, which it does not survive.
+func (e *embedded) watchDisk(ctx context.Context) {
+	t := time.NewTicker(2 * time.Second)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+		free, err := e.folder.free()
+		if err != nil || free >= reserve {
+			e.full.Store(nil)
+			continue
+		}
+		full := fmt.Errorf("data folder %s: %w", e.folder.path, e.folder.full(free))
+		e.full.Store(&full)
+	}
+}
+
+func (e *embedded) txn(ctx context.Context, t *Txn) (int64, []ConflictError, error) {
+	if err := e.full.Load(); err != nil && len(t.Puts) > 0 {
+		return 0, nil, *err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(e.doom.ctx, cancel)()
+	revision, failed, err := e.etcd.txn(ctx, t)
+	if err != nil && e.failure() != nil {
+		err = fmt.Errorf("%w: %w", ErrAmbiguous, e.failure())
+	}
+	return revision, failed, err
+}
+
+// defragment rewrites the database and lifts the quota alarm if there is room now.
+func (e *embedded) defragment(ctx context.Context) error {
+	if err := e.server.Server.Defragment(); err != nil {
+		return fmt.Errorf("store: defragment: %w", err)
+	}
+	st, err := e.status(ctx)
+	if err != nil || !st.full || st.size >= e.server.Server.Cfg.QuotaBackendBytes {
+		return err
+	}
+	_, err = e.client.AlarmDisarm(ctx, &clientv3.AlarmMember{}) // all
+	return classify(err)
+}
+
+func (e *embedded) failed() <-chan struct{} { return e.doom.ctx.Done() }
+
+func (e *embedded) failure() error {
+	cause := context.Cause(e.doom.ctx)
+	if cause == nil {
+		return nil
+	}
+	return fmt.Errorf("store: etcd in %s stopped: %w; start again once that is put right", e.folder.path, cause)
+}
+
+func (e *embedded) close() {
+	e.stop()
+	e.wg.Wait()
+	if e.failure() == nil { // else its goroutines may hold what closing waits for
+		e.client.Close()
+		e.server.Close()
+	}
+	e.folder.release()
+}

@@ -1,0 +1,146 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	"go.etcd.io/etcd/server/v3/storage/wal"
+)
+
+// reserve is how many bytes of the disk etcd must find free: it allocates its log in files of
+// 64 MiB ahead of use, and stops for good when it cannot.
+const reserve = 96 << 20
+
+// A folder is a data folder held by this process.
+type folder struct {
+	path string
+	lock *os.File
+}
+
+func (f *folder) etcd() string { return filepath.Join(f.path, "etcd") }
+
+// holdFolder makes the folder if need be and keeps other processes out of it.
+func holdFolder(path string) (*folder, error) {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, fmt.Errorf("store: make data folder %s: %w", path, diskError(err))
+	}
+	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("store: data folder %s: %w", path, diskError(err))
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		defer lock.Close()
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("store: lock data folder %s: %w", path, err)
+		}
+		return nil, fmt.Errorf("store: data folder %s is %w by another process%s; stop that one or use another folder", path, ErrInUse, holder(lock))
+	}
+	err = lock.Truncate(0)
+	if err == nil {
+		_, err = lock.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	}
+	if err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("store: data folder %s: %w", path, diskError(err))
+	}
+	return &folder{path, lock}, nil
+}
+
+// holder returns " (pid 7)" when the lock file tells.
+func holder(lock *os.File) string {
+	text, _ := io.ReadAll(io.LimitReader(lock, 32))
+	if pid, err := strconv.Atoi(string(bytes.TrimSpace(text))); err == nil {
+		return fmt.Sprintf(" (pid %d)", pid)
+	}
+	return ""
+}
+
+func (f *folder) release() { f.lock.Close() }
+
+// free returns the bytes that are free for this process on the folder's disk.
+func (f *folder) free() (int64, error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(f.path, &st); err != nil {
+		return 0, err
+	}
+	return int64(st.Bavail) * int64(st.Bsize), nil
+}
+
+// inspect refuses what etcd would choke on or, worse, start on.
+func (f *folder) inspect() error {
+	free, err := f.free()
+	if err != nil {
+		return fmt.Errorf("store: data folder %s: %w", f.path, err)
+	}
+	if free < reserve {
+		return fmt.Errorf("store: data folder %s: %w", f.path, f.full(free))
+	}
+	db := filepath.Join(f.etcd(), "member", "snap", "db")
+	if _, err := os.Stat(db); err != nil || wal.Exist(filepath.Join(f.etcd(), "member", "wal")) {
+		return nil
+	}
+	// A database without its log: the first start was cut short, or someone removed the log.
+	used, err := holdsKeys(db)
+	if err != nil || used {
+		return f.damaged("its log (member/wal) is missing", err)
+	}
+	return nil
+}
+
+func (f *folder) full(free int64) error {
+	return fmt.Errorf("%w: %d MiB are free, %d MiB are needed; make room", ErrDiskFull, free>>20, int64(reserve)>>20)
+}
+
+// damaged says what to do about a database that cannot be used.
+func (f *folder) damaged(what string, err error) error {
+	if err != nil {
+		what += ": " + err.Error()
+	}
+	return fmt.Errorf("store: the database in %s is %w: %s; nothing was changed; restore a backup into a new folder", f.etcd(), ErrDamaged, what)
+}
+
+// holdsKeys reports whether an etcd database has ever held a key.
+func holdsKeys(path string) (used bool, err error) {
+	defer func() { // bbolt panics on some damage
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%v", p)
+		}
+	}()
+	db, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true, Timeout: time.Second})
+	if err != nil {
+		return false, err
+	}
+	defer db.Close()
+	err = db.View(func(tx *bolt.Tx) error {
+		if b := tx.Bucket([]byte("key")); b != nil {
+			k, _ := b.Cursor().First()
+			used = k != nil
+		}
+		return nil
+	})
+	return used, err
+}
+
+// diskError puts what the operating system says into our kinds of error.
+func diskError(err error) error {
+	switch {
+	case errors.Is(err, syscall.EROFS), errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("%w: %w; give this user the right to write there, or use another folder", ErrReadOnly, err)
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return fmt.Errorf("%w: %w; make room", ErrDiskFull, err)
+	case strings.Contains(err.Error(), "no space left"):
+		return fmt.Errorf("%w: %w; make room", ErrDiskFull, err)
+	case strings.Contains(err.Error(), "read-only file system"), strings.Contains(err.Error(), "permission denied"):
+		return fmt.Errorf("%w: %w; give this user the right to write there, or use another folder", ErrReadOnly, err)
+	}
+	return err
+}
