@@ -11,16 +11,16 @@ import (
 )
 
 // Operations puts the routes for whoever runs the server on mux: /healthz and /readyz for
-// everybody, /metrics for administrators and tokens with the metrics scope (or everybody, if the
-// options open it), /debug/pprof/ for administrators on this host.
+// everybody, /metrics for administrators and their tokens with the metrics scope (or everybody,
+// if the options open it), /debug/pprof/ for administrators on this host.
 func (s *Server) Operations(mux *http.ServeMux) {
 	routes := http.NewServeMux()
 	routes.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { writeState(w, http.StatusOK, "alive", "") })
 	routes.HandleFunc("GET /readyz", s.readyz)
 	metrics := promhttp.HandlerFor(s.opts.Metrics, promhttp.HandlerOpts{Registry: s.opts.Metrics})
 	routes.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
-		if c := Caller(r.Context()); !s.opts.OpenMetrics && !c.Administers() && (c.Token == "" || !c.Can(identity.ScopeMetrics)) {
-			WriteError(w, r, &Problem{Status: http.StatusForbidden, Detail: `only administrators and tokens with the scope "metrics" may read the metrics`})
+		if c := Caller(r.Context()); !s.opts.OpenMetrics && !(c.Admin && c.Can(identity.ScopeMetrics)) {
+			WriteError(w, r, &Problem{Status: http.StatusForbidden, Detail: `only administrators, and their tokens with the scope "metrics", may read the metrics`})
 			return
 		}
 		metrics.ServeHTTP(w, r)

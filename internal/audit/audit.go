@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -249,7 +250,9 @@ var tokenText = regexp.MustCompile(`(trp_[a-z2-7]{13}_)[a-z2-7]{20,}`)
 
 // clean masks tokens and shortens.
 func clean(s string) string {
-	s = tokenText.ReplaceAllString(s, "${1}***")
+	if strings.Contains(s, "trp_") {
+		s = tokenText.ReplaceAllString(s, "${1}***")
+	}
 	if len(s) <= maxField {
 		return s
 	}

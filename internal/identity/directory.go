@@ -67,8 +67,8 @@ func Open(ctx context.Context, records Records) (*Directory, error) {
 	return d, nil
 }
 
-// Bootstrap makes the first user and groups if there are none: user 0 with that name in group 0 of
-// the same name, and group 1 "users". With an empty password it generates one and returns it: that
+// Bootstrap makes the first user and groups if there are none: user 0 with that name in group 0
+// "oneadmin", and group 1 "users". With an empty password it generates one and returns it: that
 // is the only time it can be seen. It returns "" when there was nothing to do or to generate.
 func (d *Directory) Bootstrap(ctx context.Context, name, password string) (generated string, err error) {
 	if err := checkName("user", name); err != nil {
