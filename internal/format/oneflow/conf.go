@@ -1,6 +1,8 @@
 package oneflow
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -8,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 
@@ -16,6 +19,8 @@ import (
 
 // MaxConf is the longest oneflow-server.conf, in bytes.
 const MaxConf = 64 << 10
+
+const maxBrackets = 500
 
 // Settings are what of oneflow-server.conf means something to Troupe.
 type Settings struct {
@@ -60,9 +65,19 @@ func ParseConf(data []byte) (Settings, []Warning, error) {
 	if len(data) > MaxConf {
 		return settings, nil, &Error{Message: fmt.Sprintf("the file is longer than %d bytes", MaxConf)}
 	}
+	// The parser needs quadratic time for nested brackets.
+	if bytes.Count(data, []byte("["))+bytes.Count(data, []byte("{")) > maxBrackets {
+		return settings, nil, &Error{Message: fmt.Sprintf("the file has more than %d brackets", maxBrackets)}
+	}
 	file, err := parser.ParseBytes(data, 0)
 	if err != nil {
-		return settings, nil, &Error{Message: "not YAML: " + err.Error()}
+		e := &Error{Message: "not YAML: " + shorten(yaml.FormatError(err, false, false))}
+		var at yaml.Error
+		if errors.As(err, &at) && at.GetToken() != nil && at.GetToken().Position != nil {
+			e.Message = "not YAML: " + shorten(at.GetMessage())
+			e.Line, e.Column = at.GetToken().Position.Line, at.GetToken().Position.Column
+		}
+		return settings, nil, e
 	}
 	var warnings []Warning
 	for _, doc := range file.Docs {

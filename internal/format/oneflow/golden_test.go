@@ -222,3 +222,21 @@ func answer(x exchange, stored *Body) (*Body, error) {
 	b, _, err := stored.UpdateTemplate(update, merge)
 	return b, err
 }
+
+func BenchmarkTemplate(b *testing.B) {
+	data := template(b, "testdata/templates/10-oneke-127-vmgroup-update.json")
+	b.SetBytes(int64(len(data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		body, err := Parse(data)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := body.Normalise(); err != nil {
+			b.Fatal(err)
+		}
+		if _, _, err := body.ToSpec(testOptions()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -14,17 +14,20 @@ import (
 // where those belong, and writes the defaults of deployment, description and cardinality (1 in the
 // old generation, 0 in the new); it adds nothing else. The warnings tell what is accepted but will
 // not work as it may be meant. The error is an *Error, and then the body is unchanged.
-func (b *Body) Normalise() ([]Warning, error) {
+func (b *Body) Normalise() ([]Warning, error) { return b.normalise(true) }
+
+// normalise leaves out, without bounds, whether cardinalities are within min_vms and max_vms.
+func (b *Body) normalise(bounds bool) ([]Warning, error) {
 	root := b.root
 	b.root = root.Clone()
-	warnings, err := b.check()
+	warnings, err := b.check(bounds)
 	if err != nil {
 		b.root = root
 	}
 	return warnings, err
 }
 
-func (b *Body) check() ([]Warning, error) {
+func (b *Body) check(bounds bool) ([]Warning, error) {
 	generation := b.Generation()
 	if err := b.conform(b.root, serviceSchema, nil); err != nil {
 		return nil, err
@@ -45,7 +48,7 @@ func (b *Body) check() ([]Warning, error) {
 			return nil, b.fail(Invalid, p.with("name"), "Role name '%s' is repeated", name)
 		}
 		seen[name] = true
-		if err := b.checkRole(role, generation, p); err != nil {
+		if err := b.checkRole(role, generation, bounds, p); err != nil {
 			return nil, err
 		}
 	}
@@ -63,7 +66,7 @@ func (b *Body) conformRole(role *Object, g Generation, p path) error {
 
 func isRouter(role *Object, g Generation) bool { return g == New && role.Get("type") == "vr" }
 
-func (b *Body) checkRole(role *Object, g Generation, p path) error {
+func (b *Body) checkRole(role *Object, g Generation, bounds bool, p path) error {
 	name := role.Text("name")
 	contents := role.Object("template_contents")
 	if text, ok := role.Get("vm_template_contents").(string); ok && g == Old {
@@ -81,10 +84,10 @@ func (b *Body) checkRole(role *Object, g Generation, p path) error {
 	}
 	lower, hasMin := role.Int("min_vms")
 	upper, hasMax := role.Int("max_vms")
-	if hasMin && lower > cardinality {
+	if bounds && hasMin && lower > cardinality {
 		return b.fail(Invalid, p.with("cardinality"), "Role '%s' 'cardinality' must be greater than or equal to 'min_vms'", name)
 	}
-	if hasMax && upper < cardinality {
+	if bounds && hasMax && upper < cardinality {
 		return b.fail(Invalid, p.with("cardinality"), "Role '%s' 'cardinality' must be lower than or equal to 'max_vms'", name)
 	}
 	elasticity, schedules := role.Array("elasticity_policies"), role.Array("scheduled_policies")

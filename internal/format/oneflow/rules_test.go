@@ -38,6 +38,7 @@ func TestRules(t *testing.T) {
 		{`[]`, "", "the body must be a JSON object"},
 		{`null`, "", "the body must be a JSON object"},
 		{`{"roles":[]}`, "", `Mandatory document key 'name (string)' is missing from {"roles":[]}`},
+		{`{"roles":[{"user_inputs_values":{"P":"secret"}}]}`, "", `Mandatory document key 'name (string)' is missing from {"roles":[{"user_inputs_values":"***"}]}`},
 		{`{"name":null,"roles":[]}`, "", `Mandatory document key 'name (string)' is missing from {"name":null,"roles":[]}`},
 		{`{"name":false,"roles":[]}`, "", `Mandatory document key 'name (string)' is missing from {"name":false,"roles":[]}`},
 		{`{"name":"s"}`, "", `Mandatory document key 'roles (array)' is missing from {"name":"s","deployment":"none","description":""}`},

@@ -113,7 +113,7 @@ func (b *Body) conform(o *Object, schema []property, p path) error {
 		s := &schema[i]
 		v := o.Get(s.key)
 		if s.required && (v == nil || v == false) {
-			return b.fail(Invalid, p, "Mandatory document key '%s (%s)' is missing from %s", s.key, s.kind, shorten(scalar(o)))
+			return b.fail(Invalid, p, "Mandatory document key '%s (%s)' is missing from %s", s.key, s.kind, shorten(scalar(withoutValues(o))))
 		}
 		if v == nil {
 			if s.fallback != nil {
@@ -196,6 +196,29 @@ func integer(v any) (int, bool) {
 		return int(n), err == nil
 	}
 	return 0, false
+}
+
+// withoutValues copies what an error message quotes, and hides the values of inputs: some are secrets.
+func withoutValues(v any) any {
+	switch v := v.(type) {
+	case *Object:
+		c := new(Object)
+		for _, k := range v.Keys() {
+			if k == "user_inputs_values" || k == "custom_attrs_values" {
+				c.Set(k, "***")
+			} else {
+				c.Set(k, withoutValues(v.Get(k)))
+			}
+		}
+		return c
+	case []any:
+		c := make([]any, len(v))
+		for i, x := range v {
+			c[i] = withoutValues(x)
+		}
+		return c
+	}
+	return v
 }
 
 // shorten cuts what an error message quotes.

@@ -1,6 +1,8 @@
 package oneflow
 
 import (
+	"slices"
+
 	"github.com/troupe-dev/troupe/internal/nearest"
 )
 
@@ -59,11 +61,70 @@ func (b *Body) UpdateService(data []byte) (*Body, []Warning, error) {
 		}
 		made = laidOver(b, update)
 	}
-	warnings, err := made.Normalise()
+	// A forced scaling may have left a role outside its bounds: that must not stop an update of
+	// something else.
+	warnings, err := made.normalise(!merge || update.root.Has("roles"))
 	if err != nil {
 		return nil, nil, err
 	}
 	return made, warnings, b.checkImmutable(made)
+}
+
+// AddRole returns the body with one more role: an object, or a string that holds its JSON, of either
+// generation. The role is checked like one of a template. The error is an *Error.
+func (b *Body) AddRole(role any) (*Body, []Warning, error) {
+	if text, ok := role.(string); ok {
+		var err error
+		if role, err = ParseJSON([]byte(text)); err != nil {
+			return nil, nil, err
+		}
+	}
+	o, ok := role.(*Object)
+	if !ok {
+		return nil, nil, wrong("role", "KEY: 'role' must be an Object;")
+	}
+	alone := NewBody(new(Object))
+	alone.root.Set("name", b.root.Get("name"))
+	alone.root.Set("roles", []any{o.Clone()})
+	if _, err := alone.Normalise(); err != nil {
+		return nil, nil, err
+	}
+	roles := b.root.Array("roles")
+	if len(roles) > 0 {
+		var err error
+		if alone, err = alone.In(b.Generation()); err != nil {
+			return nil, nil, err
+		}
+	}
+	root := b.root.Clone()
+	root.Set("roles", append(root.Array("roles"), alone.root.Array("roles")...))
+	made := NewBody(root)
+	warnings, err := made.normalise(false)
+	return made, warnings, err
+}
+
+// RemoveRole returns the body without a role. Others lose it from their parents. The error, if there
+// is no such role, is an *Error.
+func (b *Body) RemoveRole(name string) (*Body, error) {
+	root := b.root.Clone()
+	var left []any
+	var names []string
+	for _, r := range root.Array("roles") {
+		role := r.(*Object)
+		names = append(names, role.Text("name"))
+		if role.Text("name") == name {
+			continue
+		}
+		if parents := role.Array("parents"); parents != nil {
+			role.Set("parents", slices.DeleteFunc(parents, func(p any) bool { return p == name }))
+		}
+		left = append(left, role)
+	}
+	if len(left) == len(names) {
+		return nil, wrong("role", "Role '"+shorten(name)+"' not found"+nearest.Hint(name, names))
+	}
+	root.Set("roles", append([]any{}, left...))
+	return NewBody(root), nil
 }
 
 func laidOver(b, update *Body) *Body {

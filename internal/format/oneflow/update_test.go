@@ -134,3 +134,61 @@ func TestUpdateTemplate(t *testing.T) {
 		}
 	}
 }
+
+func TestUpdateOfAForcedService(t *testing.T) {
+	b := parse(t, running)
+	b.Root().Array("roles")[0].(*Object).SetInt("max_vms", 0)
+	if _, _, err := b.UpdateService([]byte(`{"append":true,"template":"{\"description\":\"x\"}"}`)); err != nil {
+		t.Error(err)
+	}
+	text, _ := b.MarshalJSON()
+	if _, _, err := b.UpdateService(text); err == nil || !strings.Contains(err.Error(), "'max_vms'") {
+		t.Error(err)
+	}
+}
+
+func TestAddRole(t *testing.T) {
+	b := parse(t, running)
+	for in, want := range map[string]string{
+		`{"name":"c","vm_template":"1","parents":["b"]}`:                                           `{"name":"c","vm_template":1,"parents":["b"],"cardinality":1}`,
+		`"{\"name\":\"c\",\"type\":\"vm\",\"template_id\":2,\"template_contents\":{\"A\":\"1\"}}"`: `{"name":"c","cardinality":0,"vm_template":2,"vm_template_contents":"A=\"1\"\n"}`,
+		`{"name":"a","vm_template":1}`:                                                             "roles[2].name: Role name 'a' is repeated",
+		`{"name":"c","vm_template":1,"parents":["d"]}`:                                             `roles[2].parents[0]: no role "d"; did you mean "a"?`,
+		`{"name":"c","vm_template":1,"min_vms":2}`:                                                 "roles[0].cardinality: Role 'c' 'cardinality' must be greater than or equal to 'min_vms'",
+		`{"name":"c"}`: `roles[0]: Mandatory document key 'type (string)' is missing from {"name":"c"}`,
+		`3`:            "role: KEY: 'role' must be an Object;",
+		`"{bad"`:       "line 1, column 2: not JSON: invalid character 'b' looking for beginning of object key string",
+	} {
+		v, err := ParseJSON([]byte(in))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if made, _, err := b.AddRole(v); err != nil {
+			got = err.Error()
+		} else {
+			got = scalar(made.Root().Array("roles")[2])
+		}
+		if got != want {
+			t.Errorf("%s:\n got %s\nwant %s", in, got, want)
+		}
+	}
+	if len(b.Root().Array("roles")) != 2 {
+		t.Error("the service changed")
+	}
+}
+
+func TestRemoveRole(t *testing.T) {
+	b := parse(t, running)
+	made, err := b.RemoveRole("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	roles := made.Root().Array("roles")
+	if len(roles) != 1 || scalar(roles[0].(*Object).Get("parents")) != "[]" || len(b.Root().Array("roles")) != 2 {
+		t.Error(scalar(made.Root()))
+	}
+	if _, err := b.RemoveRole("aa"); err == nil || err.Error() != `role: Role 'aa' not found; did you mean "a"?` {
+		t.Error(err)
+	}
+}
