@@ -8,6 +8,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/troupe-dev/troupe/internal/identity"
+	"github.com/troupe-dev/troupe/internal/identity/identitytest"
 )
 
 // BenchmarkEmptyRequest is an authenticated request that does nothing, without the network.
@@ -24,6 +27,31 @@ func BenchmarkEmptyRequest(b *testing.B) {
 	r.SetBasicAuth("ann", "x")
 	r.RemoteAddr = "127.0.0.1:999"
 	r.Body = http.NoBody
+	w := nowhere{}
+	b.ReportAllocs()
+	for b.Loop() {
+		clear(w)
+		h.ServeHTTP(w, r)
+	}
+}
+
+// BenchmarkEmptyRequestRemembered has the real login, remembered, in place of the test's.
+func BenchmarkEmptyRequestRemembered(b *testing.B) {
+	d, err := identity.Open(b.Context(), &identitytest.Records{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := d.Bootstrap(b.Context(), "oneadmin", "correct horse"); err != nil {
+		b.Fatal(err)
+	}
+	s, err := New(Options{Auth: d, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	h := s.wrap("main", s.Face(Face{Name: "native", Routes: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {})}))
+	r, _ := http.NewRequest("GET", "/v1/empty/7", nil)
+	r.SetBasicAuth("oneadmin", "correct horse")
+	r.RemoteAddr = "127.0.0.1:999"
 	w := nowhere{}
 	b.ReportAllocs()
 	for b.Loop() {

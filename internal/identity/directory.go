@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -114,19 +115,19 @@ func (d *Directory) present() bool {
 }
 
 // Run keeps house until ctx ends: it forgets old logins and failures, and writes down when tokens
-// were last used.
-func (d *Directory) Run(ctx context.Context) error {
+// were last used. A store that fails meanwhile is logged; the next round tries again.
+func (d *Directory) Run(ctx context.Context, log *slog.Logger) {
 	tick := time.NewTicker(5 * time.Minute)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case now := <-tick.C:
 			d.logins.sweep(now)
 			d.throttle.sweep(now)
 			if err := d.saveUse(ctx); err != nil && ctx.Err() == nil {
-				return err
+				log.Warn("tokens", "error", err)
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -373,16 +374,14 @@ func TestLastUseIsWrittenDown(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		// Records and directory have no goroutine: they may be used inside the bubble.
 		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- d.Run(ctx) }()
+		var wg sync.WaitGroup
+		wg.Go(func() { d.Run(ctx, slog.New(slog.DiscardHandler)) })
 		if _, err := d.Authenticate(ctx, identity.Credentials{Token: text}); err != nil {
 			t.Error(err)
 		}
 		time.Sleep(time.Hour)
 		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		wg.Wait()
 	})
 	if got, err := open(t, r).Token(tok.ID); err != nil || got.Used.IsZero() {
 		t.Errorf("after a restart: %+v, %v", got, err)

@@ -45,7 +45,7 @@ type ThrottledError struct {
 
 // Error says when to try again.
 func (e *ThrottledError) Error() string {
-	return fmt.Sprintf("too many failed logins; try again in %s", e.After.Round(time.Second))
+	return fmt.Sprintf("too many failed logins; try again in %s", (e.After + time.Second - 1).Truncate(time.Second))
 }
 
 // Credentials are what a request shows: a token (Bearer), or a name with a password (Basic), where

@@ -35,6 +35,29 @@ func TestHash(t *testing.T) {
 	}
 }
 
+// Logins of users that do not exist must cost what others cost: the same parameters, run once.
+func TestUnmatchable(t *testing.T) {
+	h := newHasher()
+	stored, err := h.hash(t.Context(), "secret words")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := parsePHC(stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := parsePHC(unmatchable())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.memory != b.memory || a.time != b.time || a.threads != b.threads || len(a.salt) != len(b.salt) || len(a.key) != len(b.key) {
+		t.Errorf("%+v and %+v differ in cost", a, b)
+	}
+	if ok, err := h.verify(t.Context(), unmatchable(), ""); ok || err != nil {
+		t.Errorf("%v, %v", ok, err)
+	}
+}
+
 func FuzzParsePHC(f *testing.F) {
 	for _, seed := range []string{
 		"$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$c29tZXNhbHRzb21lc2FsdA",
