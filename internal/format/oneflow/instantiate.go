@@ -40,7 +40,6 @@ func (b *Body) Instantiate(merge any) (*Body, []Warning, error) {
 		return nil, nil, err
 	}
 	over.Delete("roles")
-	over.Delete("networks_values")
 	mergeObject(root, over, generation)
 	warnings, err := mergeRoles(root.Array("roles"), roles, generation)
 	if err != nil {
@@ -144,8 +143,9 @@ func (b *Body) checkRoleInputs(merged []*Object) error {
 	return nil
 }
 
-// fillNetworks writes the networks_values of a service: those of the merge over those of the
-// template, or, if the merge brings none, the defaults of the networks.
+// fillNetworks writes the networks_values of a service that declares networks: those of the merge,
+// from which they are taken, over those of the template, or, if there are none, the defaults of the
+// networks.
 func fillNetworks(root, merge *Object) error {
 	declared := root.Get("networks")
 	if declared == nil {
@@ -181,6 +181,7 @@ func fillNetworks(root, merge *Object) error {
 		}
 	}
 	root.Set("networks_values", values)
+	merge.Delete("networks_values")
 	return nil
 }
 

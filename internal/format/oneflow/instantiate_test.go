@@ -58,6 +58,7 @@ func TestInstantiate(t *testing.T) {
 			`{"name":"s","roles":[],"networks":{"N":"M|network|x||id:3"}` + rest + `,"networks_values":[{"N":{"id":"3"}}]}`},
 		{`{"name":"s","roles":[],"networks":{"N":"M|network|x||id:"},"networks_values":[{"N":{"id":1}},{"O":{"id":2}}]` + rest + `}`, `{"networks_values":[{"N":{"id":5}}]}`,
 			`{"name":"s","roles":[],"networks":{"N":"M|network|x||id:"},"networks_values":[{"N":{"id":5}},{"O":{"id":2}}]` + rest + `}`},
+		{`{"name":"s","roles":[]` + rest + `}`, `{"networks_values":[{"N":{"id":5}}]}`, `{"name":"s","roles":[]` + rest + `,"networks_values":[{"N":{"id":5}}]}`},
 	} {
 		if got, _, err := instantiate(t, c.template, c.merge); err != nil || got != c.want {
 			t.Errorf("%s with %s: %v\n got %s\nwant %s", c.template, c.merge, err, got, c.want)

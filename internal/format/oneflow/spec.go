@@ -44,7 +44,7 @@ func (b *Body) ToSpec(opts Options) (*service.Spec, []Warning, error) {
 	if root.Text("deployment") == "straight" {
 		spec.Strategy = service.Straight
 	}
-	var warnings []Warning
+	warnings := networkWarnings(root)
 	names := make(map[string]bool)
 	for _, r := range root.Array("roles") {
 		names[r.(*Object).Text("name")] = true
@@ -64,6 +64,23 @@ func (b *Body) ToSpec(opts Options) (*service.Spec, []Warning, error) {
 		warnings = append(warnings, s.warnings...)
 	}
 	return spec, warnings, nil
+}
+
+// networkWarnings tells of networks that were to be made for the service: none is made here.
+func networkWarnings(root *Object) []Warning {
+	var warnings []Warning
+	for i, v := range root.Array("networks_values") {
+		entry := v.(*Object)
+		for _, name := range entry.Keys() {
+			if entry.Object(name).Get("id") == nil {
+				warnings = append(warnings, Warning{
+					Path:    path{"networks_values", i, name}.String(),
+					Message: "the network has no id; it is not made, and $" + name + " stays as it is",
+				})
+			}
+		}
+	}
+	return warnings
 }
 
 // texts returns the values of an object as text.
@@ -123,7 +140,9 @@ func (s *roleBuilder) build(names map[string]bool) (service.RoleSpec, error) {
 		ActionNumber: settings.ActionNumber,
 		Inputs:       texts(inputs(r, "_values")),
 	}
-	if !isRouter(r, New) {
+	if isRouter(r, New) {
+		s.warnings = append(s.warnings, Warning{Path: s.path.String(), Message: "a virtual router runs as a plain machine"})
+	} else {
 		spec.Min, spec.Max = intAt(r, "min_vms"), intAt(r, "max_vms")
 		if n, ok := r.Int("cooldown"); ok {
 			spec.Cooldown = time.Duration(n) * time.Second

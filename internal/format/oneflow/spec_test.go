@@ -149,6 +149,20 @@ func TestAppendKeepsTheDefinitionsVectors(t *testing.T) {
 	}
 }
 
+func TestToSpecWarnings(t *testing.T) {
+	b := parse(t, `{"name":"s","networks_values":[{"N":{"template_id":1}}],"roles":[{"name":"v","type":"vr","template_id":1,"min_vms":3,"cooldown":1,"template_contents":{"A":"$N"}}]}`)
+	spec, warnings, err := b.ToSpec(testOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(warnings); got != "[networks_values[0].N: the network has no id; it is not made, and $N stays as it is roles[0]: a virtual router runs as a plain machine]" {
+		t.Error(got)
+	}
+	if r := spec.Roles[0]; r.Min != nil || r.Cooldown != 300*time.Second || r.Machine.Attributes["A"] != "$N" {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestReferences(t *testing.T) {
 	text := "a ${vnf.TEMPLATE.CONTEXT.ETH1_IP} ${x.y}$Z ${bad}"
 	if got := fmt.Sprint(References(text)); got != "[{vnf TEMPLATE.CONTEXT.ETH1_IP} {x Y}]" {
