@@ -77,6 +77,10 @@ func (s *Store) Maintain(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("store: upkeep: %w", err)
 	}
+	// The member asked may lag behind.
+	if st.revision, err = s.Revision(ctx); err != nil {
+		return fmt.Errorf("store: upkeep: %w", err)
+	}
 	u.lastStatus = st
 	target := u.target(time.Now(), st.revision, s.opts.Keep)
 	tight := st.full || st.inUse > s.opts.Quota/2
