@@ -42,6 +42,9 @@ func (h *host) Act(ctx context.Context, ref driver.Ref, action driver.Action, ar
 }
 
 func (h *host) act(ctx context.Context, id driver.MachineID, action driver.Action, token string) error {
+	if err := h.ended(ctx, id); err != nil {
+		return err
+	}
 	err := h.change(id, func(in *intent, alive bool) error {
 		if in.knows(token) {
 			return nil

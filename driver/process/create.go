@@ -185,8 +185,19 @@ func (h *host) launch(id driver.MachineID) (*os.File, error) {
 		return nil, err
 	}
 	c, err := claim(p.Address)
+	// A supervisor that a dead server has just started may have the address already, but not the lock yet.
+	for range 200 {
+		if err == nil {
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+		if h.adopt(id) {
+			return nil, nil
+		}
+		c, err = claim(p.Address)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("address %s: %w: %w", p.Address, driver.ErrCapacity, err)
+		return nil, fmt.Errorf("address %s: %w: %w", p.Address, driver.ErrUnavailable, err)
 	}
 	defer c.Close()
 	r, err := h.start(id, c)
@@ -198,7 +209,10 @@ func (h *host) launch(id driver.MachineID) (*os.File, error) {
 // earlier call or server started that.
 func (h *host) begun(ctx context.Context, id driver.MachineID, ready *os.File) error {
 	if ready != nil {
-		return started(ctx, ready)
+		if err := started(ctx, ready); err != nil {
+			return err
+		}
+		return h.ended(ctx, id)
 	}
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -209,7 +223,7 @@ func (h *host) begun(ctx context.Context, id driver.MachineID, ready *os.File) e
 			return nil
 		}
 		if r, err := f.run(); err == nil && r.Number == in.Run && (r.Main.PID != 0 || r.End != nil) {
-			return nil
+			return h.ended(ctx, id)
 		}
 		if h.collect(id) {
 			return nil
@@ -220,6 +234,19 @@ func (h *host) begun(ctx context.Context, id driver.MachineID, ready *os.File) e
 			return ctx.Err()
 		}
 	}
+}
+
+// ended waits for the supervisor of a run that has ended already: it has nothing to do any more but to end.
+func (h *host) ended(ctx context.Context, id driver.MachineID) error {
+	f := h.folder(id)
+	in, err := f.intent()
+	if err != nil {
+		return nil
+	}
+	if r, err := f.run(); err == nil && r.Number == in.Run && r.End != nil {
+		return h.wait(ctx, id)
+	}
+	return nil
 }
 
 // List yields the machines of this installation. What is being made has no name yet and is not among them.

@@ -242,6 +242,9 @@ func (h *host) look(id driver.MachineID) (driver.Machine, bool) {
 
 // state says what a machine's records and the lock on its folder come to.
 func state(in *intent, r *run, alive bool) (driver.State, string) {
+	if r.Number == in.Run && r.End != nil {
+		alive = false // its supervisor has no more to do than to end
+	}
 	switch {
 	case in.Phase == removed:
 		return driver.Stopped, "is being removed"

@@ -109,7 +109,8 @@ func logNumbers(dir string) []int {
 	return all
 }
 
-// A recorder copies the two streams of a run to the log.
+// A recorder copies the two streams of a run to the log, in the order in which they arrive. What a program writes to
+// both faster than it is read cannot be put in order again: two pipes do not tell.
 type recorder struct {
 	log     *logFile
 	readers [2]*os.File

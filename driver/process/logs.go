@@ -5,7 +5,6 @@ package process
 import (
 	"bufio"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -46,7 +45,7 @@ func watchFolder(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("follow: %w", err)
 	}
-	if _, err := unix.InotifyAddWatch(fd, dir, unix.IN_MODIFY|unix.IN_CREATE|unix.IN_DELETE_SELF); err != nil {
+	if _, err := unix.InotifyAddWatch(fd, dir, unix.IN_MODIFY|unix.IN_CREATE|unix.IN_DELETE); err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("follow %s: %w", dir, err)
 	}
@@ -69,59 +68,65 @@ type logReader struct {
 	text   []byte // to be read
 }
 
-// seek goes to the start, or to the last tail lines.
+// seek goes to the start, or to the last tail lines of what the reader wants.
 func (r *logReader) seek(tail int) error {
+	type place struct {
+		number int
+		offset int64
+	}
+	var starts []place
 	all := logNumbers(r.dir)
-	if len(all) == 0 {
-		return nil
-	}
-	if tail <= 0 {
-		return r.open(all[0], 0)
-	}
-	for i := len(all) - 1; i >= 0; i-- {
-		found, offset, err := r.lastLines(all[i], tail)
+	fresh := true // the next record starts a line
+	for _, number := range all {
+		if tail <= 0 {
+			break
+		}
+		err := scan(logName(r.dir, number), func(offset int64, tag byte) {
+			if !r.wants(tag) {
+				return
+			}
+			if fresh {
+				starts = append(starts, place{number, offset})
+			}
+			if len(starts) > 2*tail+1000 {
+				starts = append(starts[:0], starts[len(starts)-tail:]...)
+			}
+			fresh = unicode.IsLower(rune(tag))
+		})
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		if found >= tail || i == 0 || err != nil {
-			return r.open(all[i], offset)
-		}
-		tail -= found
+	}
+	if len(starts) > 0 {
+		first := starts[max(0, len(starts)-tail)]
+		return r.open(first.number, first.offset)
+	}
+	if len(all) > 0 {
+		return r.open(all[0], 0)
 	}
 	return nil
 }
 
-// lastLines finds the last n lines of a file: how many it has of them, and where they start.
-func (r *logReader) lastLines(number, n int) (int, int64, error) {
-	f, err := os.Open(logName(r.dir, number))
+// scan calls f for each record of a file.
+func scan(name string, f func(offset int64, tag byte)) error {
+	file, err := os.Open(name)
 	if err != nil {
-		return 0, 0, err
+		return err
 	}
-	defer f.Close()
-	in := bufio.NewReader(f)
-	var starts []int64
-	offset, fresh := int64(0), true
+	defer file.Close()
+	in := bufio.NewReader(file)
+	offset := int64(0)
 	for {
 		line, err := in.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return nil // what is left is not written wholly yet
+		}
 		if err != nil {
-			break // what is left is not written wholly yet
+			return err
 		}
-		if r.wants(line[0]) {
-			if fresh {
-				starts = append(starts, offset)
-			}
-			if len(starts) > 2*n+1000 {
-				starts = append(starts[:0], starts[len(starts)-n:]...)
-			}
-			fresh = unicode.IsLower(rune(line[0]))
-		}
+		f(offset, line[0])
 		offset += int64(len(line))
 	}
-	if len(starts) == 0 {
-		return 0, 0, nil
-	}
-	starts = starts[max(0, len(starts)-n):]
-	return len(starts), starts[0], nil
 }
 
 func (r *logReader) wants(tag byte) bool {
@@ -157,27 +162,17 @@ func (r *logReader) Read(b []byte) (int, error) {
 		if !r.follow {
 			return 0, io.EOF
 		}
-		events := make([]byte, 4096)
-		n, err := r.changes.Read(events)
-		if err != nil || gone(events[:n]) {
+		if _, err := r.changes.Read(make([]byte, 4096)); err != nil {
+			return 0, io.EOF
+		}
+		// An open file keeps its folder from being reported as gone, so the name has to tell.
+		if _, err := os.Stat(r.dir); err != nil {
 			return 0, io.EOF
 		}
 	}
 	n := copy(b, r.text)
 	r.text = r.text[n:]
 	return n, nil
-}
-
-// gone reports whether one of the events of inotify(7) says that the folder is no more.
-func gone(events []byte) bool {
-	const header = 16 // watch, mask, cookie, length of the name
-	for len(events) >= header {
-		if binary.NativeEndian.Uint32(events[4:])&unix.IN_DELETE_SELF != 0 {
-			return true
-		}
-		events = events[min(len(events), header+int(binary.NativeEndian.Uint32(events[12:]))):]
-	}
-	return false
 }
 
 // fill reads one record, or goes on to the next file. It returns false when there is nothing more for now.

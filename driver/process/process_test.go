@@ -79,6 +79,3 @@ func harness() drivertest.Harness {
 func TestContract(t *testing.T) { drivertest.Run(t, harness()) }
 
 func BenchmarkContract(b *testing.B) { drivertest.Bench(b, harness()) }
-
-
-func doomedServer([]string) int { return 0 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -47,12 +48,29 @@ func Supervise(args []string) int {
 	signal.Notify(s.child, unix.SIGCHLD)
 	signal.Notify(s.term, unix.SIGTERM)
 	signal.Notify(s.kill, unix.SIGUSR1)
-	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGPIPE)
+	// Caught and left, not ignored: what is ignored stays so in the programs that it starts.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGPIPE)
+	closeInherited()
 	if err := s.supervise(); err != nil {
 		fmt.Fprintln(os.Stderr, "troupe supervise:", err)
 		return 1
 	}
 	return 0
+}
+
+// closeInherited closes what came from the server beside the files that are meant. What the runtime has opened is
+// marked to be closed on exec, so it cannot have been inherited.
+func closeInherited() {
+	entries, _ := os.ReadDir("/proc/self/fd")
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil || fd <= addressFD {
+			continue
+		}
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
+			unix.Close(fd)
+		}
+	}
 }
 
 // A supervisor watches over one run. Everything but the copying of logs happens in one goroutine.
