@@ -25,10 +25,11 @@ func (s *Service) Decide(now time.Time) Decision {
 	for round := 0; !s.drained && (len(s.todo) > 0 || len(s.due) > 0); round++ {
 		s.evaluateInstances(t)
 		s.evaluateRoles(t)
-		if round > 10000 { // cannot happen: every round moves something towards its goal
+		if round > 1000 { // cannot happen: every round moves something towards its goal
 			panic(fmt.Sprintf("service %d does not settle", s.ID))
 		}
 	}
+	s.askForFresh(t)
 	s.derive(t)
 	d := Decision{Effects: s.effects, More: s.drained}
 	s.effects = nil
@@ -40,6 +41,9 @@ func (s *Service) Decide(now time.Time) Decision {
 
 func (s *Service) evaluateInstances(now Time) {
 	for n := 0; n < len(s.todo); n++ {
+		if n > 100*len(s.instances)+1000 { // cannot happen: an instance passes few phases at one instant
+			panic(fmt.Sprintf("service %d: instance %d does not settle", s.ID, s.todo[n].Serial))
+		}
 		i := s.todo[n]
 		i.queued = false
 		if s.instances[i.Serial] == i {

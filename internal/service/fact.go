@@ -142,7 +142,8 @@ const (
 )
 
 // An Effect is something to be done outside, after the state that asks for it is committed. Every
-// effect may run again after a crash.
+// effect may run again after a crash. Effects on one machine are carried out one after the other, in
+// their order; a DoDestroy cancels a DoCreate that has not begun and waits for one that has.
 type Effect struct {
 	Kind        EffectKind
 	Serial      uint32

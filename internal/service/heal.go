@@ -144,8 +144,29 @@ func (s *Service) create(i *Instance, now Time) {
 	i.Revision = r.Revision
 	i.Incarnation++
 	i.Phase, i.Machine = Creating, driver.Unknown
-	i.Since, i.Until, i.Tries, i.issued, i.Doubt, i.Ready, i.Healthy, i.Hard = now, 0, 0, false, false, false, Unchecked, false
+	i.Since, i.Until, i.Tries, i.issued, i.Doubt, i.Ready, i.Healthy, i.Hard = now, 0, 0, true, false, false, Unchecked, false
+	i.Attributes = nil
 	r.note(i)
 	s.dirty(i)
-	s.enqueue(i)
+	s.fresh = append(s.fresh, i)
+}
+
+// askForFresh hands out the creations of this decision, last of all: whatever else was decided at the
+// same instant, none of a role whose parents are not ready.
+func (s *Service) askForFresh(now Time) {
+	for _, i := range s.fresh {
+		if i.Phase != Creating {
+			continue
+		}
+		if s.parentsReady(i.role) {
+			s.effects = append(s.effects, s.effect(DoCreate, i))
+			continue
+		}
+		i.role.forget(i)
+		i.Phase, i.Machine, i.Since = Queued, driver.Gone, now
+		i.Incarnation--
+		i.issued = false
+		i.role.note(i)
+	}
+	s.fresh = nil
 }

@@ -79,8 +79,13 @@ func (i *Instance) live() bool {
 	return !i.dead()
 }
 
+// outdated reports whether an update still has to replace the instance's machine.
 func (i *Instance) outdated() bool {
-	return i.Revision != i.role.Revision && i.Phase != Stopping && i.Phase != Replacing
+	switch i.Phase {
+	case Queued, Backoff, Stopping, Replacing:
+		return false
+	}
+	return i.Revision != i.role.Revision
 }
 
 // MachineID returns the id of the instance's present machine.

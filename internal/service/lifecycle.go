@@ -55,7 +55,7 @@ func (s *Service) advanceWorking(r *Role, working, failed State, now Time) {
 		s.advanceRunning(r, now)
 	case r.bad() > 0:
 		s.setRole(r, failed, s.reasonOf(r), now)
-	case working == Deploying && r.lists[Held].n > 0 && r.lists[Held].n+r.Settled() == r.wish() && r.slots() == r.wish():
+	case r.lists[Held].n > 0 && r.lists[Held].n+r.Settled() == r.wish() && r.slots() == r.wish():
 		s.setRole(r, Hold, "waits for release", now)
 	case s.overdue(r, now):
 		s.setRole(r, failed, r.waitsFor(s)+fmt.Sprintf(", with no progress for %v", r.startTimeout()), now)
@@ -74,23 +74,19 @@ func (s *Service) overdue(r *Role, now Time) bool {
 		return r.Overdue
 	}
 	if now < limit {
-		if now > r.Since { // the timer may have gone off for an older deadline
-			s.wakeOnce(limit)
-		}
+		s.watch(r, limit, now)
 		return false
 	}
 	r.Overdue, s.head = true, true
 	return true
 }
 
-// wakeOnce adds a timer for the roles unless an earlier one is set already: that one looks again.
-func (s *Service) wakeOnce(at Time) {
-	for n := range min(len(s.timers), 3) {
-		if s.timers[n].serial == 0 && s.timers[n].at <= at {
-			return
-		}
+// watch sets one timer at a time for the role's progress; when it goes off the role looks again.
+func (s *Service) watch(r *Role, limit, now Time) {
+	if r.alarm <= now {
+		r.alarm = limit
+		s.wake(limit, 0)
 	}
-	s.wake(at, 0)
 }
 
 // cool ends a scaling.
@@ -196,12 +192,13 @@ func (s *Service) derive(now Time) {
 		return
 	}
 	var first [FailedUpdating + 1]*Role
-	held := 0
+	held, waiting := 0, false
 	for _, r := range s.Roles {
 		if first[r.State] == nil {
 			first[r.State] = r
 		}
-		if r.State == Hold || (r.State == Pending && r.held(s)) {
+		waiting = waiting || r.State == Hold
+		if r.State == Hold || r.Cardinality == 0 || (r.State == Pending && r.held(s)) {
 			held++
 		}
 	}
@@ -212,7 +209,7 @@ func (s *Service) derive(now Time) {
 			return
 		}
 	}
-	if len(s.Roles) > 0 && held == len(s.Roles) {
+	if waiting && held == len(s.Roles) {
 		s.setState(Hold, "waits for release", now)
 		return
 	}
@@ -224,6 +221,9 @@ func (s *Service) derive(now Time) {
 		reason := ""
 		switch st {
 		case Pending, Hold:
+			if first[Hold] != nil && first[Deploying] == nil {
+				reason = "role " + first[Hold].Name + " waits for release"
+			}
 			st = Deploying
 		case Warning:
 			reason = "role " + r.Name + ": " + r.Reason

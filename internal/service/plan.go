@@ -103,11 +103,17 @@ func simulate(s *Service, now time.Time) Plan {
 
 // busy reports whether anything is still under way; a cooldown is not worth waiting for in a plan.
 func (s *Service) busy() bool {
-	if s.State.Transient() && s.State != Cooldown {
-		return true
-	}
+	return s.State.Transient() && s.State != Cooldown || s.work()
+}
+
+// work reports whether an instance is on its way.
+func (s *Service) work() bool {
 	for _, i := range s.instances {
-		if !i.Phase.Settled() && i.Phase != Held && i.Phase != Resting && i.Phase != Down || len(i.Actions) > 0 {
+		switch i.Phase {
+		case Backoff, Creating, Starting, Replacing, Stopping:
+			return true
+		}
+		if len(i.Actions) > 0 {
 			return true
 		}
 	}

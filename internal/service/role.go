@@ -29,6 +29,7 @@ type Role struct {
 	live              int // machines that run or may run
 	outdated          int
 	progress          Time // when an instance last came up
+	alarm             Time // the timer that looks after progress
 	dirty             bool
 	wasReady          bool
 }

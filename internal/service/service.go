@@ -42,6 +42,7 @@ type Service struct {
 	timers    timers
 	todo      []*Instance
 	due       []*Role
+	fresh     []*Instance // creations decided on and not handed out yet
 	effects   []Effect
 	events    []Event
 	blocks    map[uint32]struct{} // changed blocks of instances
@@ -344,7 +345,6 @@ func (s *Service) setRole(r *Role, st State, reason string, now Time) {
 		r.Since = now
 		if st == Deploying || st == Scaling || st == Updating {
 			r.progress, r.Overdue = now, false
-			s.wake(now.Add(r.startTimeout()), 0)
 		}
 	}
 	if st.Failed() && r.State != st {
@@ -354,6 +354,9 @@ func (s *Service) setRole(r *Role, st State, reason string, now Time) {
 	s.touch(r)
 	for _, p := range r.parents {
 		s.touch(p)
+	}
+	for _, c := range r.children {
+		s.touch(c)
 	}
 }
 

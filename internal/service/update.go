@@ -52,7 +52,7 @@ func (s *Service) roll(r *Role, now Time) {
 		s.setRole(r, Updating, "", now)
 	}
 	// What does not work anyway is replaced without asking for room.
-	for _, p := range [...]Phase{Queued, Backoff, Resting, Down, Finished} {
+	for _, p := range [...]Phase{Resting, Down, Finished} {
 		for i := r.lists[p].head; i != nil; {
 			next := i.next
 			if i.outdated() && !s.full() {

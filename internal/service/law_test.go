@@ -1,0 +1,226 @@
+package service
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/troupe-dev/troupe/driver"
+	"pgregory.net/rapid"
+)
+
+func intp(n int) *int { return &n }
+
+// drawSpec makes a random service of up to four roles.
+func drawSpec(t *rapid.T) *Spec {
+	s := &Spec{Name: "x", Strategy: rapid.SampledFrom([]Strategy{Straight, Straight, NoOrder}).Draw(t, "strategy")}
+	if rapid.IntRange(0, 5).Draw(t, "onfailure") == 0 {
+		s.OnFailure = Rollback
+	}
+	s.Update.Rollback = rapid.IntRange(0, 3).Draw(t, "rollback") == 0
+	s.Hold = rapid.IntRange(0, 15).Draw(t, "hold") == 0
+	strict := rapid.IntRange(0, 2).Draw(t, "strict") == 0
+	s.Strict = strict
+	n := rapid.IntRange(1, 4).Draw(t, "roles")
+	for k := range n {
+		s.Roles = append(s.Roles, drawRole(t, k, strict))
+	}
+	return s
+}
+
+func drawRole(t *rapid.T, k int, strict bool) RoleSpec {
+	r := RoleSpec{Name: fmt.Sprintf("r%d", k), Cardinality: rapid.IntRange(0, 4).Draw(t, "cardinality"), Heal: HealAuto, Identity: New,
+		OnGone: Replace, Restart: Always, StartTimeout: 30 * time.Second, StopTimeout: 20 * time.Second}
+	if strict || rapid.IntRange(0, 3).Draw(t, "manual") == 0 {
+		r.Heal = HealManual
+	}
+	if strict {
+		r.OnGone = Forget
+	}
+	if rapid.IntRange(0, 2).Draw(t, "stable") == 0 {
+		r.Identity = Stable
+	}
+	if rapid.Bool().Draw(t, "bounds") {
+		r.Min, r.Max = intp(rapid.IntRange(0, r.Cardinality).Draw(t, "min")), intp(r.Cardinality+rapid.IntRange(0, 3).Draw(t, "max"))
+	}
+	for p := range k {
+		if rapid.IntRange(0, 2).Draw(t, "parent") == 0 {
+			r.Parents = append(r.Parents, fmt.Sprintf("r%d", p))
+		}
+	}
+	r.Restarts = rapid.SampledFrom([]int{0, 0, 2}).Draw(t, "restarts")
+	r.ReadyGate = rapid.IntRange(0, 5).Draw(t, "gate") == 0
+	r.Cooldown = time.Duration(rapid.IntRange(0, 1).Draw(t, "cooldown")) * time.Minute
+	r.Update = UpdatePolicy{Batch: rapid.IntRange(1, 3).Draw(t, "batch"), Surge: intp(rapid.IntRange(0, 2).Draw(t, "surge"))}
+	r.Machine = Machine{Name: "a", Implementations: []Implementation{{Driver: "sim"}}}
+	if rapid.IntRange(0, 3).Draw(t, "failover") == 0 {
+		r.Machine.Implementations = append(r.Machine.Implementations, Implementation{Driver: "sim2"})
+	}
+	return r
+}
+
+// step does one random thing to the world.
+func step(t *rapid.T, w *world) {
+	switch k := rapid.IntRange(0, 19).Draw(t, "step"); {
+	case k < 7:
+		if len(w.pending) > 0 {
+			n := rapid.IntRange(0, len(w.pending)-1).Draw(t, "effect")
+			e := w.pending[n]
+			w.pending = append(w.pending[:n:n], w.pending[n+1:]...)
+			how := rapid.SampledFrom([]string{"", "", "", "pending", "fail", "lost", "full", "dead", "invalid"}).Draw(t, "how")
+			w.answer(e, how)
+		}
+	case k < 13:
+		if len(w.late) > 0 {
+			n := rapid.IntRange(0, len(w.late)-1).Draw(t, "answer")
+			if rapid.IntRange(0, 5).Draw(t, "twice") == 0 {
+				w.late = append(w.late, w.late[n])
+			}
+			w.deliver(n)
+		}
+	case k < 15:
+		misfortune(t, w)
+	case k < 16:
+		w.now = w.now.Add(time.Duration(rapid.IntRange(1, 90).Draw(t, "seconds")) * time.Second)
+		w.decide()
+	case k < 17:
+		w.list()
+	default:
+		_ = w.command(drawCommand(t, w))
+	}
+}
+
+// misfortune lets a machine die, disappear, go unknown, or report.
+func misfortune(t *rapid.T, w *world) {
+	serials := w.sortedSerials()
+	if len(serials) == 0 {
+		return
+	}
+	i := w.svc.instances[rapid.SampledFrom(serials).Draw(t, "victim")]
+	id := w.svc.MachineID(i)
+	m := w.machines[id]
+	f := Fact{Kind: Seen, Serial: i.Serial, Incarnation: i.Incarnation}
+	switch rapid.IntRange(0, 5).Draw(t, "misfortune") {
+	case 0:
+		if m != nil {
+			m.state, m.code = driver.Exited, rapid.SampledFrom([]int{0, 1, -9}).Draw(t, "code")
+			f.Machine = driver.Machine{State: driver.Exited, ExitCode: m.code}
+			w.late = append(w.late, f)
+		}
+	case 1:
+		if m != nil && !w.underway(i) {
+			delete(w.machines, id)
+			w.made[id] = 0
+			f.Machine = driver.Machine{State: driver.Gone}
+			w.late = append(w.late, f)
+		}
+	case 2:
+		if m != nil {
+			m.state = driver.Stopped
+			f.Machine = driver.Machine{State: driver.Stopped}
+			w.late = append(w.late, f)
+		}
+	case 3:
+		if m != nil && m.state == driver.Running {
+			f.Machine = driver.Machine{State: driver.Unknown}
+			w.late = append(w.late, f)
+		}
+	case 4:
+		w.late = append(w.late, Fact{Kind: Reported, Serial: i.Serial, Key: "READY", Value: "YES"})
+	case 5:
+		w.late = append(w.late, Fact{Kind: Checked, Serial: i.Serial, Incarnation: i.Incarnation,
+			Health: rapid.SampledFrom([]Health{Healthy, Unhealthy}).Draw(t, "health"), Reason: "refused"})
+	}
+}
+
+func drawCommand(t *rapid.T, w *world) Command {
+	role := "r0"
+	if len(w.svc.Roles) > 0 {
+		role = w.svc.Roles[rapid.IntRange(0, len(w.svc.Roles)-1).Draw(t, "role")].Name
+	}
+	switch k := rapid.IntRange(0, 24).Draw(t, "command"); {
+	case k < 8:
+		return Command{Scale: &Scale{Role: role, Cardinality: rapid.IntRange(-1, 6).Draw(t, "to")}}
+	case k < 13:
+		return Command{Recover: &Recover{Delete: rapid.IntRange(0, 9).Draw(t, "delete") == 0}}
+	case k < 17:
+		return Command{Update: &Update{Spec: changedSpec(t, w.svc.Spec)}}
+	case k < 18:
+		return Command{PauseUpdate: &PauseUpdate{Pause: rapid.Bool().Draw(t, "pause")}}
+	case k < 19:
+		return Command{Release: &Release{}}
+	case k < 20:
+		r := drawRole(t, len(w.svc.Roles)+3, w.svc.Spec.Strict)
+		r.Parents = nil
+		return Command{AddRole: &r}
+	case k < 21:
+		return Command{RemoveRole: &RemoveRole{Role: role}}
+	case k < 24:
+		return Command{Act: &Act{Role: role, Action: rapid.SampledFrom(ActionNames()).Draw(t, "action"),
+			Number: rapid.IntRange(0, 2).Draw(t, "number"), Period: time.Duration(rapid.IntRange(0, 20).Draw(t, "period")) * time.Second}}
+	default:
+		return Command{Undeploy: &Undeploy{Hard: rapid.Bool().Draw(t, "hard"), Remove: true}}
+	}
+}
+
+func changedSpec(t *rapid.T, s *Spec) *Spec {
+	c := *s
+	c.Roles = append([]RoleSpec(nil), s.Roles...)
+	for n := range c.Roles {
+		if rapid.Bool().Draw(t, "change") {
+			c.Roles[n].Machine.Name += "'"
+		}
+	}
+	return &c
+}
+
+// TestLaws drives services through random histories of commands, answers, faults and crashes, and
+// holds every decision against the laws of the core.
+func TestLaws(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(drawSpec(t))
+		for range rapid.IntRange(5, 120).Draw(t, "steps") {
+			step(t, w)
+			if rapid.IntRange(0, 24).Draw(t, "crash") == 0 {
+				w.crash()
+			}
+			if len(w.broken) > 0 {
+				t.Fatalf("%s\n%s\n%s", strings.Join(w.broken, "\n"), w.summary(), storyOf(w))
+			}
+		}
+		settle(t, w)
+	})
+}
+
+type failer interface {
+	Fatalf(format string, args ...any)
+}
+
+// settle lets the faults stop: the service must come to rest, forget nothing, and go when asked.
+func settle(t failer, w *world) {
+	if !w.calm() {
+		t.Fatalf("law 6: does not settle: %s\n%s", w.summary(), storyOf(w))
+	}
+	w.truth()
+	if err := w.command(Command{Undeploy: &Undeploy{Remove: true, Force: true}}); err != nil {
+		t.Fatalf("undeploy: %v", err)
+	}
+	if !w.calm() || w.svc.State != Done || !w.removed {
+		t.Fatalf("law 6: does not go: %s\n%s", w.summary(), storyOf(w))
+	}
+	if len(w.machines) > 0 {
+		w.violate("law 3: %d machines are left over", len(w.machines))
+	}
+	if len(w.broken) > 0 {
+		t.Fatalf("%s\n%s\n%s", strings.Join(w.broken, "\n"), w.summary(), storyOf(w))
+	}
+}
+
+func storyOf(w *world) string {
+	var b strings.Builder
+	for _, e := range w.events {
+		fmt.Fprintf(&b, "%s %s %s\n", e.Time.Time().Format("15:04:05.000"), e.Role, e.Message)
+	}
+	return b.String()
+}

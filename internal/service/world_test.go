@@ -1,0 +1,490 @@
+package service
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/troupe-dev/troupe/driver"
+)
+
+// A world is a back end and a store round one service, in simulated time. Its truth about machines
+// is kept apart from the service's records, and the laws are checked against that truth.
+type world struct {
+	now      time.Time
+	svc      *Service
+	head     []byte
+	specs    map[uint32][]byte
+	blocks   map[uint32][]byte
+	specOf   map[uint32]*Spec
+	pending  []Effect // committed, not carried out yet
+	late     []Fact   // answers on their way
+	machines map[driver.MachineID]*fakeMachine
+	made     map[driver.MachineID]int
+	forced   bool
+	removed  bool
+	events   []Event
+	broken   []string // violations of the laws
+	creates  int
+	serials  map[uint32]bool
+}
+
+type fakeMachine struct {
+	id    driver.MachineID
+	role  string
+	state driver.State
+	code  int
+}
+
+var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func newWorld(spec *Spec) *world {
+	w := &world{now: epoch, specs: map[uint32][]byte{}, blocks: map[uint32][]byte{}, specOf: map[uint32]*Spec{},
+		machines: map[driver.MachineID]*fakeMachine{}, made: map[driver.MachineID]int{}, serials: map[uint32]bool{}}
+	w.svc = NewService(7, spec, Meta{Name: spec.Name}, w.now)
+	w.decide()
+	return w
+}
+
+// decide lets the service decide and commits what changed.
+func (w *world) decide() {
+	for n := 0; ; n++ {
+		d := w.svc.Decide(w.now)
+		w.check(d.Effects)
+		w.commit()
+		w.pending = append(w.pending, d.Effects...)
+		if !d.More {
+			return
+		}
+		if n > 10000 {
+			w.violate("law 6: Decide does not end")
+			return
+		}
+	}
+}
+
+func (w *world) commit() {
+	for _, r := range w.svc.Changes() {
+		switch r.Kind {
+		case HeadRecord:
+			w.head = r.Value
+		case SpecRecord:
+			w.specs[r.Number] = r.Value
+			w.specOf[r.Number] = w.svc.Spec
+		case BlockRecord:
+			if r.Value == nil {
+				delete(w.blocks, r.Number)
+			} else {
+				w.blocks[r.Number] = r.Value
+			}
+		}
+	}
+	w.events = append(w.events, w.svc.Events()...)
+}
+
+// crash forgets everything that is not committed and loads the service again.
+func (w *world) crash() {
+	w.pending, w.late = nil, nil
+	s, err := Decode(w.head)
+	if err != nil {
+		panic(err)
+	}
+	var instances []*Instance
+	var roles []uint16
+	keys := make([]uint32, 0, len(w.blocks))
+	for k := range w.blocks {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		i, r, err := DecodeBlock(w.blocks[k])
+		if err != nil {
+			panic(err)
+		}
+		instances, roles = append(instances, i...), append(roles, r...)
+	}
+	var previous *Spec
+	if s.Rollout != nil {
+		previous = w.specOf[s.Rollout.From]
+	}
+	if err := s.Load(w.specOf[s.Revision], previous, instances, roles, w.now); err != nil {
+		panic(err)
+	}
+	w.svc = s
+	// What the engine does after a restart: list, and tell what was found.
+	w.decide()
+	w.list()
+}
+
+// list tells the state of every machine, and the absence of those that are not there.
+func (w *world) list() {
+	var facts []Fact
+	for _, serial := range w.sortedSerials() {
+		i := w.svc.instances[serial]
+		id := w.svc.MachineID(i)
+		f := Fact{Kind: Absent, Serial: i.Serial, Incarnation: i.Incarnation}
+		if m := w.machines[id]; m != nil {
+			f = Fact{Kind: Seen, Serial: i.Serial, Incarnation: i.Incarnation, Machine: driver.Machine{ID: id, State: m.state, ExitCode: m.code}}
+		}
+		if w.underway(i) {
+			continue
+		}
+		facts = append(facts, f)
+	}
+	for _, f := range facts {
+		_ = w.svc.Observe(f, w.now)
+	}
+	w.decide()
+}
+
+// underway: a call about the instance's machine is not answered, so absence proves nothing.
+func (w *world) underway(i *Instance) bool {
+	for _, e := range w.pending {
+		if e.Serial == i.Serial && e.Kind == DoCreate {
+			return true
+		}
+	}
+	for _, f := range w.late {
+		if f.Serial == i.Serial && f.Kind == Created {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *world) sortedSerials() []uint32 {
+	keys := make([]uint32, 0, len(w.svc.instances))
+	for k := range w.svc.instances {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func (w *world) tell(f Fact) error {
+	err := w.svc.Observe(f, w.now)
+	w.decide()
+	return err
+}
+
+func (w *world) command(c Command) error {
+	return w.tell(Fact{Kind: Ordered, Command: &c})
+}
+
+// answer carries out one effect; how says what goes wrong.
+func (w *world) answer(e Effect, how string) {
+	id := MachineID(w.svc.ID, e.Serial, e.Incarnation)
+	f := Fact{Serial: e.Serial, Incarnation: e.Incarnation, Action: e.Token}
+	switch e.Kind {
+	case DoCreate:
+		f.Kind = Created
+		w.answerCreate(&f, e, id, how)
+	case DoDestroy:
+		f.Kind = Destroyed
+		// The engine's promise: a destruction cancels a creation that has not begun.
+		w.pending = slices.DeleteFunc(w.pending, func(p Effect) bool {
+			return p.Kind == DoCreate && p.Serial == e.Serial && p.Incarnation == e.Incarnation
+		})
+		if how == "fail" {
+			f.Err, f.Class = "cannot be destroyed now", "unavailable"
+		} else {
+			delete(w.machines, id)
+			if how == "lost" {
+				f.Err, f.Class = "no answer", "unavailable"
+			}
+		}
+	case DoAct:
+		f.Kind = Acted
+		if st, ok := after(e.Action); ok && w.machines[id] != nil {
+			w.machines[id].state = st
+			w.late = append(w.late, Fact{Kind: Seen, Serial: e.Serial, Incarnation: e.Incarnation, Machine: driver.Machine{State: st}})
+		}
+	case DoRemove:
+		w.removed = true
+		return
+	case DoRefresh:
+		return
+	}
+	w.late = append(w.late, f)
+}
+
+func (w *world) answerCreate(f *Fact, e Effect, id driver.MachineID, how string) {
+	m := w.machines[id]
+	makeIt := func() {
+		if m == nil {
+			st := driver.Running
+			if e.Hold {
+				st = driver.Held
+			}
+			role := ""
+			if r := w.svc.roleByID(e.Role); r != nil {
+				role = r.Name
+			}
+			m = &fakeMachine{id: id, role: role, state: st}
+			w.machines[id] = m
+			w.made[id]++
+			if w.made[id] > 1 {
+				w.violate("law 3: machine %s was made twice", id)
+			}
+		}
+	}
+	if m != nil && (how == "full" || how == "invalid") {
+		how = "" // the contract: a repeated call returns the machine of the first
+	}
+	switch how {
+	case "full":
+		f.Err, f.Class, f.Definite = "no room", "capacity", true
+	case "invalid":
+		f.Err, f.Class, f.Definite = "no such image", "invalid", true
+	case "fail":
+		f.Err, f.Class, f.Repeat = "no answer", "unavailable", true
+	case "lost":
+		makeIt()
+		f.Err, f.Class, f.Repeat = "no answer", "unavailable", true
+	case "pending":
+		makeIt()
+		m.state = driver.Pending
+		f.Machine = driver.Machine{ID: id, State: driver.Pending}
+	case "dead":
+		makeIt()
+		m.state, m.code = driver.Exited, 1
+		f.Machine = driver.Machine{ID: id, State: driver.Exited, ExitCode: 1}
+	default:
+		makeIt()
+		f.Machine = driver.Machine{ID: id, State: m.state, ExitCode: m.code, Addresses: []string{"10.0.0.1"}}
+	}
+}
+
+// deliver hands the service the n-th answer on its way.
+func (w *world) deliver(n int) {
+	f := w.late[n]
+	w.late = slices.Delete(w.late, n, n+1)
+	_ = w.tell(f)
+}
+
+// check holds the effects of a decision against the laws.
+func (w *world) check(effects []Effect) {
+	s := w.svc
+	for _, e := range effects {
+		r := s.roleByID(e.Role)
+		switch e.Kind {
+		case DoCreate:
+			if e.Repeated || w.serials[e.Serial*100+e.Incarnation] {
+				continue
+			}
+			w.serials[e.Serial*100+e.Incarnation] = true
+			w.creates++
+			if s.Spec.Strategy == Straight {
+				for _, p := range r.parents {
+					if !p.Ready() && !e.Hold {
+						w.violate("law 1: %s of role %s is created before its parent %s is ready", MachineID(s.ID, e.Serial, e.Incarnation), r.Name, p.Name)
+					}
+				}
+			}
+			if n := w.truelyLive(r); n > r.Cardinality+r.surge() {
+				w.violate("law 2: role %s has %d machines, wished are %d with a surge of %d", r.Name, n, r.Cardinality, r.surge())
+			}
+			if r.Spec.Identity == Stable {
+				for id := range w.machines {
+					_, serial, inc, _ := ParseMachineID(id)
+					if serial == e.Serial && inc < e.Incarnation {
+						w.violate("law 3: stable instance %d is made again while %s still exists", serial, id)
+					}
+				}
+			}
+		case DoDestroy:
+			if s.Leaving && s.Spec.Strategy == Straight && r.State == Undeploying {
+				for _, c := range r.children {
+					for _, m := range w.machines {
+						if m.role == c.Name && m.state != driver.Exited {
+							if x := w.instanceOf(m); x != nil && x.Phase != Replacing && r.lists[Stopping].n == r.total {
+								w.violate("law 5: role %s is removed while %s of role %s, which needs it, exists", r.Name, m.id, c.Name)
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+	for _, r := range s.Roles {
+		if w.forced {
+			break
+		}
+		if r.Cardinality > r.Spec.MaxOf() && r.Spec.MaxOf() >= 0 || (r.Cardinality < r.Spec.MinOf() && r.Spec.OnGone != Forget) {
+			w.violate("law 4: role %s wants %d, bounds are %d and %d", r.Name, r.Cardinality, r.Spec.MinOf(), r.Spec.MaxOf())
+		}
+	}
+	w.recount()
+}
+
+func (w *world) instanceOf(m *fakeMachine) *Instance {
+	_, serial, _, _ := ParseMachineID(m.id)
+	return w.svc.instances[serial]
+}
+
+// truelyLive counts the machines of a role that run, and the creations that are not answered.
+func (w *world) truelyLive(r *Role) int {
+	ids := map[driver.MachineID]bool{}
+	for id, m := range w.machines {
+		if m.role == r.Name && m.state != driver.Exited && m.state != driver.Failed {
+			ids[id] = true
+		}
+	}
+	for i := range r.Instances {
+		if i.Phase == Creating {
+			ids[w.svc.MachineID(i)] = true
+		}
+	}
+	return len(ids)
+}
+
+// recount holds the service's counters against a count from scratch.
+func (w *world) recount() {
+	for _, r := range w.svc.Roles {
+		live, outdated, total := 0, 0, 0
+		var by [phases]int
+		for i := range r.Instances {
+			total++
+			by[i.Phase]++
+			if i.live() {
+				live++
+			}
+			if i.outdated() {
+				outdated++
+			}
+		}
+		if live != r.live || outdated != r.outdated || total != r.total {
+			w.violate("counters of role %s: live %d, outdated %d, total %d; counted %d, %d, %d", r.Name, r.live, r.outdated, r.total, live, outdated, total)
+		}
+		for p := range phases {
+			if by[p] != r.lists[p].n {
+				w.violate("counter of role %s, phase %v: %d, counted %d", r.Name, p, r.lists[p].n, by[p])
+			}
+		}
+	}
+}
+
+func (w *world) violate(format string, args ...any) {
+	w.broken = append(w.broken, fmt.Sprintf(format, args...))
+}
+
+// calm lets everything go well until nothing is left to do; it reports whether that happens.
+func (w *world) calm() bool {
+	for round := 0; round < 5000; round++ {
+		switch {
+		case len(w.pending) > 0:
+			e := w.pending[0]
+			w.pending = w.pending[1:]
+			w.answer(e, "")
+		case len(w.late) > 0:
+			w.deliver(0)
+		default:
+			w.revive()
+			if len(w.pending) > 0 || len(w.late) > 0 {
+				continue
+			}
+			w.list()
+			if len(w.pending) > 0 || len(w.late) > 0 {
+				continue
+			}
+			d := w.svc.Decide(w.now)
+			w.check(d.Effects)
+			w.commit()
+			w.pending = append(w.pending, d.Effects...)
+			if len(w.pending) > 0 {
+				continue
+			}
+			if w.quiet() {
+				return true
+			}
+			if d.Wake.IsZero() {
+				return w.quiet()
+			}
+			if d.Wake.After(w.now) {
+				w.now = d.Wake
+			}
+			w.decide()
+		}
+	}
+	return false
+}
+
+// revive brings machines that boot to running: back ends end what they began. Gates are satisfied.
+func (w *world) revive() {
+	for _, serial := range w.sortedSerials() {
+		i := w.svc.instances[serial]
+		m := w.machines[w.svc.MachineID(i)]
+		if m == nil {
+			continue
+		}
+		if m.state == driver.Pending {
+			m.state = driver.Running
+			w.late = append(w.late, Fact{Kind: Seen, Serial: serial, Incarnation: i.Incarnation, Machine: driver.Machine{State: driver.Running}})
+		}
+		if i.Phase == Starting && i.Machine == driver.Running {
+			if i.role.Spec.ReadyGate && !i.Ready {
+				w.late = append(w.late, Fact{Kind: Reported, Serial: serial, Key: "READY", Value: "YES"})
+			}
+			if len(i.role.Spec.Machine.Checks) > 0 && i.Healthy != Healthy {
+				w.late = append(w.late, Fact{Kind: Checked, Serial: serial, Incarnation: i.Incarnation, Health: Healthy})
+			}
+		}
+	}
+}
+
+func (w *world) quiet() bool {
+	s := w.svc
+	if s.State == Done {
+		return true
+	}
+	for _, r := range s.Roles {
+		if r.State == Hold {
+			return !s.work() // it waits for a person
+		}
+	}
+	return !s.State.Transient() && !s.work()
+}
+
+// truth compares the machines that exist with those that the service knows.
+func (w *world) truth() {
+	want := map[driver.MachineID]bool{}
+	for _, i := range w.svc.instances {
+		want[w.svc.MachineID(i)] = true
+	}
+	for id, m := range w.machines {
+		if !want[id] {
+			w.violate("law 3: machine %s (%s) is forgotten", id, m.state)
+		}
+	}
+	for _, i := range w.svc.instances {
+		if i.Phase == Up && w.machines[w.svc.MachineID(i)] == nil {
+			w.violate("law 3: %s is up without a machine", w.svc.InstanceName(i))
+		}
+	}
+}
+
+func (w *world) summary() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s", w.svc.State)
+	for _, r := range w.svc.Roles {
+		fmt.Fprintf(&b, " %s:%s:%d", r.Name, r.State, r.Cardinality)
+		for p := range phases {
+			if n := r.lists[p].n; n > 0 {
+				fmt.Fprintf(&b, ",%s=%d", p, n)
+			}
+		}
+	}
+	ids := make([]string, 0, len(w.machines))
+	for id := range w.machines {
+		ids = append(ids, string(id))
+	}
+	sort.Strings(ids)
+	fmt.Fprintf(&b, "\nmachines %v, %d effects and %d answers under way, now %s", ids, len(w.pending), len(w.late), w.now.Format("15:04:05.000"))
+	for _, serial := range w.sortedSerials() {
+		i := w.svc.instances[serial]
+		fmt.Fprintf(&b, "\n%s %s machine %s, doubt %t, until %s, tries %d, issued %t, %s", w.svc.MachineID(i), i.Phase, i.Machine, i.Doubt, i.Until.Time().Format("15:04:05.000"), i.Tries, i.issued, i.Reason)
+	}
+	return b.String()
+}
