@@ -39,6 +39,10 @@ type Instance struct {
 	position   int       // in role.order
 	issued     bool      // the effect that this phase needs was handed out
 	queued     bool      // in Service.todo
+	changed    bool      // in Service.changed
+
+	// Round is the keeper's mark: the round of listing in which the machine was last found.
+	Round uint32
 }
 
 // A PendingAction is an action that waits for its time or for its answer.

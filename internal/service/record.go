@@ -57,6 +57,19 @@ func (s *Service) Changes() []Record {
 	return out
 }
 
+// Changed returns the serials of the instances that changed since the last call; those that are no
+// longer there have left.
+func (s *Service) Changed() []uint32 {
+	c := s.touched
+	for _, serial := range c {
+		if i := s.instances[serial]; i != nil {
+			i.changed = false
+		}
+	}
+	s.touched = nil
+	return c
+}
+
 // Events returns what happened since the last call.
 func (s *Service) Events() []Event {
 	e := s.events

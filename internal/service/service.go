@@ -46,6 +46,7 @@ type Service struct {
 	effects   []Effect
 	events    []Event
 	blocks    map[uint32]struct{} // changed blocks of instances
+	touched   []uint32            // serials of changed instances
 	head      bool                // the service record changed
 	specs     bool                // the spec changed
 	drained   bool                // Decide stopped because a transaction is full
@@ -230,8 +231,17 @@ func (s *Service) enqueue(i *Instance) {
 }
 
 func (s *Service) dirty(i *Instance) {
+	s.mark(i)
 	s.blocks[i.Serial/blockSize] = struct{}{}
 	s.touch(i.role)
+}
+
+// mark lists the instance in Changed.
+func (s *Service) mark(i *Instance) {
+	if !i.changed {
+		i.changed = true
+		s.touched = append(s.touched, i.Serial)
+	}
 }
 
 func (s *Service) full() bool { return len(s.blocks) >= blocksATime }
@@ -302,6 +312,7 @@ func (s *Service) nextNumber(r *Role) uint32 {
 func (s *Service) drop(i *Instance) {
 	i.role.remove(i)
 	delete(s.instances, i.Serial)
+	s.mark(i)
 	s.blocks[i.Serial/blockSize] = struct{}{}
 	s.touch(i.role)
 }
