@@ -105,7 +105,7 @@ func (f *folder) damaged(what string, err error) error {
 	if err != nil {
 		what += ": " + err.Error()
 	}
-	return fmt.Errorf("store: the database in %s is %w: %s; nothing was changed; restore a backup into a new folder", f.etcd(), ErrDamaged, what)
+	return fmt.Errorf("store: the database in %s is %w: %s; keep the folder as it is and restore a backup into a new one", f.etcd(), ErrDamaged, what)
 }
 
 // holdsKeys reports whether an etcd database has ever held a key.
