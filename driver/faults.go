@@ -23,9 +23,12 @@ type Plan struct {
 }
 
 // Faults makes d misbehave as plan says at the time of the call; a nil plan is no misbehaviour.
-func Faults(d Driver, plan func() *Plan) Driver {
+func Faults(d Driver, plan func() *Plan) Driver { return Intercept(d, Misbehave(plan)) }
+
+// Misbehave returns what Faults puts around each call.
+func Misbehave(plan func() *Plan) Around {
 	f := &faults{plan: plan, times: map[fate]uint64{}}
-	return Intercept(d, f.around)
+	return f.around
 }
 
 type faults struct {
@@ -42,7 +45,7 @@ type fate struct {
 
 func (f *faults) around(ctx context.Context, call *Call, do func(context.Context) error) error {
 	p := f.plan()
-	if p == nil || !p.concerns(call) {
+	if p == nil || !p.concerns(call) || ctx.Err() != nil {
 		return do(ctx)
 	}
 	who := fate{call.Name, call.ID}

@@ -87,15 +87,24 @@ type layer struct {
 func (l *layer) Unwrap() Driver { return l.next }
 
 func (l *layer) Create(ctx context.Context, req Request) (Machine, error) {
-	var m Machine
-	err := l.around(ctx, &Call{Name: "create", ID: req.ID}, func(ctx context.Context) (err error) {
-		m, err = l.inner.Create(ctx, req)
-		return err
-	})
-	if err != nil {
+	c := &createCall{Call: Call{Name: "create", ID: req.ID}, to: l.inner, req: req}
+	if err := l.around(ctx, &c.Call, c.do); err != nil {
 		return Machine{}, err
 	}
-	return m, nil
+	return c.made, nil
+}
+
+// A createCall holds all that a create needs in one piece of memory: it is the most frequent call.
+type createCall struct {
+	Call
+	to   Driver
+	req  Request
+	made Machine
+}
+
+func (c *createCall) do(ctx context.Context) (err error) {
+	c.made, err = c.to.Create(ctx, c.req)
+	return err
 }
 
 func (l *layer) Destroy(ctx context.Context, ref Ref, mode Shutdown) error {

@@ -24,19 +24,30 @@ func limit(n int) Around {
 		if call.Stream {
 			return do(ctx)
 		}
-		queues := []*semaphore.Weighted{all}
+		queue := all
 		switch call.Name {
 		case "list", "measure":
-			queues = []*semaphore.Weighted{listing}
+			queue = listing
 		case "create":
-			queues = []*semaphore.Weighted{creations, all}
-		}
-		for _, q := range queues {
-			if err := q.Acquire(ctx, 1); err != nil {
-				return fmt.Errorf("%s: %w: it waited for other calls to end: %w", call.Name, ErrUnasked, err)
+			if err := enter(ctx, call, creations); err != nil {
+				return err
 			}
-			defer q.Release(1)
+			defer creations.Release(1)
 		}
+		if err := enter(ctx, call, queue); err != nil {
+			return err
+		}
+		defer queue.Release(1)
 		return do(ctx)
 	}
+}
+
+func enter(ctx context.Context, call *Call, queue *semaphore.Weighted) error {
+	if queue.TryAcquire(1) {
+		return nil
+	}
+	if err := queue.Acquire(ctx, 1); err != nil {
+		return fmt.Errorf("%s: %w: it waited for other calls to end: %w", call.Name, ErrUnasked, err)
+	}
+	return nil
 }

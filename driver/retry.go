@@ -27,13 +27,16 @@ func Retry(d Driver, guarantee Guarantee, attempts int) Driver {
 
 func retry(guarantee Guarantee, attempts int) Around {
 	return func(ctx context.Context, call *Call, do func(context.Context) error) error {
-		waits := backoff.NewExponentialBackOff()
-		waits.InitialInterval, waits.MaxInterval = firstWait, longestWait
+		var waits *backoff.ExponentialBackOff
 		inDoubt := false
 		for attempt := 1; ; attempt++ {
 			err := do(ctx)
 			if err == nil {
 				return nil
+			}
+			if waits == nil {
+				waits = backoff.NewExponentialBackOff()
+				waits.InitialInterval, waits.MaxInterval = firstWait, longestWait
 			}
 			delay := max(waits.NextBackOff(), RetryAfter(err))
 			if attempt == attempts || !repeatable(call, guarantee, err) || delay > longestRetryAfter || !pause(ctx, delay) {

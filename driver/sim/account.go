@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"log/slog"
 	"time"
 
 	"github.com/troupe-dev/troupe/driver"
@@ -14,7 +13,6 @@ import (
 type account struct {
 	cloud  *Cloud
 	tenant *tenant
-	log    *slog.Logger
 }
 
 func (a *account) Create(ctx context.Context, req driver.Request) (driver.Machine, error) {

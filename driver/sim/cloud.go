@@ -3,7 +3,6 @@ package sim
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +17,7 @@ import (
 type Cloud struct {
 	options atomic.Pointer[Options]
 	faults  atomic.Pointer[driver.Plan] // nil while none are wanted
+	wrong   driver.Around               // makes calls go as faults says
 	limiter atomic.Pointer[rate.Limiter]
 	outage  atomic.Bool
 	calls   map[string]*atomic.Int64 // by name; the map itself never changes
@@ -48,7 +48,7 @@ func NewCloud(o Options) *Cloud {
 	for _, name := range []string{"create", "destroy", "list", "act", "watch", "logs", "exec", "refresh", "remove-data", "measure", "stamp"} {
 		c.calls[name] = new(atomic.Int64)
 	}
-	c.events.cloud = c
+	c.events.cloud, c.wrong = c, driver.Misbehave(c.faults.Load)
 	c.options.Store(&Options{})
 	c.Set(func(now *Options) { *now = o })
 	return c
@@ -84,11 +84,7 @@ func (c *Cloud) open(cfg driver.Config) driver.Driver {
 	c.mu.Lock()
 	t := c.tenant(cfg.Installation)
 	c.mu.Unlock()
-	log := cfg.Log
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
-	return driver.Intercept(driver.Faults(&account{cloud: c, tenant: t, log: log}, c.faults.Load), c.enter)
+	return driver.Intercept(&account{cloud: c, tenant: t}, c.enter)
 }
 
 func (c *Cloud) tenant(installation string) *tenant {
@@ -113,6 +109,9 @@ func (c *Cloud) enter(ctx context.Context, call *driver.Call, do func(context.Co
 			r.CancelAt(now)
 			return fmt.Errorf("sim: %s: %w", call.Name, driver.Throttled(wait, "too many calls"))
 		}
+	}
+	if c.faults.Load() != nil {
+		return c.wrong(ctx, call, do)
 	}
 	return do(ctx)
 }

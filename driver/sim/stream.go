@@ -78,6 +78,7 @@ func (a *account) Watch(ctx context.Context, emit func(driver.Machine)) error {
 	s := c.subscribe(a.tenant, nil)
 	defer c.unsubscribe(a.tenant, s)
 	buffer := make([]driver.Machine, 0, portion)
+	s.signal() // look once: an outage may have begun since the call was let in
 	for {
 		select {
 		case <-ctx.Done():
