@@ -2,6 +2,7 @@ package service
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/troupe-dev/troupe/driver"
@@ -59,6 +60,9 @@ func (s *Service) evaluateInstances(now Time) {
 // evaluate decides about one instance from its own state.
 func (s *Service) evaluate(i *Instance, now Time) {
 	s.act(i, now)
+	if s.instances[i.Serial] != i {
+		return // an action has ended it
+	}
 	switch i.Phase {
 	case Backoff:
 		if i.Until <= now {
@@ -260,18 +264,29 @@ func (s *Service) evaluateStopping(i *Instance, now Time) {
 	}
 }
 
-// act hands out the actions whose time has come.
+// act hands out the actions whose time has come. Those on a machine that is still to be made wait for it.
 func (s *Service) act(i *Instance, now Time) {
-	for n := range i.Actions {
+	for n := 0; n < len(i.Actions); n++ {
 		a := &i.Actions[n]
 		if a.issued || a.At > now {
 			continue
 		}
-		a.issued = true
 		if terminates(a.Action) {
 			s.terminate(i, a, now)
 			return
 		}
+		switch i.Phase {
+		case Queued, Backoff, Creating:
+			continue
+		}
+		if i.Machine == driver.Gone {
+			s.event(now, true, i.role, i, "%s of %s is not possible: it has no machine", a.Action, s.InstanceName(i))
+			i.Actions = slices.Delete(i.Actions, n, n+1)
+			s.dirty(i)
+			n--
+			continue
+		}
+		a.issued = true
 		if parks(a.Action) {
 			i.Parking = true
 		} else if a.Action == driver.Resume || a.Action == driver.Release {

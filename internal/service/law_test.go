@@ -103,7 +103,7 @@ func misfortune(t *rapid.T, w *world) {
 	f := Fact{Kind: Seen, Serial: i.Serial, Incarnation: i.Incarnation}
 	switch rapid.IntRange(0, 5).Draw(t, "misfortune") {
 	case 0:
-		if m != nil {
+		if m != nil && m.state != driver.Exited {
 			m.state, m.code = driver.Exited, rapid.SampledFrom([]int{0, 1, -9}).Draw(t, "code")
 			f.Machine = driver.Machine{State: driver.Exited, ExitCode: m.code}
 			w.late = append(w.late, f)
@@ -116,7 +116,7 @@ func misfortune(t *rapid.T, w *world) {
 			w.late = append(w.late, f)
 		}
 	case 2:
-		if m != nil {
+		if m != nil && m.state != driver.Exited {
 			m.state = driver.Stopped
 			f.Machine = driver.Machine{State: driver.Stopped}
 			w.late = append(w.late, f)

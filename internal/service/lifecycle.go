@@ -16,6 +16,11 @@ func (s *Service) advance(r *Role, now Time) {
 		if s.parentsReady(r) {
 			s.setRole(r, Deploying, "", now)
 			s.advance(r, now)
+		} else if limit := s.patience(r); limit > now {
+			s.watch(r, limit, now)
+		} else if limit > 0 {
+			r.Overdue, r.progress = true, limit.Add(-r.startTimeout())
+			s.setRole(r, FailedDeploying, r.waitsFor(s)+fmt.Sprintf(", which is no nearer to ready after %v", r.startTimeout()), now)
 		}
 	case Deploying, FailedDeploying:
 		s.advanceWorking(r, Deploying, FailedDeploying, now)
@@ -32,10 +37,27 @@ func (s *Service) advance(r *Role, now Time) {
 	case Running, Warning:
 		s.advanceRunning(r, now)
 	case Hold:
-		if r.Settled() == r.Cardinality && r.slots() == r.Cardinality {
-			s.setRole(r, Running, "", now)
+		if !r.waitsForRelease() {
+			s.setRole(r, Deploying, "", now)
+			s.advance(r, now)
 		}
 	}
+}
+
+// patience is how long a role waits for parents that do not work and are not being worked on; 0 while
+// none is like that.
+func (s *Service) patience(r *Role) (limit Time) {
+	for _, p := range r.parents {
+		if !p.Ready() && !p.State.Transient() && p.State != Hold {
+			limit = max(limit, p.Since.Add(r.startTimeout()))
+		}
+	}
+	return limit
+}
+
+// waitsForRelease reports whether the role has exactly what is wished, and some of it on hold.
+func (r *Role) waitsForRelease() bool {
+	return r.lists[Held].n > 0 && r.lists[Held].n+r.Settled() == r.wish() && r.slots() == r.wish()
 }
 
 // complete reports whether the role has exactly what is wished, with nothing under way.
@@ -55,7 +77,7 @@ func (s *Service) advanceWorking(r *Role, working, failed State, now Time) {
 		s.advanceRunning(r, now)
 	case r.bad() > 0:
 		s.setRole(r, failed, s.reasonOf(r), now)
-	case r.lists[Held].n > 0 && r.lists[Held].n+r.Settled() == r.wish() && r.slots() == r.wish():
+	case r.waitsForRelease():
 		s.setRole(r, Hold, "waits for release", now)
 	case s.overdue(r, now):
 		s.setRole(r, failed, r.waitsFor(s)+fmt.Sprintf(", with no progress for %v", r.startTimeout()), now)

@@ -97,7 +97,7 @@ func (s *Service) refused(i *Instance, f Fact, now Time) {
 		s.event(now, true, r, i, "%s cannot be made by %s: %s; trying %s", s.InstanceName(i),
 			r.Spec.Machine.Implementations[i.Impl].Driver, f.Err, r.Spec.Machine.Implementations[next].Driver)
 		i.Impl = uint8(next)
-		s.create(i, now)
+		s.enter(i, Queued, now)
 		return
 	}
 	i.Impl = 0

@@ -113,7 +113,7 @@ func (s *Service) work() bool {
 		case Backoff, Creating, Starting, Replacing, Stopping:
 			return true
 		}
-		if len(i.Actions) > 0 {
+		if len(i.Actions) > 0 && i.Phase != Queued {
 			return true
 		}
 	}

@@ -257,3 +257,16 @@ func Decode(head []byte) (*Service, error) {
 	}
 	return s, nil
 }
+
+// Verdict returns the stored answer to the command with that id, and whether it was heard.
+func (s *Service) Verdict(command string) (error, bool) {
+	for _, v := range s.Verdicts {
+		if v.ID == command && command != "" {
+			if v.Refusal != nil {
+				return v.Refusal, true
+			}
+			return nil, true
+		}
+	}
+	return nil, false
+}

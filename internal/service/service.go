@@ -123,7 +123,9 @@ func (s *Service) Load(spec, previous *Spec, instances []*Instance, roles []uint
 		if r.Spec == nil {
 			r.Spec = &RoleSpec{Name: r.Name, Heal: HealManual, Identity: New}
 		}
-		r.progress = TimeOf(now)
+		if !r.Overdue {
+			r.progress = TimeOf(now)
+		}
 		if r.Until > 0 {
 			s.wake(r.Until, 0)
 		}

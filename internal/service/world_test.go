@@ -197,8 +197,10 @@ func (w *world) answer(e Effect, how string) {
 		}
 	case DoAct:
 		f.Kind = Acted
-		if st, ok := after(e.Action); ok && w.machines[id] != nil {
-			w.machines[id].state = st
+		if m := w.machines[id]; m == nil || m.state == driver.Exited {
+			f.Err, f.Class = "it does not run", "invalid"
+		} else if st, ok := after(e.Action); ok {
+			m.state = st
 			w.late = append(w.late, Fact{Kind: Seen, Serial: e.Serial, Incarnation: e.Incarnation, Machine: driver.Machine{State: st}})
 		}
 	case DoRemove:
@@ -244,9 +246,11 @@ func (w *world) answerCreate(f *Fact, e Effect, id driver.MachineID, how string)
 		makeIt()
 		f.Err, f.Class, f.Repeat = "no answer", "unavailable", true
 	case "pending":
-		makeIt()
-		m.state = driver.Pending
-		f.Machine = driver.Machine{ID: id, State: driver.Pending}
+		if m == nil {
+			makeIt()
+			m.state = driver.Pending
+		}
+		f.Machine = driver.Machine{ID: id, State: m.state, ExitCode: m.code}
 	case "dead":
 		makeIt()
 		m.state, m.code = driver.Exited, 1
