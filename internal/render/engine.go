@@ -98,6 +98,7 @@ var environment = sync.OnceValue(func() *exec.Environment {
 	})
 	methods := builtins.Methods
 	methods.Str = strMethods()
+	methods.List = listMethods()
 	return &exec.Environment{
 		Context: values, Filters: filters, Tests: builtins.Tests, ControlStructures: statements, Methods: methods,
 	}
@@ -300,6 +301,20 @@ func strMethods() *exec.MethodSet[string] {
 			count = params.Args[2]
 		}
 		return strings.Replace(self, params.Args[0].String(), params.Args[1].String(), count.Integer()), nil
+	}
+	return exec.NewMethodSet(all)
+}
+
+// listMethods are the methods of lists without reverse, which changes a list in its place: lists of peers
+// are shared.
+func listMethods() *exec.MethodSet[[]any] {
+	all := map[string]exec.Method[[]any]{
+		"reverse": func([]any, *exec.Value, *exec.VarArgs) (any, error) {
+			return nil, errors.New("reverse is not there as a method: use the filter")
+		},
+	}
+	for _, n := range []string{"append", "copy"} {
+		all[n], _ = builtins.Methods.List.Get(n)
 	}
 	return exec.NewMethodSet(all)
 }

@@ -100,6 +100,10 @@ func measure(v reflect.Value, left *int, depth int) {
 			measure(it.Value(), left, depth+1)
 		}
 	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[view]() && v.CanInterface() {
+			*left -= v.Interface().(view).size()
+			return
+		}
 		// The engine's own values and dictionaries; of anything else the text is short.
 		if strings.HasPrefix(v.Type().PkgPath(), enginePath) {
 			for i := 0; i < v.NumField() && *left > 0; i++ {

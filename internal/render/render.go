@@ -51,7 +51,7 @@ type Scope struct {
 	Service  Service
 	Role     Role
 	Instance Instance
-	Roles    map[string][]Peer // by role, in the order of their numbers
+	Roles    map[string]Peers // by role
 	Inputs   map[string]string
 	// Keys are further names of a face's own; they hide inputs, but none of the fields above.
 	Keys map[string]any
@@ -74,15 +74,6 @@ type (
 		Address  string
 	}
 )
-
-// A Peer is an instance of a role that this one needs.
-type Peer struct {
-	Name       string
-	Number     int
-	Address    string   // the first of Addresses
-	Addresses  []string // most useful first
-	Attributes map[string]string
-}
 
 // An Error says what is wrong with a template.
 type Error struct {
@@ -249,11 +240,7 @@ func (s *Scope) values() map[string]any {
 	maps.Copy(v, s.Keys)
 	roles := make(map[string]any, len(s.Roles))
 	for name, peers := range s.Roles {
-		list := make([]any, len(peers))
-		for i, p := range peers {
-			list[i] = p.values()
-		}
-		roles[name] = list
+		roles[name] = peers.views
 	}
 	v["service"] = map[string]any{"name": s.Service.Name, "id": s.Service.ID, "inputs": inputs}
 	v["role"] = map[string]any{"name": s.Role.Name, "number": s.Role.Number}
@@ -262,20 +249,6 @@ func (s *Scope) values() map[string]any {
 	}
 	v["roles"], v["inputs"] = roles, inputs
 	return v
-}
-
-func (p *Peer) values() map[string]any {
-	addresses := make([]any, len(p.Addresses))
-	for i, a := range p.Addresses {
-		addresses[i] = a
-	}
-	attributes := make(map[string]any, len(p.Attributes))
-	for k, v := range p.Attributes {
-		attributes[k] = v
-	}
-	return map[string]any{
-		"name": p.Name, "number": p.Number, "address": p.Address, "addresses": addresses, "attributes": attributes,
-	}
 }
 
 var (

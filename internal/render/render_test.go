@@ -23,10 +23,10 @@ func scope() *Scope {
 	return &Scope{
 		Service: Service{Name: "shop", ID: "7"}, Role: Role{Name: "app", Number: 2},
 		Instance: Instance{Name: "app-1", ID: "7-3", Number: 1, Address: "127.0.0.9"},
-		Roles: map[string][]Peer{"db": {
+		Roles: map[string]Peers{"db": PeersOf([]Peer{
 			{Name: "db-0", Number: 0, Address: "127.0.0.2", Addresses: []string{"127.0.0.2", "::2"}, Attributes: map[string]string{"PORT": "5432"}},
 			{Name: "db-1", Number: 1, Address: "127.0.0.3", Addresses: []string{"127.0.0.3"}},
-		}},
+		})},
 		Inputs: map[string]string{"VERSION": "1.10", "service": "hidden", "N": "3"},
 		Keys:   map[string]any{"node_id": "x"},
 	}
@@ -73,6 +73,11 @@ func TestText(t *testing.T) {
 		"{{ roles.db | length }}":                                                                             "2",
 		"{% set a %}b{% endset %}{{ a }}":                                                                     "b",
 		"{{ 'a,b'.split(',') | join('-') | upper }}":                                                          "A-B",
+		"{{ roles.db[0] }} {{ roles.db[0]['name'] }} {{ roles.db | map(attribute='name') | list }}":           "db-0 db-0 ['db-0', 'db-1']",
+		"{{ roles.db[1] | tojson }}":                                                                          `{"name": "db-1", "number": 1, "address": "127.0.0.3", "addresses": ["127.0.0.3"], "attributes": null}`,
+		"{% for d in roles.db | selectattr('number', 'eq', 1) %}{{ d.name }}{% endfor %}":                     "db-1",
+		"{% for k, v in roles.db[0].attributes.items() %}{{ k }}={{ v }}{% endfor %}":                         "PORT=5432",
+		"{{ roles.db[0].attributes.get('X', 'none') }} {{ roles.none | default('-') }}":                       "none -",
 		"{% if VERSION is defined and 'x' not in VERSION %}y{% endif %}":                                      "y",
 	} {
 		got, err := Text(t.Context(), "t", template, scope())
@@ -257,6 +262,22 @@ func TestMachine(t *testing.T) {
 	}
 	if got, err := Machine(t.Context(), &service.Machine{}, scope()); err != nil || got.Env != nil || got.UserData != nil {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// What a template does to a shared peer does not last.
+func TestPeersAreShared(t *testing.T) {
+	s := scope()
+	for _, template := range []string{
+		"{% set roles.db[0].name = 'x' %}", "{% set roles.db[0].peer = 'x' %}", "{% set roles.db[0].Name = 'x' %}", "{% set roles.db[0].attributes.PORT = '1' %}", "{% do roles.db[0].attributes.update({'PORT': 1}) %}",
+		"{% do roles.db[0].attributes.clear() %}", "{% do roles.db.reverse() %}", "{% set roles.db[0] = 1 %}", "{% do roles.db.append(1) %}",
+		"{% set x = roles.db %}{% set x[0] = 1 %}", "{% set a = roles.db[0].addresses %}{% set a[0] = 'x' %}", "{% do roles.db.sort() %}",
+	} {
+		_, _ = Text(t.Context(), "t", template, s)
+		got, err := Text(t.Context(), "t", "{{ roles.db | map(attribute='name') | join }}{{ roles.db[0].attributes.PORT }}{{ roles.db[0].addresses | join }}{{ roles.db | length }}", s)
+		if want := "db-0db-15432127.0.0.2::22"; err != nil || got != want {
+			t.Errorf("after %s: %q, %v", template, got, err)
+		}
 	}
 }
 
