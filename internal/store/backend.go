@@ -14,9 +14,8 @@ type backend interface {
 	// scan returns up to limit keys of [from, to) as they were at revision at (0: now,
 	// linearizably), whether there are more, and the revision.
 	scan(ctx context.Context, from, to string, limit int, at int64) (kvs []KV, more bool, revision int64, err error)
-	// txn writes if all guards hold. Otherwise failed holds the guards that do not and the
-	// revisions found; it is never empty then.
-	txn(ctx context.Context, t *Txn) (revision int64, failed []ConflictError, err error)
+	// txn writes if all guards hold.
+	txn(ctx context.Context, t *Txn) (outcome, error)
 	// watch yields the changes from the revision on, all of one revision together, until ctx ends.
 	watch(ctx context.Context, prefix string, from int64) iter.Seq2[Batch, error]
 
@@ -37,6 +36,13 @@ type backend interface {
 	failed() <-chan struct{}
 	failure() error
 	close()
+}
+
+// outcome is etcd's answer to a transaction.
+type outcome struct {
+	revision int64
+	changed  bool            // the transaction made that revision
+	failed   []ConflictError // the guards that did not hold; then nothing was written
 }
 
 // dbStatus is what a backend tells about itself.

@@ -13,6 +13,7 @@ import (
 )
 
 func TestBackup(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	used(t, dir)
 	s, err := store.Open(t.Context(), store.Options{DataDir: dir})

@@ -216,15 +216,15 @@ func (g *group) independent(p *pending) bool {
 // send commits a group. Members whose guards fail are answered; the others go again without them.
 func (c *committer) send(g *group) {
 	for len(g.members) > 0 {
-		revision, failed, err := c.try(g)
-		if err != nil || len(failed) == 0 {
+		o, err := c.try(g)
+		if err != nil || len(o.failed) == 0 {
 			for _, p := range g.members {
-				p.done(revision, err)
+				p.done(o.revision, err)
 				c.release(p)
 			}
 			break
 		}
-		g = c.dismiss(g, failed)
+		g = c.dismiss(g, o.failed)
 	}
 	c.mu.Lock()
 	c.inFlight--
@@ -233,7 +233,7 @@ func (c *committer) send(g *group) {
 }
 
 // try sends the group once, and remembers the revision as this store's own.
-func (c *committer) try(g *group) (int64, []ConflictError, error) {
+func (c *committer) try(g *group) (outcome, error) {
 	t := g.merged.under(c.prefix)
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
@@ -244,23 +244,23 @@ func (c *committer) try(g *group) (int64, []ConflictError, error) {
 	c.mu.Unlock()
 
 	began := time.Now()
-	revision, failed, err := c.db.txn(ctx, t)
+	o, err := c.db.txn(ctx, t)
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.open, number)
 	close(c.settling)
 	c.settling = make(chan struct{})
-	c.figures.count(g, len(failed) > 0, err, time.Since(began))
-	if err == nil && len(failed) == 0 && g.ops > 0 {
+	c.figures.count(g, len(o.failed) > 0, err, time.Since(began))
+	if err == nil && o.changed {
 		delete(c.own, c.ring[c.next])
-		c.own[revision], c.ring[c.next] = true, revision
+		c.own[o.revision], c.ring[c.next] = true, o.revision
 		c.next = (c.next + 1) % remembered
 	}
 	if err != nil {
 		err = fmt.Errorf("store: commit: %w", err)
 	}
-	return revision, failed, err
+	return o, err
 }
 
 // dismiss answers the members that failed and returns a group of the others.

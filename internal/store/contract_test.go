@@ -30,6 +30,8 @@ func TestMain(m *testing.M) {
 		runMember()
 	case "server":
 		runServer()
+	case "doomed":
+		runDoomed()
 	default:
 		code := m.Run()
 		if code == 0 {
@@ -52,10 +54,15 @@ func TestEmbedded(t *testing.T) {
 }
 
 func TestExternal(t *testing.T) {
+	t.Parallel()
 	endpoints := startCluster(t)
+	for name, signal := range map[string]syscall.Signal{"kill": syscall.SIGKILL, "pause": syscall.SIGSTOP} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			takeOver(t, endpoints, signal)
+		})
+	}
 	storetest.Run(t, external(endpoints))
-	t.Run("kill", func(t *testing.T) { takeOver(t, endpoints, syscall.SIGKILL) })
-	t.Run("pause", func(t *testing.T) { takeOver(t, endpoints, syscall.SIGSTOP) })
 }
 
 // TestOldEtcd runs the contract on the distribution's etcd, which speaks an older API.
@@ -215,5 +222,53 @@ func takeOver(t *testing.T, endpoints []string, signal syscall.Signal) {
 	txn.Guards = []store.Guard{tenure.Fence(store.Shard("7"))}
 	if _, err := s.Commit(t.Context(), txn); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestDoom: an etcd that meets a fatal error does not take the process with it; the store says
+// what happened, answers everybody, and can be closed and opened again.
+func TestDoom(t *testing.T) {
+	dir := t.TempDir()
+	out, err := role("doomed", "DIR="+dir).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "closed") {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, want := range []string{"ambiguous true", "full true", dir, "failed to commit tx"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("no %q in: %s", want, out)
+		}
+	}
+	holds(t, dir)
+}
+
+func runDoomed() {
+	ctx := context.Background()
+	s, err := store.Open(ctx, store.Options{DataDir: os.Getenv("DIR")})
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	for i := range 50 {
+		if _, err := s.Commit(ctx, storetest.Put(fmt.Sprint("k/", i), "")); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+	}
+	s.Doom(fmt.Errorf("write db: %w", syscall.ENOSPC))
+	<-s.Failed()
+	_, err = s.Commit(ctx, storetest.Put("late", ""))
+	fmt.Println("ambiguous", errors.Is(err, store.ErrAmbiguous), "full", errors.Is(err, store.ErrDiskFull))
+	fmt.Println(s.Err())
+	s.Close()
+	fmt.Println("closed")
+	os.Exit(0)
+}
+
+func TestUnreachable(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	_, err := store.Open(ctx, store.Options{Endpoints: []string{"http://" + freePorts(t, 1)[0]}})
+	if !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("no etcd there: %v", err)
 	}
 }

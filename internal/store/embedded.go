@@ -21,7 +21,7 @@ const (
 	// memberURL is what the single member calls itself; nothing listens there.
 	memberURL = "http://127.0.0.1:1"
 	// A lone member needs no heartbeat: its tick only bounds how soon it elects itself at start.
-	tick, election = 20, 100 // milliseconds
+	tick, election = 50, 250 // milliseconds
 )
 
 // embedded is an etcd in this process. It has no socket of any kind.
@@ -157,18 +157,18 @@ func (e *embedded) watchDisk(ctx context.Context) {
 	}
 }
 
-func (e *embedded) txn(ctx context.Context, t *Txn) (int64, []ConflictError, error) {
+func (e *embedded) txn(ctx context.Context, t *Txn) (outcome, error) {
 	if err := e.full.Load(); err != nil && len(t.Puts) > 0 {
-		return 0, nil, *err
+		return outcome{}, *err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(e.doom.ctx, cancel)()
-	revision, failed, err := e.etcd.txn(ctx, t)
+	o, err := e.etcd.txn(ctx, t)
 	if err != nil && e.failure() != nil {
 		err = fmt.Errorf("%w: %w", ErrAmbiguous, e.failure())
 	}
-	return revision, failed, err
+	return o, err
 }
 
 // defragment rewrites the database and lifts the quota alarm if there is room now.

@@ -59,7 +59,7 @@ func (e *etcd) scan(ctx context.Context, from, to string, limit int, at int64) (
 	return kvs, r.More, at, nil
 }
 
-func (e *etcd) txn(ctx context.Context, t *Txn) (int64, []ConflictError, error) {
+func (e *etcd) txn(ctx context.Context, t *Txn) (outcome, error) {
 	guards := make([]clientv3.Cmp, len(t.Guards))
 	// When a guard fails, the revisions of all guarded keys tell which one, as of that moment.
 	reads := make([]clientv3.Op, len(t.Guards))
@@ -84,25 +84,29 @@ func (e *etcd) txn(ctx context.Context, t *Txn) (int64, []ConflictError, error) 
 	}
 	r, err := e.client.Txn(ctx).If(guards...).Then(writes...).Else(reads...).Commit()
 	if err != nil {
-		return 0, nil, classifyWrite(err)
+		return outcome{}, classifyWrite(err)
 	}
+	o := outcome{revision: r.Header.Revision}
 	if r.Succeeded {
-		return r.Header.Revision, nil, nil
+		o.changed = len(t.Puts) > 0
+		for _, answer := range r.Responses {
+			o.changed = o.changed || answer.GetResponseDeleteRange().GetDeleted() > 0
+		}
+		return o, nil
 	}
-	var failed []ConflictError
 	for i, g := range t.Guards {
 		found := int64(0)
 		if kvs := r.Responses[i].GetResponseRange().GetKvs(); len(kvs) > 0 {
 			found = kvs[0].ModRevision
 		}
 		if !g.holds(found) {
-			failed = append(failed, ConflictError{g, found})
+			o.failed = append(o.failed, ConflictError{g, found})
 		}
 	}
-	if len(failed) == 0 {
-		return 0, nil, errors.New("etcd refused a transaction whose guards all hold")
+	if len(o.failed) == 0 {
+		return o, errors.New("etcd refused a transaction whose guards all hold")
 	}
-	return r.Header.Revision, failed, nil
+	return o, nil
 }
 
 func (e *etcd) watch(ctx context.Context, prefix string, from int64) iter.Seq2[Batch, error] {

@@ -164,6 +164,7 @@ func ballast(t *testing.T, dir string, left int64) {
 // TestDiskFills: writes are refused before etcd would meet its end, and accepted again when there
 // is room.
 func TestDiskFills(t *testing.T) {
+	t.Parallel()
 	dir := mount(t, 400)
 	s, err := store.Open(t.Context(), store.Options{DataDir: dir})
 	if err != nil {
@@ -207,6 +208,7 @@ func TestDiskFills(t *testing.T) {
 }
 
 func TestFolderDamaged(t *testing.T) {
+	t.Parallel()
 	damage := func(f func(dir string)) string {
 		dir := t.TempDir()
 		used(t, dir)

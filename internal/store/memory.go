@@ -173,41 +173,42 @@ func (c *memoryClient) scan(ctx context.Context, from, to string, limit int, at 
 	return kvs, more, at, nil
 }
 
-func (c *memoryClient) txn(ctx context.Context, t *Txn) (int64, []ConflictError, error) {
+func (c *memoryClient) txn(ctx context.Context, t *Txn) (outcome, error) {
 	fault, err := c.m.fault(ctx, CallCommit)
 	if err != nil {
-		return 0, nil, fmt.Errorf("%w: %w", ErrAmbiguous, err)
+		return outcome{}, fmt.Errorf("%w: %w", ErrAmbiguous, err)
 	}
 	if fault.Err != nil && !fault.Applied {
-		return 0, nil, fault.Err
+		return outcome{}, fault.Err
 	}
-	revision, failed, err := c.m.apply(t)
+	o, err := c.m.apply(t)
 	if fault.After > 0 {
 		pause(ctx, fault.After)
 	}
 	if fault.Err != nil {
-		return 0, nil, fault.Err
+		return outcome{}, fault.Err
 	}
-	return revision, failed, err
+	return o, err
 }
 
-func (m *Memory) apply(t *Txn) (int64, []ConflictError, error) {
+func (m *Memory) apply(t *Txn) (outcome, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var failed []ConflictError
+	var o outcome
 	for _, g := range t.Guards {
 		if v, _ := m.find(g.Key); !g.holds(v.revision) {
-			failed = append(failed, ConflictError{g, v.revision})
+			o.failed = append(o.failed, ConflictError{g, v.revision})
 		}
 	}
-	if len(failed) > 0 {
-		return m.revision, failed, nil
+	if o.revision = m.revision; len(o.failed) > 0 {
+		return o, nil
 	}
 	if _, live := m.leases[t.lease]; t.lease != 0 && !live {
-		return 0, nil, fmt.Errorf("%w: the lease has ended", ErrConflict)
+		return outcome{}, fmt.Errorf("%w: the lease has ended", ErrConflict)
 	}
 	m.write(t)
-	return m.revision, nil, nil
+	o.changed, o.revision = m.revision > o.revision, m.revision
+	return o, nil
 }
 
 // write makes a new revision, if there is anything to write.

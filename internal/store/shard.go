@@ -31,6 +31,7 @@ type shards struct {
 	mu      sync.Mutex
 	tenure  *Tenure    // nil: standby
 	leader  claim      // who holds the shards instead, as far as known
+	closed  bool       // no tenure may begin
 	acquire sync.Mutex // one Acquire at a time
 }
 
@@ -109,7 +110,9 @@ func (s *Store) Acquire(ctx context.Context) (*Tenure, error) {
 		t, err := s.campaign(ctx)
 		switch {
 		case err == nil && t != nil:
-			s.appoint(t)
+			if !s.appoint(t) {
+				return nil, ErrClosed
+			}
 			return t, nil
 		case s.ctx.Err() != nil:
 			return nil, ErrClosed
@@ -199,12 +202,15 @@ func (s *Store) claim(ctx context.Context, t *Tenure, lead int64) error {
 	return nil
 }
 
-// appoint makes t the store's tenure and keeps its lease alive.
-func (s *Store) appoint(t *Tenure) {
-	t.ctx, t.end = context.WithCancel(s.ctx)
+// appoint makes t the store's tenure, unless the store is closing, and keeps its lease alive.
+func (s *Store) appoint(t *Tenure) bool {
 	s.shards.mu.Lock()
+	defer s.shards.mu.Unlock()
+	if s.shards.closed {
+		return false // the lease ends by itself
+	}
+	t.ctx, t.end = context.WithCancel(s.ctx)
 	s.shards.tenure = t
-	s.shards.mu.Unlock()
 	s.log.Info("took the shards", "epoch", t.epoch)
 	if t.lease != 0 {
 		s.wg.Go(func() {
@@ -213,6 +219,7 @@ func (s *Store) appoint(t *Tenure) {
 			s.giveBack(t.lease) // the lease may outlive what we know of it
 		})
 	}
+	return true
 }
 
 // dismissed ends the tenure.
@@ -280,6 +287,7 @@ func (s *Store) awaitVacancy(ctx context.Context) {
 func (s *Store) resign() {
 	s.shards.mu.Lock()
 	t := s.shards.tenure
+	s.shards.closed = true
 	s.shards.mu.Unlock()
 	if t != nil {
 		s.dismissed(t)

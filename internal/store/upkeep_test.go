@@ -20,6 +20,7 @@ func fill(ctx context.Context, s *Store, mib int) error {
 
 // TestQuota: a database at its quota refuses writes, wins its space back and goes on.
 func TestQuota(t *testing.T) {
+	t.Parallel()
 	s, err := Open(t.Context(), Options{DataDir: t.TempDir(), Quota: 24 << 20})
 	if err != nil {
 		t.Fatal(err)
@@ -50,6 +51,7 @@ func TestQuota(t *testing.T) {
 
 // TestDefragment: a database that is mostly free pages shrinks, but not too often.
 func TestDefragment(t *testing.T) {
+	t.Parallel()
 	s, err := Open(t.Context(), Options{DataDir: t.TempDir(), Keep: 1})
 	if err != nil {
 		t.Fatal(err)

@@ -191,6 +191,7 @@ func watch(t *testing.T, p Place) {
 	_, from := all(t, s, "w/")
 	r1 := must(t, s, Put("w/a", "1", "w/b", "1", "elsewhere", "1"))
 	r2 := must(t, other, Put("w/a", "2"))
+	must(t, s, store.Txn{Deletes: []string{"w/none"}}) // changes nothing, and makes r2 nobody else's
 	must(t, s, Put("elsewhere", "2"))
 	gone := Put("w/c", "3")
 	gone.Deletes = []string{"w/a"}
