@@ -151,5 +151,10 @@ func (s *Service) DataName(i *Instance) string {
 	if i.role.Spec.Identity != Stable {
 		return ""
 	}
-	return strconv.FormatUint(s.ID, 10) + "-" + i.role.Name + "-" + strconv.FormatUint(uint64(i.Number), 10)
+	return DataName(s.ID, i.role.Name, i.Number)
+}
+
+// DataName names the storage of one number of a stable role.
+func DataName(service uint64, role string, number uint32) string {
+	return strconv.FormatUint(service, 10) + "-" + role + "-" + strconv.FormatUint(uint64(number), 10)
 }

@@ -32,6 +32,9 @@ const (
 // blockVersion is the first byte of a block: its encoding.
 const blockVersion = 1
 
+// BlockOf returns the block that holds the instance with that serial.
+func BlockOf(serial uint32) uint32 { return serial / blockSize }
+
 // Changes returns the records that changed since the last call, the service record always among
 // them when there are any. The caller commits them or drops the service and loads it again.
 func (s *Service) Changes() []Record {

@@ -1,0 +1,320 @@
+// Package engine is the shell round the functional core: it brings facts to services, commits what
+// they decide, and carries out the effects.
+//
+// Every service is an actor with a mailbox. A fixed pool of workers drains the mailboxes that hold
+// something: observe, decide, commit, and only then the effects. An actor at rest costs memory alone.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/troupe-dev/troupe/internal/probe"
+	"github.com/troupe-dev/troupe/internal/service"
+	"github.com/troupe-dev/troupe/internal/store"
+	"golang.org/x/sync/errgroup"
+)
+
+// Options wire an engine.
+type Options struct {
+	Store    *store.Store
+	Tenure   *store.Tenure // the engine ends when it is lost
+	Backends []*Backend
+	Log      *slog.Logger
+	// ListEvery is the time between two lists of a back end; 30 s when zero.
+	ListEvery time.Duration
+	// OrphanGrace is the time between the two looks that condemn an orphan; 1 minute when zero.
+	OrphanGrace time.Duration
+	// Retain is how long finished services are kept; 24 hours when zero.
+	Retain time.Duration
+	// Metrics counts; nil for none.
+	Metrics *Metrics
+}
+
+// Errors of commands.
+var (
+	// ErrNoService: there is no such service.
+	ErrNoService = errors.New("no such service")
+	// ErrPaused: all effects are off until an administrator has seen the plan of a restored state.
+	ErrPaused = errors.New("effects are off: this state was restored from a backup; see `troupe server status`, then turn them on with `troupe server resume`")
+	// ErrUnavailable: the command was not answered for certain; sent again with the same id it counts once.
+	ErrUnavailable = errors.New("not answered; send it again")
+)
+
+// An Engine runs all services of this server.
+type Engine struct {
+	opts     Options
+	log      *slog.Logger
+	store    *store.Store
+	tenure   *store.Tenure
+	backends map[string]*Backend // by Backend.Key
+	probes   *probe.Scheduler[checkKey]
+	health   health
+	hub      hub
+	metrics  *Metrics
+
+	mu     sync.RWMutex
+	actors map[uint64]*actor
+	names  map[nameKey][]uint64
+	usage  map[int]Usage // by group
+	specs  specCache
+
+	queue   runQueue
+	timers  timerHeap
+	paused  atomic.Bool
+	stopped chan struct{}
+	fatal   chan error
+	calls   sync.WaitGroup // effects and reloads in flight
+	ctx     context.Context
+	cancel  context.CancelFunc
+}
+
+// New returns an engine that holds the state read from the store. Run sets it going.
+func New(ctx context.Context, opts Options) (*Engine, error) {
+	if opts.ListEvery == 0 {
+		opts.ListEvery = 30 * time.Second
+	}
+	if opts.OrphanGrace == 0 {
+		opts.OrphanGrace = time.Minute
+	}
+	if opts.Retain == 0 {
+		opts.Retain = 24 * time.Hour
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Metrics == nil {
+		opts.Metrics = NewMetrics(nil)
+	}
+	e := &Engine{opts: opts, log: opts.Log, store: opts.Store, tenure: opts.Tenure, metrics: opts.Metrics,
+		backends: make(map[string]*Backend), actors: make(map[uint64]*actor), names: make(map[nameKey][]uint64),
+		usage: make(map[int]Usage), stopped: make(chan struct{}), fatal: make(chan error, 1)}
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	e.queue.init()
+	e.timers.init()
+	e.hub.init()
+	for _, b := range opts.Backends {
+		b.init(e)
+		e.backends[b.Key()] = b
+	}
+	e.probes = e.newProbes()
+	if err := e.load(ctx); err != nil {
+		e.cancel()
+		return nil, err
+	}
+	return e, nil
+}
+
+// Run serves until ctx ends, the shards are lost, or something fails for good. Whatever the reason,
+// it returns once all its goroutines have ended.
+func (e *Engine) Run(ctx context.Context) error {
+	defer close(e.stopped)
+	defer e.calls.Wait()
+	defer e.cancel()
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		select {
+		case <-gctx.Done():
+		case <-e.tenure.Lost():
+			return errors.New("this server lost its shards to another one")
+		case err := <-e.fatal:
+			return err
+		}
+		return nil
+	})
+	g.Go(func() error { e.probes.Run(gctx); return nil })
+	ready := make(chan struct{})
+	g.Go(func() error {
+		e.adopt(gctx)
+		close(ready)
+		return nil
+	})
+	for _, b := range e.backends {
+		b.start(gctx, g)
+	}
+	g.Go(func() error {
+		e.timers.run(gctx, e.schedule)
+		return nil
+	})
+	g.Go(func() error { e.housekeep(gctx); return nil })
+	for range max(2, runtime.GOMAXPROCS(0)) {
+		g.Go(func() error {
+			select {
+			case <-ready:
+			case <-gctx.Done():
+			}
+			for {
+				a, ok := e.queue.pop(gctx)
+				if !ok {
+					return nil
+				}
+				e.turn(a)
+			}
+		})
+	}
+	err := g.Wait()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// Pause stops or resumes all work: nothing is decided and no effect runs while paused.
+func (e *Engine) Pause(on bool) {
+	e.paused.Store(on)
+	if !on {
+		e.Each(func(id uint64, _ *service.Service) bool {
+			if a := e.actor(id); a != nil {
+				e.schedule(a)
+			}
+			return true
+		})
+	}
+}
+
+// Paused reports whether all work is stopped.
+func (e *Engine) Paused() bool { return e.paused.Load() }
+
+func (e *Engine) actor(id uint64) *actor {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.actors[id]
+}
+
+// Create stores a new service and sets it going. It returns the revision of the commit.
+func (e *Engine) Create(ctx context.Context, svc *service.Service, with ...store.Put) (int64, error) {
+	if e.paused.Load() {
+		return 0, ErrPaused
+	}
+	svc.Spec = e.specs.share(svc.Spec)
+	a := &actor{id: svc.ID, svc: svc, shard: store.Shard(idText(svc.ID)), fresh: true, extra: with}
+	reply := make(chan answer, 1)
+	a.inbox = append(a.inbox, message{fact: service.Fact{Kind: service.Woke}, reply: reply})
+	e.mu.Lock()
+	if e.actors[svc.ID] != nil {
+		e.mu.Unlock()
+		return 0, fmt.Errorf("service %d: %w", svc.ID, store.ErrConflict)
+	}
+	e.actors[svc.ID] = a
+	e.mu.Unlock()
+	e.index(a, nil)
+	e.schedule(a)
+	return e.await(ctx, reply)
+}
+
+// Order brings a command to a service and returns the verdict, and the revision that holds it.
+// A refused command is answered with the core's *service.Refusal.
+func (e *Engine) Order(ctx context.Context, id uint64, c *service.Command) (int64, error) {
+	if e.paused.Load() {
+		return 0, ErrPaused
+	}
+	a := e.actor(id)
+	if a == nil {
+		return 0, fmt.Errorf("service %d: %w", id, ErrNoService)
+	}
+	if c.Update != nil && c.Update.Spec != nil {
+		c.Update.Spec = e.specs.share(c.Update.Spec)
+	}
+	if c.ID == "" {
+		c.ID = newCommandID()
+	}
+	reply := make(chan answer, 1)
+	e.post(a, message{fact: service.Fact{Kind: service.Ordered, Command: c}, reply: reply})
+	return e.await(ctx, reply)
+}
+
+func (e *Engine) await(ctx context.Context, reply <-chan answer) (int64, error) {
+	select {
+	case a := <-reply:
+		return a.revision, a.err
+	case <-ctx.Done():
+		return 0, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+	case <-e.stopped:
+		return 0, fmt.Errorf("%w: the server is stopping", ErrUnavailable)
+	}
+}
+
+// Tell brings a fact to a service; it does nothing if there is no such service.
+func (e *Engine) Tell(id uint64, f service.Fact) {
+	if a := e.actor(id); a != nil {
+		e.post(a, message{fact: f})
+	}
+}
+
+// TellAndWait brings a fact and waits until it is stored.
+func (e *Engine) TellAndWait(ctx context.Context, id uint64, f service.Fact) (int64, error) {
+	a := e.actor(id)
+	if a == nil {
+		return 0, fmt.Errorf("service %d: %w", id, ErrNoService)
+	}
+	reply := make(chan answer, 1)
+	e.post(a, message{fact: f, reply: reply})
+	return e.await(ctx, reply)
+}
+
+// View lets f read a service as it is committed. f must not keep or change it, and be quick. It
+// reports whether there is such a service.
+func (e *Engine) View(id uint64, f func(*service.Service)) bool {
+	a := e.actor(id)
+	if a == nil {
+		return false
+	}
+	a.lock.RLock()
+	defer a.lock.RUnlock()
+	if a.svc == nil || a.fresh {
+		return false
+	}
+	f(a.svc)
+	return true
+}
+
+// Each lets f read every service, in no order, until it returns false.
+func (e *Engine) Each(f func(id uint64, s *service.Service) bool) {
+	for _, a := range e.all() {
+		a.lock.RLock()
+		ok := a.svc == nil || a.fresh || f(a.id, a.svc)
+		a.lock.RUnlock()
+		if !ok {
+			return
+		}
+	}
+}
+
+func (e *Engine) all() []*actor {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	out := make([]*actor, 0, len(e.actors))
+	for _, a := range e.actors {
+		out = append(out, a)
+	}
+	return out
+}
+
+// Len returns the number of services.
+func (e *Engine) Len() int {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return len(e.actors)
+}
+
+// Backend returns the back end of an implementation.
+func (e *Engine) Backend(driver, account string) *Backend {
+	return e.backends[backendKey(driver, account)]
+}
+
+// Backends returns all back ends.
+func (e *Engine) Backends() []*Backend { return e.opts.Backends }
+
+// fail ends the engine.
+func (e *Engine) fail(err error) {
+	select {
+	case e.fatal <- err:
+	default:
+	}
+}

@@ -1,0 +1,117 @@
+package engine
+
+import (
+	"slices"
+
+	"github.com/troupe-dev/troupe/internal/service"
+)
+
+// A nameKey is how people call a service: its group and its name.
+type nameKey struct {
+	group int
+	name  string
+}
+
+// Usage is what services claim: for quotas.
+type Usage struct {
+	Services  int
+	Instances int
+	CPUs      float64
+	Memory    int64 // bytes
+}
+
+func (u *Usage) add(v Usage, sign int) {
+	u.Services += sign * v.Services
+	u.Instances += sign * v.Instances
+	u.CPUs += float64(sign) * v.CPUs
+	u.Memory += int64(sign) * v.Memory
+}
+
+// UsageOf is what a service claims by its present wishes.
+func UsageOf(svc *service.Service) Usage {
+	u := Usage{Services: 1}
+	if svc.State == service.Done {
+		return Usage{}
+	}
+	for _, r := range svc.Roles {
+		u.Instances += r.Cardinality
+		u.CPUs += float64(r.Cardinality) * r.Spec.Machine.CPUs
+		u.Memory += int64(r.Cardinality) * r.Spec.Machine.Memory
+	}
+	return u
+}
+
+// index keeps names and usage true; the actor's service is held or not shared yet.
+func (e *Engine) index(a *actor, svc *service.Service) {
+	if svc == nil {
+		svc = a.svc
+	}
+	key := nameKey{svc.Meta.Group, svc.Meta.Name}
+	usage := UsageOf(svc)
+	if key == a.name && usage == a.usage {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if key != a.name {
+		e.unname(a)
+		e.names[key] = append(e.names[key], a.id)
+	}
+	e.claim(a.name.group, a.usage, -1)
+	e.claim(key.group, usage, 1)
+	a.name, a.usage = key, usage
+}
+
+func (e *Engine) claim(group int, u Usage, sign int) {
+	total := e.usage[group]
+	total.add(u, sign)
+	e.usage[group] = total
+}
+
+func (e *Engine) unname(a *actor) {
+	ids := slices.DeleteFunc(e.names[a.name], func(id uint64) bool { return id == a.id })
+	if len(ids) == 0 {
+		delete(e.names, a.name)
+	} else {
+		e.names[a.name] = ids
+	}
+}
+
+// forget drops an actor that is no more.
+func (e *Engine) forget(a *actor) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.actors[a.id] == a {
+		delete(e.actors, a.id)
+		e.unname(a)
+		e.claim(a.name.group, a.usage, -1)
+		e.metrics.state(a.state, -1)
+	}
+	e.timers.set(a, noTime)
+}
+
+// noteCommitted keeps the indexes true after a commit.
+func (e *Engine) noteCommitted(a *actor) {
+	e.index(a, a.svc)
+	if !a.counted || a.state != a.svc.State {
+		if a.counted {
+			e.metrics.state(a.state, -1)
+		}
+		a.state, a.counted = a.svc.State, true
+		e.metrics.state(a.state, 1)
+	}
+}
+
+// Named returns the ids of the services of that name in a group.
+func (e *Engine) Named(group int, name string) []uint64 {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return slices.Clone(e.names[nameKey{group, name}])
+}
+
+// Used returns what the services of a group claim.
+func (e *Engine) Used(group int) Usage {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.usage[group]
+}

@@ -1,0 +1,309 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sort"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/troupe-dev/troupe/internal/service"
+	"github.com/troupe-dev/troupe/internal/store"
+)
+
+// The keys of a service: its record, its specs by revision, its instances in blocks.
+//
+//	service/<id>            JSON of service.Service
+//	spec/<id>/<revision>    JSON of service.Spec
+//	instance/<id>/<block>   service.DecodeBlock
+const (
+	headPrefix  = "service/"
+	specPrefix  = "spec/"
+	blockPrefix = "instance/"
+	// revisionsKept is how many revisions of a spec can be rolled back to.
+	revisionsKept = 20
+)
+
+func headKey(id uint64) string { return headPrefix + idText(id) }
+
+func specKey(id uint64, revision uint32) string {
+	return specPrefix + idText(id) + "/" + strconv.FormatUint(uint64(revision), 10)
+}
+
+func blockKey(id uint64, block uint32) string {
+	return blockPrefix + idText(id) + "/" + strconv.FormatUint(uint64(block), 10)
+}
+
+func recordKey(id uint64, r service.Record) string {
+	switch r.Kind {
+	case service.SpecRecord:
+		return specKey(id, r.Number)
+	case service.BlockRecord:
+		return blockKey(id, r.Number)
+	}
+	return headKey(id)
+}
+
+func splitKey(key, prefix string) (id uint64, number uint32, ok bool) {
+	a, b, _ := strings.Cut(strings.TrimPrefix(key, prefix), "/")
+	id, err := strconv.ParseUint(a, 10, 64)
+	if err != nil {
+		return 0, 0, false
+	}
+	n, err := strconv.ParseUint(b, 10, 32)
+	return id, uint32(n), err == nil
+}
+
+// parts are the records of one service as they are read.
+type parts struct {
+	svc       *service.Service
+	head      int64
+	specs     map[uint32][]byte
+	instances []*service.Instance
+	roles     []uint16
+}
+
+// load reads all services.
+func (e *Engine) load(ctx context.Context) error {
+	all := make(map[uint64]*parts)
+	if _, err := e.store.Load(ctx, headPrefix, func(kv store.KV) error {
+		svc, err := service.Decode(kv.Value)
+		if err != nil {
+			return fmt.Errorf("%s: %w", kv.Key, err)
+		}
+		all[svc.ID] = &parts{svc: svc, head: kv.Revision, specs: make(map[uint32][]byte, 1)}
+		return nil
+	}); err != nil {
+		return fmt.Errorf("load services: %w", err)
+	}
+	if _, err := e.store.Load(ctx, specPrefix, func(kv store.KV) error {
+		id, revision, ok := splitKey(kv.Key, specPrefix)
+		if p := all[id]; ok && p != nil && p.needs(revision) {
+			p.specs[revision] = kv.Value
+		}
+		return nil
+	}); err != nil {
+		return fmt.Errorf("load specs: %w", err)
+	}
+	if _, err := e.store.Load(ctx, blockPrefix, func(kv store.KV) error {
+		id, _, ok := splitKey(kv.Key, blockPrefix)
+		if p := all[id]; ok && p != nil {
+			return p.add(kv)
+		}
+		return nil
+	}); err != nil {
+		return fmt.Errorf("load instances: %w", err)
+	}
+	now := time.Now()
+	for id, p := range all {
+		if err := e.complete(p, now); err != nil {
+			return err
+		}
+		a := &actor{id: id, svc: p.svc, head: p.head, shard: store.Shard(idText(id))}
+		e.actors[id] = a
+		e.index(a, nil)
+		e.noteCommitted(a)
+		a.queued = true
+		e.queue.push(a)
+		delete(all, id)
+	}
+	return nil
+}
+
+func (p *parts) needs(revision uint32) bool {
+	return revision == p.svc.Revision || (p.svc.Rollout != nil && revision == p.svc.Rollout.From)
+}
+
+func (p *parts) add(kv store.KV) error {
+	instances, roles, err := service.DecodeBlock(kv.Value)
+	if err != nil {
+		return fmt.Errorf("%s: %w", kv.Key, err)
+	}
+	p.instances, p.roles = append(p.instances, instances...), append(p.roles, roles...)
+	return nil
+}
+
+// complete puts the parts together.
+func (e *Engine) complete(p *parts, now time.Time) error {
+	spec, err := e.specs.decode(p.specs[p.svc.Revision])
+	if err != nil {
+		return fmt.Errorf("service %d: spec of revision %d: %w", p.svc.ID, p.svc.Revision, err)
+	}
+	var previous *service.Spec
+	if r := p.svc.Rollout; r != nil {
+		if previous, err = e.specs.decode(p.specs[r.From]); err != nil {
+			return fmt.Errorf("service %d: spec of revision %d: %w", p.svc.ID, r.From, err)
+		}
+	}
+	sort.Sort(bySerial(*p))
+	return p.svc.Load(spec, previous, p.instances, p.roles, now)
+}
+
+type bySerial parts
+
+func (p bySerial) Len() int           { return len(p.instances) }
+func (p bySerial) Less(i, j int) bool { return p.instances[i].Serial < p.instances[j].Serial }
+func (p bySerial) Swap(i, j int) {
+	p.instances[i], p.instances[j] = p.instances[j], p.instances[i]
+	p.roles[i], p.roles[j] = p.roles[j], p.roles[i]
+}
+
+// reload reads one service again, linearizably; nil when it is not there.
+func (e *Engine) reload(a *actor) (*service.Service, int64, error) {
+	ctx, cancel := context.WithTimeout(e.ctx, time.Minute)
+	defer cancel()
+	var last error
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		svc, head, err := e.readService(ctx, a.id)
+		if err == nil {
+			return svc, head, nil
+		}
+		last = err
+		select {
+		case <-ctx.Done():
+			return nil, 0, last
+		case <-time.After(wait):
+		}
+	}
+}
+
+func (e *Engine) readService(ctx context.Context, id uint64) (*service.Service, int64, error) {
+	kv, err := e.store.Get(ctx, headKey(id))
+	if err != nil || kv.Revision == 0 {
+		return nil, 0, err
+	}
+	svc, err := service.Decode(kv.Value)
+	if err != nil {
+		return nil, 0, err
+	}
+	p := &parts{svc: svc, head: kv.Revision, specs: make(map[uint32][]byte)}
+	if _, err := e.store.Load(ctx, specPrefix+idText(id)+"/", func(kv store.KV) error {
+		if _, revision, ok := splitKey(kv.Key, specPrefix); ok && p.needs(revision) {
+			p.specs[revision] = kv.Value
+		}
+		return nil
+	}); err != nil {
+		return nil, 0, err
+	}
+	if _, err := e.store.Load(ctx, blockPrefix+idText(id)+"/", p.add); err != nil {
+		return nil, 0, err
+	}
+	return svc, kv.Revision, e.complete(p, time.Now())
+}
+
+// Spec reads the spec of a revision; service.Spec values are never changed.
+func (e *Engine) Spec(ctx context.Context, id uint64, revision uint32) (*service.Spec, error) {
+	kv, err := e.store.Get(ctx, specKey(id, revision))
+	if err != nil {
+		return nil, fmt.Errorf("service %d: read revision %d: %w", id, revision, err)
+	}
+	if kv.Revision == 0 {
+		return nil, fmt.Errorf("service %d: %w: it has no revision %d any more", id, ErrNoService, revision)
+	}
+	return e.specs.decode(kv.Value)
+}
+
+// Revisions returns the revisions of a service's spec that are kept, oldest first.
+func (e *Engine) Revisions(ctx context.Context, id uint64) ([]uint32, error) {
+	var out []uint32
+	_, err := e.store.Load(ctx, specPrefix+idText(id)+"/", func(kv store.KV) error {
+		if _, revision, ok := splitKey(kv.Key, specPrefix); ok {
+			out = append(out, revision)
+		}
+		return nil
+	})
+	sort.Slice(out, func(i, j int) bool { return out[i] < out[j] })
+	return out, err
+}
+
+// remove deletes a service's records and forgets it.
+func (e *Engine) remove(a *actor) {
+	a.lock.Lock()
+	defer a.lock.Unlock()
+	if a.gone || a.svc == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(e.ctx, time.Minute)
+	defer cancel()
+	if err := e.deleteRecords(ctx, a); err != nil {
+		if errors.Is(err, context.Canceled) {
+			return
+		}
+		e.log.Error("cannot remove a service's records; tried again later", "service", a.id, "error", err)
+		return
+	}
+	a.gone = true
+	e.forget(a)
+	e.hub.publish(Change{Service: a.id, Revision: a.head, State: service.Done, Removed: true, Meta: a.svc.Meta, Events: a.svc.Events()})
+	e.calls.Add(1)
+	go func() {
+		defer e.calls.Done()
+		e.refuseAll(a, ErrNoService)
+	}()
+}
+
+func (e *Engine) deleteRecords(ctx context.Context, a *actor) error {
+	t := store.Txn{Guards: []store.Guard{e.tenure.Fence(a.shard), store.At(headKey(a.id), a.head)}, Deletes: []string{headKey(a.id)}}
+	for _, prefix := range [...]string{specPrefix, blockPrefix} {
+		if _, err := e.store.Load(ctx, prefix+idText(a.id)+"/", func(kv store.KV) error {
+			t.Deletes = append(t.Deletes, kv.Key)
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	revision, err := e.store.Commit(ctx, t)
+	if err == nil {
+		a.head = revision
+	}
+	return err
+}
+
+// A specCache keeps equal specs once: services made from one template share theirs.
+type specCache struct {
+	mu   sync.Mutex
+	seen map[string]*service.Spec
+}
+
+const specsShared = 4096
+
+func (c *specCache) decode(text []byte) (*service.Spec, error) {
+	if text == nil {
+		return nil, errors.New("it is missing")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.seen[string(text)]; s != nil {
+		return s, nil
+	}
+	s := new(service.Spec)
+	if err := json.Unmarshal(text, s); err != nil {
+		return nil, err
+	}
+	c.keep(string(text), s)
+	return s, nil
+}
+
+func (c *specCache) keep(text string, s *service.Spec) {
+	if c.seen == nil || len(c.seen) >= specsShared {
+		c.seen = make(map[string]*service.Spec)
+	}
+	c.seen[text] = s
+}
+
+// share returns the spec that is kept for an equal one.
+func (c *specCache) share(s *service.Spec) *service.Spec {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return s
+	}
+	shared, err := c.decode(text)
+	if err != nil {
+		return s
+	}
+	return shared
+}

@@ -1,0 +1,150 @@
+package engine
+
+import (
+	"context"
+	"sort"
+	"strings"
+
+	"github.com/troupe-dev/troupe/driver"
+	"github.com/troupe-dev/troupe/internal/render"
+	"github.com/troupe-dev/troupe/internal/service"
+)
+
+// A blueprint is what is needed to make one machine, read from the service in one look.
+type blueprint struct {
+	machine *service.Machine
+	scope   render.Scope
+	request driver.Request
+}
+
+// request makes the request for a creation; false when the instance no longer wants that machine.
+func (e *Engine) request(ctx context.Context, a *actor, eff service.Effect) (driver.Request, bool, error) {
+	p, ok := e.blueprint(a, eff, service.Creating)
+	if !ok {
+		return driver.Request{}, false, nil
+	}
+	parts, err := render.Machine(ctx, p.machine, &p.scope)
+	if err != nil {
+		return driver.Request{}, true, err
+	}
+	p.request.Env, p.request.Files, p.request.UserData = parts.Env, parts.Files, parts.UserData
+	return p.request, true, nil
+}
+
+// files renders the files of a running machine.
+func (e *Engine) files(ctx context.Context, a *actor, eff service.Effect) ([]driver.File, error) {
+	p, ok := e.blueprint(a, eff, service.Up)
+	if !ok {
+		return nil, nil
+	}
+	only := service.Machine{Files: p.machine.Files}
+	parts, err := render.Machine(ctx, &only, &p.scope)
+	return parts.Files, err
+}
+
+func (e *Engine) blueprint(a *actor, eff service.Effect, phase service.Phase) (p blueprint, ok bool) {
+	e.read(a, func(svc *service.Service) {
+		i := svc.Instance(eff.Serial)
+		if i == nil || i.Incarnation != eff.Incarnation || i.Phase != phase {
+			return
+		}
+		r := i.Role()
+		if int(i.Impl) >= len(r.Spec.Machine.Implementations) {
+			return
+		}
+		p.machine = &r.Spec.Machine
+		impl := &p.machine.Implementations[i.Impl]
+		name := svc.InstanceName(i)
+		p.request = driver.Request{
+			ID: svc.MachineID(i), Name: name, Project: svc.Meta.Project, Service: idText(svc.ID), Role: r.Name, Number: int(i.Number),
+			Options: impl.Options, CPUs: p.machine.CPUs, Memory: p.machine.Memory, Data: svc.DataName(i),
+			Hold: eff.Hold, Generation: e.store.Installation().Generation,
+		}
+		if r.Spec.Identity == service.Stable && len(i.Addresses) > 0 {
+			p.request.Address = i.Addresses[0]
+		}
+		p.scope = scopeOf(a, i)
+		ok = true
+	})
+	return p, ok
+}
+
+// scopeOf is what the templates of an instance see.
+func scopeOf(a *actor, i *service.Instance) render.Scope {
+	svc := a.svc
+	r := i.Role()
+	scope := render.Scope{
+		Service:  render.Service{Name: svc.Meta.Name, ID: idText(svc.ID)},
+		Role:     render.Role{Name: r.Name, Number: r.Cardinality},
+		Instance: render.Instance{Name: svc.InstanceName(i), ID: string(svc.MachineID(i)), Number: int(i.Number)},
+		Inputs:   svc.Spec.Inputs,
+	}
+	if len(i.Addresses) > 0 {
+		scope.Instance.Address = i.Addresses[0]
+	}
+	if len(r.Spec.Inputs) > 0 {
+		scope.Inputs = make(map[string]string, len(svc.Spec.Inputs)+len(r.Spec.Inputs))
+		for k, v := range svc.Spec.Inputs {
+			scope.Inputs[k] = v
+		}
+		for k, v := range r.Spec.Inputs {
+			scope.Inputs[k] = v
+		}
+	}
+	if !refersToPeers(&r.Spec.Machine) {
+		return scope
+	}
+	scope.Roles = make(map[string]render.Peers, len(r.Parents()))
+	for _, parent := range r.Parents() {
+		scope.Roles[parent.Name] = a.peersOf(parent)
+	}
+	return scope
+}
+
+// peersOf lists the instances of a role for the templates of those that need it. The list is made once
+// between two commits of the service and shared.
+func (a *actor) peersOf(r *service.Role) render.Peers {
+	a.peersMu.Lock()
+	defer a.peersMu.Unlock()
+	if p, ok := a.peers[r.ID]; ok {
+		return p
+	}
+	list := make([]render.Peer, 0, r.Total())
+	for i := range r.Instances {
+		if !i.Phase.Settled() {
+			continue
+		}
+		peer := render.Peer{Name: a.svc.InstanceName(i), Number: int(i.Number), Addresses: i.Addresses, Attributes: i.Attributes}
+		if len(i.Addresses) > 0 {
+			peer.Address = i.Addresses[0]
+		}
+		list = append(list, peer)
+	}
+	sort.Slice(list, func(x, y int) bool { return list[x].Number < list[y].Number })
+	p := render.PeersOf(list)
+	if a.peers == nil {
+		a.peers = make(map[uint16]render.Peers)
+	}
+	a.peers[r.ID] = p
+	return p
+}
+
+// refersToPeers reports whether any template of the machine looks at other roles, so that machines
+// which do not are spared the work.
+func refersToPeers(m *service.Machine) bool {
+	for _, v := range m.Env {
+		if looksAtRoles(v) {
+			return true
+		}
+	}
+	for _, f := range m.Files {
+		if looksAtRoles(f.Content) {
+			return true
+		}
+	}
+	return looksAtRoles(m.UserData)
+}
+
+func looksAtRoles(text string) bool {
+	return strings.Contains(text, "roles") || strings.Contains(text, "${")
+}
