@@ -226,7 +226,7 @@ func (s *Service) retryStops(now Time) {
 		for _, p := range [...]Phase{Stopping, Replacing} {
 			for i := r.lists[p].head; i != nil; i = i.next {
 				if i.Tries > 0 || i.Overdue {
-					i.Hard, i.Overdue, i.Until, i.Since = true, false, 0, now
+					i.Hard, i.Overdue, i.issued, i.Until, i.Since = true, false, false, 0, now
 					s.dirty(i)
 					s.enqueue(i)
 				}

@@ -3,6 +3,7 @@ package service
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/troupe-dev/troupe/driver"
@@ -248,7 +249,8 @@ func (s *Service) evaluateStopping(i *Instance, now Time) {
 	if deadline := i.Since.Add(i.role.stopTimeout()); !i.Overdue {
 		if deadline <= now {
 			i.Overdue = true
-			s.event(now, true, i.role, i, "%s is not gone after %v: %s", s.InstanceName(i), i.role.stopTimeout(), i.Reason)
+			i.Reason = strings.TrimSuffix(fmt.Sprintf("not gone after %v: %s", i.role.stopTimeout(), i.Reason), ": ")
+			s.event(now, true, i.role, i, "%s is %s", s.InstanceName(i), i.Reason)
 			s.dirty(i)
 		} else if !i.issued {
 			s.wake(deadline, i.Serial)

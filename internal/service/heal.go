@@ -80,7 +80,7 @@ func (s *Service) replace(i *Instance, now Time) {
 	if i.Machine == driver.Gone && !i.Doubt {
 		if r.Spec.Identity == Stable {
 			s.clearMachine(i)
-			s.requeue(i, now)
+			s.queue(i, now)
 			return
 		}
 		s.succeed(i, now)
@@ -94,6 +94,7 @@ func (s *Service) replace(i *Instance, now Time) {
 		return
 	}
 	i.Hard = i.Hard || r.Spec.HardShutdown
+	i.Doubt = i.Doubt || i.Phase == Creating
 	s.enter(i, Replacing, now)
 }
 
@@ -108,11 +109,7 @@ func (s *Service) succeed(i *Instance, now Time) {
 	s.queue(n, now)
 }
 
-// requeue puts a stable instance back in line for its next machine.
-func (s *Service) requeue(i *Instance, now Time) {
-	s.queue(i, now)
-}
-
+// queue puts an instance in line for its next machine, after a pause when it has failed before.
 func (s *Service) queue(i *Instance, now Time) {
 	if wait := pause(int(i.Failures) - 1); wait > 0 {
 		s.enter(i, Backoff, now)
@@ -133,6 +130,7 @@ func (s *Service) stop(i *Instance, now Time) {
 		return
 	}
 	hard := i.Hard || i.role.Spec.HardShutdown || s.Hard || (i.Phase == Replacing && i.Overdue)
+	i.Doubt = i.Doubt || i.Phase == Creating
 	s.enter(i, Stopping, now)
 	i.Hard = hard
 }

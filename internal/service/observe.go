@@ -35,8 +35,8 @@ func (s *Service) Observe(f Fact, now time.Time) error {
 	case Destroyed:
 		s.destroyed(i, f, t)
 	case Seen:
-		if i.Phase == Creating && f.Machine.State == driver.Gone {
-			return nil // an event older than the machine
+		if f.Machine.State == driver.Gone && (i.Doubt || i.Phase == Creating) {
+			return nil // a creation may be under way: only a list or the answer to Destroy settles it
 		}
 		s.seen(i, f.Machine, t)
 	case Absent:
@@ -58,8 +58,12 @@ func (s *Service) Observe(f Fact, now time.Time) error {
 
 func (s *Service) created(i *Instance, f Fact, now Time) {
 	if i.Phase != Creating {
-		// It was given up meanwhile; its destruction is under way and wins.
-		if f.Err == "" && i.Native == "" && f.Machine.Native != "" {
+		// It was given up meanwhile. If its destruction is under way, that wins.
+		switch {
+		case f.Err != "":
+		case i.Phase == Down || i.Phase == Resting:
+			s.seen(i, f.Machine, now)
+		case i.Native == "" && f.Machine.Native != "":
 			i.Native = f.Machine.Native
 			s.dirty(i)
 		}
@@ -135,8 +139,11 @@ func (s *Service) seen(i *Instance, m driver.Machine, now Time) {
 	if m.Reason != "" && m.State != i.Machine {
 		i.Reason = m.Reason
 	}
-	if i.Phase == Creating {
+	if i.Doubt && i.Phase != Stopping && i.Phase != Replacing {
 		i.Doubt = false
+		s.dirty(i)
+	}
+	if i.Phase == Creating {
 		s.setMachine(i, m.State)
 		s.enter(i, Starting, now)
 		i.Healthy = Unchecked
@@ -232,7 +239,7 @@ func (s *Service) removed(i *Instance, now Time) {
 		return
 	}
 	if r.Spec.Identity == Stable {
-		s.requeue(i, now)
+		s.queue(i, now)
 		return
 	}
 	s.succeed(i, now)

@@ -50,6 +50,7 @@ type Service struct {
 	head      bool                // the service record changed
 	specs     bool                // the spec changed
 	drained   bool                // Decide stopped because a transaction is full
+	room      uint8               // blocks that a transaction holds
 }
 
 // Meta is who a service belongs to and what it is called.
@@ -151,6 +152,9 @@ func (s *Service) Load(spec, previous *Spec, instances []*Instance, roles []uint
 	for _, r := range s.Roles {
 		r.wasReady = r.Ready()
 	}
+	if s.State == Done && s.Remove {
+		s.effects = append(s.effects, Effect{Kind: DoRemove})
+	}
 	s.touchAll()
 	return nil
 }
@@ -158,6 +162,7 @@ func (s *Service) Load(spec, previous *Spec, instances []*Instance, roles []uint
 func (s *Service) prepare() {
 	s.instances = make(map[uint32]*Instance)
 	s.blocks = make(map[uint32]struct{})
+	s.room = blocksATime
 }
 
 func (s *Service) addRole(spec *RoleSpec, now Time) *Role {
@@ -246,7 +251,7 @@ func (s *Service) mark(i *Instance) {
 	}
 }
 
-func (s *Service) full() bool { return len(s.blocks) >= blocksATime }
+func (s *Service) full() bool { return len(s.blocks) >= int(s.room) }
 
 // Full reports whether enough has changed for one transaction: decide and commit before more facts.
 func (s *Service) Full() bool { return s.full() }

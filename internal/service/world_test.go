@@ -29,6 +29,12 @@ type world struct {
 	broken   []string // violations of the laws
 	creates  int
 	serials  map[uint32]bool
+	wakeAt   time.Time       // when the service wants to be woken
+	refuse   map[string]bool // roles whose creations are refused
+	crashes  []int           // the ticks of calm at which to crash
+	ticks    int
+	room     uint8 // blocks a transaction; 0 for the usual
+	batch    int   // answers observed before a decision; 0 for one
 }
 
 type fakeMachine struct {
@@ -51,7 +57,11 @@ func newWorld(spec *Spec) *world {
 // decide lets the service decide and commits what changed.
 func (w *world) decide() {
 	for n := 0; ; n++ {
+		if w.room > 0 {
+			w.svc.room = w.room
+		}
 		d := w.svc.Decide(w.now)
+		w.wakeAt = d.Wake
 		w.check(d.Effects)
 		w.commit()
 		w.pending = append(w.pending, d.Effects...)
@@ -377,12 +387,20 @@ func (w *world) violate(format string, args ...any) {
 // calm lets everything go well until nothing is left to do; it reports whether that happens.
 func (w *world) calm() bool {
 	for round := 0; round < 5000; round++ {
+		if slices.Contains(w.crashes, w.ticks) {
+			w.crash()
+		}
+		w.ticks++
 		switch {
 		case len(w.pending) > 0:
 			e := w.pending[0]
 			w.pending = w.pending[1:]
-			w.answer(e, "")
+			w.answer(e, w.fate(e))
 		case len(w.late) > 0:
+			for range min(w.batch, len(w.late)) - 1 {
+				_ = w.svc.Observe(w.late[0], w.now)
+				w.late = w.late[1:]
+			}
 			w.deliver(0)
 		default:
 			w.revive()
@@ -393,26 +411,28 @@ func (w *world) calm() bool {
 			if len(w.pending) > 0 || len(w.late) > 0 {
 				continue
 			}
-			d := w.svc.Decide(w.now)
-			w.check(d.Effects)
-			w.commit()
-			w.pending = append(w.pending, d.Effects...)
+			w.decide()
 			if len(w.pending) > 0 {
 				continue
 			}
-			if w.quiet() {
-				return true
-			}
-			if d.Wake.IsZero() {
+			if w.quiet() || w.wakeAt.IsZero() {
 				return w.quiet()
 			}
-			if d.Wake.After(w.now) {
-				w.now = d.Wake
+			if w.wakeAt.After(w.now) {
+				w.now = w.wakeAt
 			}
 			w.decide()
 		}
 	}
 	return false
+}
+
+// fate is what the back end does with an effect.
+func (w *world) fate(e Effect) string {
+	if r := w.svc.RoleOf(e); e.Kind == DoCreate && r != nil && w.refuse[r.Name] {
+		return "full"
+	}
+	return ""
 }
 
 // revive brings machines that boot to running: back ends end what they began. Gates are satisfied.
