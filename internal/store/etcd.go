@@ -175,7 +175,7 @@ func (e *etcd) revoke(ctx context.Context, lease int64) error {
 }
 
 func (e *etcd) compact(ctx context.Context, revision int64) error {
-	_, err := e.client.Compact(ctx, revision)
+	_, err := e.client.Compact(ctx, revision, clientv3.WithCompactPhysical())
 	if errors.Is(err, rpctypes.ErrCompacted) {
 		return nil
 	}
