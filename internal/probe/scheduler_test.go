@@ -130,6 +130,10 @@ func TestScheduler(t *testing.T) {
 		}}, time.Hour, nil)
 		equal(t, got, "a true  0s")
 	})
+}
+
+func TestSchedulerChanges(t *testing.T) {
+	check := &service.Check{Interval: 10 * time.Second}
 	t.Run("removed", func(t *testing.T) {
 		_, rounds := play(t, check, script{"a": always(nil)}, time.Hour, func(s *Scheduler[string]) {
 			time.Sleep(25 * time.Second) // simulated

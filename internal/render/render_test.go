@@ -142,9 +142,11 @@ func TestNoFiles(t *testing.T) {
 	}
 }
 
+// doubled doubles a value sixty times.
+var doubled = "{% set a = 'xxxxxxxx' %}" + strings.Repeat("{% set a = a OP a %}", 60) + "{{ a }}"
+
 // What would take all memory or time ends soon, with an error.
 func TestLimits(t *testing.T) {
-	doubled := "{% set a = 'xxxxxxxx' %}" + strings.Repeat("{% set a = a OP a %}", 60) + "{{ a }}"
 	for name, template := range map[string]string{
 		"repeat":             "{{ 'x' * 1000000000000 }}",
 		"repeat variable":    "{% set n = 100000 %}{% set s = 'x' %}{{ s * (n * n) }}",
