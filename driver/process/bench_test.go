@@ -52,7 +52,7 @@ func benchmarkKill(b *testing.B, replace bool) {
 	h := openHost(b, config(b))
 	exited := make(chan driver.MachineID, 1000)
 	watching(b, h, func(m driver.Machine) {
-		if m.State == driver.Exited {
+		if m.State == driver.Exited || m.State == driver.Failed {
 			exited <- m.ID
 		}
 	})

@@ -119,7 +119,8 @@ var n = 100
 // TestHardCutsGrace: a hard end does not wait for a graceful one that is on its way.
 func TestHardCutsGrace(t *testing.T) {
 	h := openHost(t, config(t))
-	m := create(t, h, request(1, map[string]any{"command": "trap '' TERM; while :; do sleep 0.01; done", "grace": "60s"}))
+	m := create(t, h, request(1, map[string]any{"command": "trap '' TERM; echo deaf; while :; do sleep 0.01; done", "grace": "60s"}))
+	until(t, "it is deaf", func() bool { return logText(t, h, m.ID, driver.LogOptions{}) != "" })
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	if err := h.Destroy(ctx, driver.Ref{ID: m.ID}, driver.Graceful); !errors.Is(err, context.DeadlineExceeded) {

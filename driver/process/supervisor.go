@@ -103,7 +103,7 @@ func (s *supervisor) supervise() error {
 		return s.folder.write("run.json", &s.run)
 	}
 	s.ready.Close()
-	debug.FreeOSMemory()
+	trim()
 	s.watch()
 	s.log.finish()
 	if s.plan.Group != nil {
