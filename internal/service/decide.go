@@ -386,16 +386,22 @@ func (s *Service) parentsReady(r *Role) bool {
 	return true
 }
 
-// victim chooses the instance to go when a role has too many: bad ones first, then the oldest; of a
-// stable role the one with the highest number, so that numbers stay dense. Replaced revisions go first.
+// victim chooses the instance to go when a role has too many: bad ones first, then replaced revisions,
+// then the oldest; of a stable role the one with the highest number, so that numbers stay dense.
 func (s *Service) victim(r *Role) *Instance {
 	for _, p := range [...]Phase{Queued, Resting, Down, Backoff, Finished, Creating, Starting, Held, Replacing} {
-		if i := r.lists[p].head; i != nil {
-			if r.Spec.Identity == Stable {
-				i = r.lists[p].tail
-			}
-			return i
+		first := r.lists[p].head
+		if first == nil {
+			continue
 		}
+		if r.Spec.Identity == Stable {
+			for i := first.next; i != nil; i = i.next {
+				if i.Number > first.Number {
+					first = i
+				}
+			}
+		}
+		return first
 	}
 	var found *Instance
 	for _, i := range r.order {

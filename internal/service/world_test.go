@@ -27,8 +27,7 @@ type world struct {
 	removed  bool
 	events   []Event
 	broken   []string // violations of the laws
-	creates  int
-	serials  map[uint32]bool
+	asked    map[driver.MachineID]bool
 	wakeAt   time.Time       // when the service wants to be woken
 	refuse   map[string]bool // roles whose creations are refused
 	crashes  []int           // the ticks of calm at which to crash
@@ -48,7 +47,7 @@ var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func newWorld(spec *Spec) *world {
 	w := &world{now: epoch, specs: map[uint32][]byte{}, blocks: map[uint32][]byte{}, specOf: map[uint32]*Spec{},
-		machines: map[driver.MachineID]*fakeMachine{}, made: map[driver.MachineID]int{}, serials: map[uint32]bool{}}
+		machines: map[driver.MachineID]*fakeMachine{}, made: map[driver.MachineID]int{}, asked: map[driver.MachineID]bool{}}
 	w.svc = NewService(7, spec, Meta{Name: spec.Name}, w.now)
 	w.decide()
 	return w
@@ -278,68 +277,68 @@ func (w *world) deliver(n int) {
 	_ = w.tell(f)
 }
 
-// check holds the effects of a decision against the laws.
+// check holds a decision and the state after it against the laws.
 func (w *world) check(effects []Effect) {
-	s := w.svc
 	for _, e := range effects {
-		r := s.roleByID(e.Role)
-		switch e.Kind {
-		case DoCreate:
-			if e.Repeated || w.serials[e.Serial*100+e.Incarnation] {
-				continue
-			}
-			w.serials[e.Serial*100+e.Incarnation] = true
-			w.creates++
-			if s.Spec.Strategy == Straight {
-				for _, p := range r.parents {
-					if !p.Ready() && !e.Hold {
-						w.violate("law 1: %s of role %s is created before its parent %s is ready", MachineID(s.ID, e.Serial, e.Incarnation), r.Name, p.Name)
-					}
-				}
-			}
-			if n := w.truelyLive(r); n > r.Cardinality+r.surge() {
-				w.violate("law 2: role %s has %d machines, wished are %d with a surge of %d", r.Name, n, r.Cardinality, r.surge())
-			}
-			if r.Spec.Identity == Stable {
-				for id := range w.machines {
-					_, serial, inc, _ := ParseMachineID(id)
-					if serial == e.Serial && inc < e.Incarnation {
-						w.violate("law 3: stable instance %d is made again while %s still exists", serial, id)
-					}
-				}
-			}
-		case DoDestroy:
-			if s.Leaving && s.Spec.Strategy == Straight && r.State == Undeploying {
-				for _, c := range r.children {
-					for _, m := range w.machines {
-						if m.role == c.Name && m.state != driver.Exited {
-							if x := w.instanceOf(m); x != nil && x.Phase != Replacing && r.lists[Stopping].n == r.total {
-								w.violate("law 5: role %s is removed while %s of role %s, which needs it, exists", r.Name, m.id, c.Name)
-							}
-						}
-					}
-				}
-			}
+		if e.Kind == DoCreate {
+			w.checkCreation(e)
 		}
 	}
+	s := w.svc
 	for _, r := range s.Roles {
-		if w.forced {
-			break
-		}
-		if r.Cardinality > r.Spec.MaxOf() && r.Spec.MaxOf() >= 0 || (r.Cardinality < r.Spec.MinOf() && r.Spec.OnGone != Forget) {
+		if !w.forced && (r.Cardinality > r.Spec.MaxOf() && r.Spec.MaxOf() >= 0 || (r.Cardinality < r.Spec.MinOf() && r.Spec.OnGone != Forget)) {
 			w.violate("law 4: role %s wants %d, bounds are %d and %d", r.Name, r.Cardinality, r.Spec.MinOf(), r.Spec.MaxOf())
+		}
+		if !s.Leaving || r.Removing || s.Spec.Strategy != Straight || (r.State != Undeploying && r.State != Done) {
+			continue
+		}
+		for _, c := range r.children {
+			for _, m := range w.machines {
+				if m.role == c.Name {
+					w.violate("law 5: role %s is %s while %s of role %s, which needs it, exists", r.Name, r.State, m.id, c.Name)
+				}
+			}
 		}
 	}
 	w.recount()
 }
 
-func (w *world) instanceOf(m *fakeMachine) *Instance {
-	_, serial, _, _ := ParseMachineID(m.id)
-	return w.svc.instances[serial]
+// checkCreation looks at the first call for a machine.
+func (w *world) checkCreation(e Effect) {
+	s, id := w.svc, MachineID(w.svc.ID, e.Serial, e.Incarnation)
+	if e.Repeated || w.asked[id] {
+		return
+	}
+	w.asked[id] = true
+	r := s.RoleOf(e)
+	if s.Spec.Strategy == Straight && !e.Hold {
+		for _, p := range r.parents {
+			settled := 0
+			for i := range p.Instances {
+				if i.Phase.Settled() {
+					settled++
+				}
+			}
+			if settled < p.Cardinality || p.State == Pending || p.Removing {
+				w.violate("law 1: %s of role %s is created while its parent %s (%s) has %d of %d instances", id, r.Name, p.Name, p.State, settled, p.Cardinality)
+			}
+		}
+	}
+	if n := w.trulyLive(r); n > r.Cardinality+r.surge() {
+		w.violate("law 2: role %s has %d machines, wished are %d with a surge of %d", r.Name, n, r.Cardinality, r.surge())
+	}
+	if r.Spec.Identity == Stable {
+		for other := range w.machines {
+			_, serial, incarnation, _ := ParseMachineID(other)
+			if serial == e.Serial && incarnation < e.Incarnation {
+				w.violate("law 3: stable instance %d is made again while %s still exists", serial, other)
+			}
+		}
+	}
 }
 
-// truelyLive counts the machines of a role that run, and the creations that are not answered.
-func (w *world) truelyLive(r *Role) int {
+// trulyLive counts the machines of a role that run, and the creations that are not answered.
+func (w *world) trulyLive(r *Role) int {
 	ids := map[driver.MachineID]bool{}
 	for id, m := range w.machines {
 		if m.role == r.Name && m.state != driver.Exited && m.state != driver.Failed {

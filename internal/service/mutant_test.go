@@ -1,0 +1,104 @@
+package service
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A mutant is a deliberately broken core: in one file one text is replaced. The law that it breaks must
+// be found broken, or the properties watch over nothing.
+type mutant struct {
+	law      int
+	what     string
+	file     string
+	old, new string
+	property string // the test that has to fail
+}
+
+var mutants = []mutant{
+	{1, "children do not wait for their parents", "decide.go", "if p.Ready() {\n\t\t\tcontinue", "if p.State != Pending {\n\t\t\tcontinue", "TestLaws"},
+	{1, "a parent is ready when one instance is", "role.go", "return r.Settled() >= r.Cardinality &&", "return r.Settled() >= min(1, r.Cardinality) &&", "TestLaws"},
+	{2, "one machine too many is made", "decide.go", "room := wish + s.surgeLimit(r) - r.live", "room := wish + s.surgeLimit(r) - r.live + 1", "TestLaws"},
+	{2, "machines that are being removed do not count", "decide.go", "s.surgeLimit(r) - r.live", "s.surgeLimit(r) - r.live + r.lists[Stopping].n", "TestLaws"},
+	{3, "an unanswered creation is forgotten", "heal.go", "if i.Phase == Queued || i.Phase == Backoff ||", "if i.Phase == Queued || i.Phase == Backoff || i.Phase == Creating ||", "TestLaws"},
+	{3, "a stable successor does not wait for the destruction", "heal.go", "if r.Spec.Identity != Stable && i.dead() {", "if i.dead() {\n\t\tif r.Spec.Identity == Stable {\n\t\t\ts.clearMachine(i)\n\t\t\ts.setMachine(i, driver.Gone)\n\t\t\ts.queue(i, now)\n\t\t\treturn\n\t\t}", "TestLaws"},
+	{4, "the upper bound is not looked at", "command.go", "c.Cardinality > r.Spec.MaxOf():", "c.Cardinality > r.Spec.MaxOf()+1:", "TestLaws"},
+	{4, "the lower bound is not looked at", "command.go", "c.Cardinality < r.Spec.MinOf():", "c.Cardinality < r.Spec.MinOf()-1:", "TestLaws"},
+	{5, "all roles are removed at once", "lifecycle.go", "if c.State != Done {\n\t\t\treturn false", "if c.State == Pending {\n\t\t\treturn false", "TestLaws"},
+	{6, "a pause never ends", "heal.go", "s.wake(i.Until, i.Serial)\n\t\treturn", "return", "TestLaws"},
+	{6, "a role may wait for ever", "lifecycle.go", "if now < limit {\n\t\ts.watch(r, limit, now)\n\t\treturn false\n\t}", "if now < limit+1<<62 {\n\t\treturn false\n\t}", "TestNothingLastsForEver"},
+	{6, "a removal may last for ever", "decide.go", "if deadline <= now {\n\t\t\ti.Overdue = true", "if deadline < 0 {\n\t\t\ti.Overdue = true", "TestNothingLastsForEver"},
+	{7, "failures are not stored", "record.go", "uint64(i.Failures)", "0", "TestRestartsAndBatches"},
+	{7, "what is under way is not taken up again", "service.go", "!i.Phase.Settled() || len(i.Actions) > 0", "len(i.Actions) > 0", "TestRestartsAndBatches"},
+}
+
+// TestBrokenCores builds each mutant by an overlay and sees its law catch it.
+func TestBrokenCores(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the package once for each broken core")
+	}
+	for n, m := range mutants {
+		t.Run(fmt.Sprintf("law %d %s", m.law, m.what), func(t *testing.T) {
+			t.Parallel()
+			program := m.build(t, n)
+			cmd := exec.Command(program, "-test.run", "^"+m.property+"$", "-test.timeout=60s",
+				"-rapid.checks=20000", "-rapid.seed=1", "-rapid.shrinktime=1ms", "-rapid.nofailfile")
+			out, err := cmd.CombinedOutput()
+			if err == nil {
+				t.Fatalf("nothing noticed that %s", m.what)
+			}
+			if !bytes.Contains(out, fmt.Appendf(nil, "law %d:", m.law)) {
+				t.Fatalf("law %d did not notice that %s; the properties said:\n%.3000s", m.law, m.what, lines(out, "draw"))
+			}
+		})
+	}
+}
+
+func (m *mutant) build(t *testing.T, n int) string {
+	t.Helper()
+	source, err := os.ReadFile(m.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := strings.Count(string(source), m.old); c != 1 {
+		t.Fatalf("%s holds the text to break %d times, not once; adapt the mutant to the code of today:\n%s", m.file, c, m.old)
+	}
+	dir := t.TempDir()
+	broken := filepath.Join(dir, m.file)
+	if err := os.WriteFile(broken, []byte(strings.Replace(string(source), m.old, m.new, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	here, err := filepath.Abs(m.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{here: broken}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, program := filepath.Join(dir, "overlay.json"), filepath.Join(dir, fmt.Sprintf("broken%d.test", n))
+	if err := os.WriteFile(list, overlay, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("go", "test", "-vet=off", "-c", "-overlay", list, "-o", program, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return program
+}
+
+// lines drops the lines that hold a word.
+func lines(out []byte, without string) string {
+	var b strings.Builder
+	for l := range strings.Lines(string(out)) {
+		if !strings.Contains(l, without) {
+			b.WriteString(l)
+		}
+	}
+	return b.String()
+}
