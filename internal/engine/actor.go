@@ -33,7 +33,7 @@ type actor struct {
 	head    int64 // revision of the service record's last change
 	fresh   bool  // not stored yet
 	gone    bool
-	usage   Usage
+	usage   service.Usage
 	name    nameKey
 	extra   []store.Put // stored together with a new service
 	state   service.State
@@ -194,7 +194,10 @@ func (e *Engine) transaction(a *actor, records []service.Record) store.Txn {
 	t := store.Txn{Guards: []store.Guard{e.tenure.Fence(a.shard)}}
 	if a.fresh {
 		t.Guards = append(t.Guards, store.Absent(headKey(a.id)))
-		t.Puts = append(t.Puts, a.extra...)
+		for _, p := range a.extra {
+			t.Guards = append(t.Guards, store.Absent(p.Key))
+			t.Puts = append(t.Puts, p)
+		}
 	} else {
 		t.Guards = append(t.Guards, store.At(headKey(a.id), a.head))
 	}
@@ -203,7 +206,7 @@ func (e *Engine) transaction(a *actor, records []service.Record) store.Txn {
 		if r.Value == nil {
 			t.Deletes = append(t.Deletes, key)
 		} else {
-			t.Puts = append(t.Puts, store.Put{Key: key, Value: r.Value})
+			t.Puts = append(t.Puts, store.Put{Key: key, Value: e.seal(key, r)})
 		}
 		if r.Kind == service.SpecRecord && r.Number > revisionsKept {
 			t.Deletes = append(t.Deletes, specKey(a.id, r.Number-revisionsKept))

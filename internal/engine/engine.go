@@ -26,7 +26,9 @@ type Options struct {
 	Store    *store.Store
 	Tenure   *store.Tenure // the engine ends when it is lost
 	Backends []*Backend
-	Log      *slog.Logger
+	// Vault encrypts specs at rest: they may hold secrets. nil keeps them plain.
+	Vault *store.Vault
+	Log   *slog.Logger
 	// ListEvery is the time between two lists of a back end; 30 s when zero.
 	ListEvery time.Duration
 	// OrphanGrace is the time between the two looks that condemn an orphan; 1 minute when zero.
@@ -62,7 +64,7 @@ type Engine struct {
 	mu     sync.RWMutex
 	actors map[uint64]*actor
 	names  map[nameKey][]uint64
-	usage  map[int]Usage // by group
+	usage  map[int]service.Usage // by group
 	specs  specCache
 
 	queue   runQueue
@@ -94,7 +96,7 @@ func New(ctx context.Context, opts Options) (*Engine, error) {
 	}
 	e := &Engine{opts: opts, log: opts.Log, store: opts.Store, tenure: opts.Tenure, metrics: opts.Metrics,
 		backends: make(map[string]*Backend), actors: make(map[uint64]*actor), names: make(map[nameKey][]uint64),
-		usage: make(map[int]Usage), stopped: make(chan struct{}), fatal: make(chan error, 1)}
+		usage: make(map[int]service.Usage), stopped: make(chan struct{}), fatal: make(chan error, 1)}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.queue.init()
 	e.timers.init()

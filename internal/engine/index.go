@@ -12,42 +12,13 @@ type nameKey struct {
 	name  string
 }
 
-// Usage is what services claim: for quotas.
-type Usage struct {
-	Services  int
-	Instances int
-	CPUs      float64
-	Memory    int64 // bytes
-}
-
-func (u *Usage) add(v Usage, sign int) {
-	u.Services += sign * v.Services
-	u.Instances += sign * v.Instances
-	u.CPUs += float64(sign) * v.CPUs
-	u.Memory += int64(sign) * v.Memory
-}
-
-// UsageOf is what a service claims by its present wishes.
-func UsageOf(svc *service.Service) Usage {
-	u := Usage{Services: 1}
-	if svc.State == service.Done {
-		return Usage{}
-	}
-	for _, r := range svc.Roles {
-		u.Instances += r.Cardinality
-		u.CPUs += float64(r.Cardinality) * r.Spec.Machine.CPUs
-		u.Memory += int64(r.Cardinality) * r.Spec.Machine.Memory
-	}
-	return u
-}
-
 // index keeps names and usage true; the actor's service is held or not shared yet.
 func (e *Engine) index(a *actor, svc *service.Service) {
 	if svc == nil {
 		svc = a.svc
 	}
 	key := nameKey{svc.Meta.Group, svc.Meta.Name}
-	usage := UsageOf(svc)
+	usage := svc.Usage()
 	if key == a.name && usage == a.usage {
 		return
 	}
@@ -62,10 +33,8 @@ func (e *Engine) index(a *actor, svc *service.Service) {
 	a.name, a.usage = key, usage
 }
 
-func (e *Engine) claim(group int, u Usage, sign int) {
-	total := e.usage[group]
-	total.add(u, sign)
-	e.usage[group] = total
+func (e *Engine) claim(group int, u service.Usage, sign int) {
+	e.usage[group] = e.usage[group].Add(u, sign)
 }
 
 func (e *Engine) unname(a *actor) {
@@ -110,7 +79,7 @@ func (e *Engine) Named(group int, name string) []uint64 {
 }
 
 // Used returns what the services of a group claim.
-func (e *Engine) Used(group int) Usage {
+func (e *Engine) Used(group int) service.Usage {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	return e.usage[group]

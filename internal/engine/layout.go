@@ -48,6 +48,21 @@ func recordKey(id uint64, r service.Record) string {
 	return headKey(id)
 }
 
+// seal encrypts specs, which may hold secrets.
+func (e *Engine) seal(key string, r service.Record) []byte {
+	if e.opts.Vault == nil || r.Kind != service.SpecRecord {
+		return r.Value
+	}
+	return e.opts.Vault.Seal(r.Value, key)
+}
+
+func (e *Engine) unseal(kv store.KV) ([]byte, error) {
+	if e.opts.Vault == nil {
+		return kv.Value, nil
+	}
+	return e.opts.Vault.Open(kv.Value, kv.Key)
+}
+
 func splitKey(key, prefix string) (id uint64, number uint32, ok bool) {
 	a, b, _ := strings.Cut(strings.TrimPrefix(key, prefix), "/")
 	id, err := strconv.ParseUint(a, 10, 64)
@@ -81,11 +96,14 @@ func (e *Engine) load(ctx context.Context) error {
 		return fmt.Errorf("load services: %w", err)
 	}
 	if _, err := e.store.Load(ctx, specPrefix, func(kv store.KV) error {
+		var err error
 		id, revision, ok := splitKey(kv.Key, specPrefix)
-		if p := all[id]; ok && p != nil && p.needs(revision) {
-			p.specs[revision] = kv.Value
+		p := all[id]
+		if !ok || p == nil || !p.needs(revision) {
+			return nil
 		}
-		return nil
+		p.specs[revision], err = e.unseal(kv)
+		return err
 	}); err != nil {
 		return fmt.Errorf("load specs: %w", err)
 	}
@@ -182,10 +200,11 @@ func (e *Engine) readService(ctx context.Context, id uint64) (*service.Service, 
 	}
 	p := &parts{svc: svc, head: kv.Revision, specs: make(map[uint32][]byte)}
 	if _, err := e.store.Load(ctx, specPrefix+idText(id)+"/", func(kv store.KV) error {
+		var err error
 		if _, revision, ok := splitKey(kv.Key, specPrefix); ok && p.needs(revision) {
-			p.specs[revision] = kv.Value
+			p.specs[revision], err = e.unseal(kv)
 		}
-		return nil
+		return err
 	}); err != nil {
 		return nil, 0, err
 	}
@@ -204,7 +223,11 @@ func (e *Engine) Spec(ctx context.Context, id uint64, revision uint32) (*service
 	if kv.Revision == 0 {
 		return nil, fmt.Errorf("service %d: %w: it has no revision %d any more", id, ErrNoService, revision)
 	}
-	return e.specs.decode(kv.Value)
+	text, err := e.unseal(kv)
+	if err != nil {
+		return nil, err
+	}
+	return e.specs.decode(text)
 }
 
 // Revisions returns the revisions of a service's spec that are kept, oldest first.

@@ -1,0 +1,215 @@
+package control
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/troupe-dev/troupe/internal/identity"
+	"github.com/troupe-dev/troupe/internal/nearest"
+	"github.com/troupe-dev/troupe/internal/service"
+	"github.com/troupe-dev/troupe/internal/store"
+)
+
+const machinePrefix = "machine/"
+
+// A Definition is a named and numbered machine definition.
+type Definition struct {
+	ID          int             `json:"id"`
+	Name        string          `json:"name"`
+	Owner       int             `json:"uid"`
+	Group       int             `json:"gid"`
+	Permissions identity.Bits   `json:"permissions"`
+	Machine     service.Machine `json:"machine"`
+	Revision    int64           `json:"-"` // of the store; changes with every change
+}
+
+// Object is what permissions are checked on.
+func (d *Definition) Object() identity.Object {
+	return identity.Object{Owner: d.Owner, Group: d.Group, Bits: d.Permissions}
+}
+
+func (c *Control) loadMachines(ctx context.Context) error {
+	_, err := c.store.Load(ctx, machinePrefix, func(kv store.KV) error {
+		d := new(Definition)
+		if err := c.unseal(kv, d); err != nil {
+			return err
+		}
+		d.Revision = kv.Revision
+		c.machines[d.ID] = d
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("load machine definitions: %w", err)
+	}
+	return nil
+}
+
+// Machines returns the definitions that the caller may use, by number.
+func (c *Control) Machines(who *identity.Caller) []Definition {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	var out []Definition
+	for _, d := range c.machines {
+		if identity.Allowed(who, d.Object(), identity.Use) {
+			out = append(out, *d)
+		}
+	}
+	slices.SortFunc(out, func(a, b Definition) int { return cmp.Compare(a.ID, b.ID) })
+	return out
+}
+
+// Machine finds a definition by name or number, if the caller has the right to it.
+func (c *Control) Machine(who *identity.Caller, ref string, right identity.Right) (Definition, error) {
+	c.mu.RLock()
+	var found *Definition
+	if id, err := strconv.Atoi(ref); err == nil {
+		found = c.machines[id]
+	}
+	var names []string
+	for _, d := range c.machines {
+		if d.Name == ref {
+			found = d
+		}
+		names = append(names, d.Name)
+	}
+	c.mu.RUnlock()
+	if found == nil {
+		slices.Sort(names)
+		return Definition{}, fmt.Errorf("machine definition %q: %w%s", ref, identity.ErrNotFound, nearest.Hint(ref, names))
+	}
+	if err := identity.Authorize(who, found.Object(), right); err != nil {
+		return Definition{}, fmt.Errorf("machine definition %s: %w", ref, err)
+	}
+	return *found, nil
+}
+
+// Resolver returns what formats need to look machine definitions up, by name or number, as the caller.
+func (c *Control) Resolver(who *identity.Caller) func(ref string) (service.Machine, error) {
+	return func(ref string) (service.Machine, error) {
+		d, err := c.Machine(who, ref, identity.Use)
+		if err != nil {
+			return service.Machine{}, err
+		}
+		m := d.Machine
+		m.ID, m.Name = d.ID, d.Name
+		return m, nil
+	}
+}
+
+// PutMachine adds a definition, or changes the one of that name. New ones are numbered from 0.
+func (c *Control) PutMachine(ctx context.Context, who *identity.Caller, name string, m service.Machine, bits identity.Bits) (Definition, error) {
+	d, err := c.putMachine(ctx, who, name, m, bits)
+	return d, c.note(ctx, who, "machine.put", "machine "+name, err)
+}
+
+var machineName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]{0,62}$`)
+
+func (c *Control) putMachine(ctx context.Context, who *identity.Caller, name string, m service.Machine, bits identity.Bits) (Definition, error) {
+	if err := writes(who); err != nil {
+		return Definition{}, err
+	}
+	if !machineName.MatchString(name) {
+		return Definition{}, fmt.Errorf("%w: machine definition %q: a name begins with a letter and has up to 63 letters, digits, '_', '.' and '-'", identity.ErrInvalid, name)
+	}
+	m.Name, m.ID = "", 0
+	probe := &service.Spec{Name: "x", Strategy: service.NoOrder, Roles: []service.RoleSpec{{Name: "x", Machine: m, Heal: service.HealAuto, Identity: service.New}}}
+	if err := c.Check(who, probe); err != nil {
+		return Definition{}, err
+	}
+	d := Definition{Name: name, Owner: who.User, Group: who.Group, Permissions: bits, Machine: m}
+	old, err := c.Machine(who, name, identity.Manage)
+	switch {
+	case err == nil:
+		d.ID, d.Owner, d.Group, d.Revision = old.ID, old.Owner, old.Group, old.Revision
+		if bits == 0 {
+			d.Permissions = old.Permissions
+		}
+	case errors.Is(err, identity.ErrNotFound):
+		id, err := c.store.NextID(ctx, "machine", 0)
+		if err != nil {
+			return d, fmt.Errorf("draw a number: %w", err)
+		}
+		d.ID = int(id)
+		if bits == 0 {
+			d.Permissions = 0o640
+		}
+	default:
+		return d, err
+	}
+	key := machinePrefix + strconv.Itoa(d.ID)
+	text, err := c.seal(key, &d)
+	if err != nil {
+		return d, err
+	}
+	revision, err := c.store.Commit(ctx, store.Txn{Order: key, Guards: []store.Guard{store.At(key, d.Revision)}, Puts: []store.Put{{Key: key, Value: text}}})
+	if err != nil {
+		return d, fmt.Errorf("machine definition %s: store it: %w", name, err)
+	}
+	d.Revision = revision
+	kept := d
+	c.mu.Lock()
+	c.machines[d.ID] = &kept
+	c.mu.Unlock()
+	return d, nil
+}
+
+// RemoveMachine removes a definition; services made from it keep their copies.
+func (c *Control) RemoveMachine(ctx context.Context, who *identity.Caller, ref string) error {
+	d, err := c.Machine(who, ref, identity.Manage)
+	if err == nil {
+		err = writes(who)
+	}
+	if err == nil {
+		key := machinePrefix + strconv.Itoa(d.ID)
+		if _, err = c.store.Commit(ctx, store.Txn{Order: key, Guards: []store.Guard{store.At(key, d.Revision)}, Deletes: []string{key}}); err == nil {
+			c.mu.Lock()
+			delete(c.machines, d.ID)
+			c.mu.Unlock()
+		}
+	}
+	return c.note(ctx, who, "machine.remove", "machine "+ref, err)
+}
+
+// sameAsDefinition lets callers without the right to run commands on the server's host use a definition
+// that somebody with the right made, but only as it stands: more environment, no other commands.
+func (c *Control) sameAsDefinition(who *identity.Caller, r *service.RoleSpec) error {
+	denied := fmt.Errorf("%w: role %s runs commands on the server's host; use a named machine definition, or ask an administrator for the grant \"host\"", identity.ErrDenied, r.Name)
+	if r.Machine.Name == "" {
+		return denied
+	}
+	d, err := c.Machine(who, r.Machine.Name, identity.Use)
+	if err != nil {
+		return err
+	}
+	if !reflect.DeepEqual(d.Machine.Implementations, r.Machine.Implementations) || !reflect.DeepEqual(d.Machine.Files, r.Machine.Files) ||
+		!reflect.DeepEqual(d.Machine.Checks, r.Machine.Checks) || d.Machine.UserData != r.Machine.UserData {
+		return denied
+	}
+	for k, v := range r.Machine.Env {
+		if d.Machine.Env[k] != v && !harmless(k) {
+			return fmt.Errorf("%w: role %s may not set %s", identity.ErrDenied, r.Name, k)
+		}
+	}
+	return nil
+}
+
+// harmless reports whether a variable cannot change which program runs.
+func harmless(name string) bool {
+	switch name {
+	case "PATH", "ENV", "BASH_ENV", "SHELLOPTS", "IFS", "HOME", "SHELL":
+		return false
+	}
+	for _, p := range [...]string{"LD_", "DYLD_", "BASH_FUNC", "PYTHON", "PERL", "RUBY", "NODE_", "JAVA_", "GIT_", "GCONV_", "TROUPE_"} {
+		if strings.HasPrefix(name, p) {
+			return false
+		}
+	}
+	return true
+}

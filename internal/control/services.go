@@ -1,0 +1,447 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/troupe-dev/troupe/internal/engine"
+	"github.com/troupe-dev/troupe/internal/identity"
+	"github.com/troupe-dev/troupe/internal/service"
+	"github.com/troupe-dev/troupe/internal/store"
+)
+
+// A Deployment asks for a new service.
+type Deployment struct {
+	Spec *service.Spec
+	Name string // "" for the spec's
+	// Permissions of the new service; 0 for 0600.
+	Permissions identity.Bits
+	Template    uint64 // the template it is made from; 0 for none
+	// Key makes a repeated request return the service that the first one made; "" for none.
+	Key string
+}
+
+func object(m *service.Meta) identity.Object {
+	return identity.Object{Owner: m.Owner, Group: m.Group, Bits: identity.Bits(m.Permissions)}
+}
+
+// Deploy checks a spec, stores a new service of the caller's and sets it going. It returns its id once
+// it is durable.
+func (c *Control) Deploy(ctx context.Context, who *identity.Caller, d Deployment) (uint64, error) {
+	id, err := c.deploy(ctx, who, d)
+	return id, c.note(ctx, who, "service.deploy", "service "+idText(id)+" "+d.Spec.Name, err)
+}
+
+func (c *Control) deploy(ctx context.Context, who *identity.Caller, d Deployment) (uint64, error) {
+	if err := writes(who); err != nil {
+		return 0, err
+	}
+	key := ""
+	if d.Key != "" {
+		if len(d.Key) > 255 {
+			return 0, fmt.Errorf("%w: an idempotency key has at most 255 characters", identity.ErrInvalid)
+		}
+		key = "key/" + strconv.Itoa(who.User) + "/" + d.Key
+		if id, ok, err := c.keyed(ctx, key); err != nil || ok {
+			return id, err
+		}
+	}
+	if err := c.Check(who, d.Spec); err != nil {
+		return 0, err
+	}
+	if err := c.afford(who.Group, service.WishOf(d.Spec)); err != nil {
+		return 0, err
+	}
+	id, err := c.newID(ctx)
+	if err != nil {
+		return 0, err
+	}
+	meta := service.Meta{Name: d.Name, Owner: who.User, Group: who.Group, Permissions: uint16(d.Permissions), Project: c.directory.GroupName(who.Group), Template: d.Template}
+	if meta.Permissions == 0 {
+		meta.Permissions = 0o600
+	}
+	var with []store.Put
+	if key != "" {
+		with = append(with, store.Put{Key: key, Value: []byte(idText(id))})
+	}
+	_, err = c.engine.Create(ctx, service.NewService(id, d.Spec, meta, time.Now()), with...)
+	if errors.Is(err, store.ErrConflict) && key != "" {
+		if first, ok, err := c.keyed(ctx, key); err == nil && ok {
+			return first, nil
+		}
+	}
+	if err != nil {
+		return 0, err
+	}
+	return id, nil
+}
+
+// keyed returns the service that an earlier request with the idempotency key made.
+func (c *Control) keyed(ctx context.Context, key string) (uint64, bool, error) {
+	kv, err := c.store.Get(ctx, key)
+	if err != nil || kv.Revision == 0 {
+		return 0, false, err
+	}
+	id, err := strconv.ParseUint(string(kv.Value), 10, 64)
+	return id, err == nil, err
+}
+
+// afford holds what is wished on top against the quota of the group.
+func (c *Control) afford(group int, more service.Usage) error {
+	g, err := c.directory.Group(group)
+	if err != nil {
+		return nil // a group that is gone limits nothing
+	}
+	used := c.engine.Used(group)
+	return g.Quota.Check(identity.Usage(used), identity.Usage(more))
+}
+
+// Check refuses specs that are wrong in themselves, that name drivers or options which are not there,
+// or that the caller may not use.
+func (c *Control) Check(who *identity.Caller, spec *service.Spec) error {
+	if err := service.Validate(spec); err != nil {
+		return err
+	}
+	for n := range spec.Roles {
+		r := &spec.Roles[n]
+		for k, impl := range r.Machine.Implementations {
+			place := fmt.Sprintf("roles[%d].machine.implementations[%d]", n, k)
+			kind, err := c.kinds.Find(impl.Driver)
+			if err != nil {
+				return fmt.Errorf("%w: %s.driver: %w", identity.ErrInvalid, place, err)
+			}
+			if c.engine.Backend(impl.Driver, impl.Account) == nil {
+				return fmt.Errorf("%w: %s: this server has no account %q of driver %s", identity.ErrInvalid, place, impl.Account, impl.Driver)
+			}
+			if _, err := kind.Check(impl.Options); err != nil {
+				return fmt.Errorf("%w: %s.options: %w", identity.ErrInvalid, place, err)
+			}
+			if kind.HostAccess && !who.MayUseHost() {
+				if err := c.sameAsDefinition(who, r); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// find returns the service's owner data if the caller has the right.
+func (c *Control) find(who *identity.Caller, id uint64, right identity.Right) (service.Meta, error) {
+	var meta service.Meta
+	if !c.engine.View(id, func(s *service.Service) { meta = s.Meta }) {
+		return meta, fmt.Errorf("service %d: %w", id, identity.ErrNotFound)
+	}
+	if err := identity.Authorize(who, object(&meta), right); err != nil {
+		return meta, fmt.Errorf("service %d: %w", id, err)
+	}
+	return meta, nil
+}
+
+// Read lets f see a service that the caller may use. f must be quick and keep nothing.
+func (c *Control) Read(who *identity.Caller, id uint64, f func(*service.Service)) error {
+	var denied error
+	ok := c.engine.View(id, func(s *service.Service) {
+		if denied = identity.Authorize(who, object(&s.Meta), identity.Use); denied == nil {
+			f(s)
+		}
+	})
+	if !ok {
+		return fmt.Errorf("service %d: %w", id, identity.ErrNotFound)
+	}
+	if denied != nil {
+		return fmt.Errorf("service %d: %w", id, denied)
+	}
+	return nil
+}
+
+// Services returns the ids of the services that the caller may use, in order.
+func (c *Control) Services(who *identity.Caller) []uint64 {
+	var out []uint64
+	c.engine.Each(func(id uint64, s *service.Service) bool {
+		if identity.Allowed(who, object(&s.Meta), identity.Use) {
+			out = append(out, id)
+		}
+		return true
+	})
+	slices.Sort(out)
+	return out
+}
+
+// Resolve finds a service by its id or by its name in a project ("" for the caller's own).
+func (c *Control) Resolve(who *identity.Caller, project, ref string) (uint64, error) {
+	if id, err := strconv.ParseUint(ref, 10, 64); err == nil {
+		return id, nil
+	}
+	group := who.Group
+	if p, name, ok := strings.Cut(ref, "/"); ok && project == "" {
+		project, ref = p, name
+	}
+	if project != "" {
+		g, err := c.directory.GroupNamed(project)
+		if err != nil {
+			return 0, fmt.Errorf("project %q: %w", project, identity.ErrNotFound)
+		}
+		group = g.ID
+	}
+	ids := slices.DeleteFunc(c.engine.Named(group, ref), func(id uint64) bool {
+		_, err := c.find(who, id, identity.Use)
+		return err != nil
+	})
+	switch len(ids) {
+	case 0:
+		return 0, fmt.Errorf("service %q: %w", ref, identity.ErrNotFound)
+	case 1:
+		return ids[0], nil
+	}
+	return 0, fmt.Errorf("service %q (%s): %w", ref, joinIDs(ids), ErrAmbiguousName)
+}
+
+func joinIDs(ids []uint64) string {
+	texts := make([]string, len(ids))
+	for n, id := range ids {
+		texts[n] = idText(id)
+	}
+	return strings.Join(texts, ", ")
+}
+
+// Order brings a command to a service that the caller may manage, and returns the revision that holds
+// the verdict. Commands that add machines are held against the owner's quota first.
+func (c *Control) Order(ctx context.Context, who *identity.Caller, id uint64, cmd service.Command) (int64, error) {
+	revision, err := c.order(ctx, who, id, &cmd)
+	return revision, c.note(ctx, who, "service."+cmd.Name(), "service "+idText(id), err)
+}
+
+func (c *Control) order(ctx context.Context, who *identity.Caller, id uint64, cmd *service.Command) (int64, error) {
+	if err := writes(who); err != nil {
+		return 0, err
+	}
+	meta, err := c.find(who, id, identity.Manage)
+	if err != nil {
+		return 0, err
+	}
+	if cmd.By == "" {
+		cmd.By = who.Name
+	}
+	if cmd.Update != nil && cmd.Update.Spec != nil {
+		if err := c.Check(who, cmd.Update.Spec); err != nil {
+			return 0, err
+		}
+	}
+	if cmd.AddRole != nil {
+		probe := &service.Spec{Name: "x", Strategy: service.NoOrder, Roles: []service.RoleSpec{*cmd.AddRole}}
+		probe.Roles[0].Parents = nil
+		if err := c.Check(who, probe); err != nil {
+			return 0, err
+		}
+	}
+	if err := c.affordCommand(id, meta.Group, cmd); err != nil {
+		return 0, err
+	}
+	if err := c.supports(id, cmd.Act); err != nil {
+		return 0, err
+	}
+	revision, err := c.engine.Order(ctx, id, cmd)
+	if errors.Is(err, engine.ErrNoService) {
+		err = fmt.Errorf("service %d: %w", id, identity.ErrNotFound)
+	}
+	return revision, err
+}
+
+// affordCommand holds the growth that a command asks for against the quota.
+func (c *Control) affordCommand(id uint64, group int, cmd *service.Command) error {
+	var more service.Usage
+	c.engine.View(id, func(s *service.Service) { more = s.Growth(cmd) })
+	if more.Instances <= 0 && more.CPUs <= 0 && more.Memory <= 0 {
+		return nil
+	}
+	return c.afford(group, more)
+}
+
+// supports refuses actions that a driver of the role lacks, naming it.
+func (c *Control) supports(id uint64, act *service.Act) error {
+	if act == nil {
+		return nil
+	}
+	action, own, ok := service.ActionNamed(act.Action)
+	if !ok || own {
+		return nil // the core answers
+	}
+	var lacking string
+	c.engine.View(id, func(s *service.Service) {
+		for _, r := range s.Roles {
+			if act.Role != "" && r.Name != act.Role {
+				continue
+			}
+			for _, impl := range r.Spec.Machine.Implementations {
+				if kind, err := c.kinds.Find(impl.Driver); err == nil && !kind.Supports(action) {
+					lacking = kind.Name
+				}
+			}
+		}
+	})
+	if lacking != "" {
+		return &service.Refusal{Kind: service.BadValue, Message: fmt.Sprintf("driver %s does not support %s", lacking, act.Action)}
+	}
+	return nil
+}
+
+// Rollback returns a service to the spec of an earlier revision; 0 means the one before.
+func (c *Control) Rollback(ctx context.Context, who *identity.Caller, id uint64, revision uint32) (int64, error) {
+	if _, err := c.find(who, id, identity.Manage); err != nil {
+		return 0, c.note(ctx, who, "service.rollback", "service "+idText(id), err)
+	}
+	if revision == 0 {
+		c.engine.View(id, func(s *service.Service) {
+			revision = s.Revision - 1
+			if s.Rollout != nil {
+				revision = s.Rollout.From
+			}
+		})
+	}
+	spec, err := c.engine.Spec(ctx, id, revision)
+	if err != nil {
+		return 0, c.note(ctx, who, "service.rollback", "service "+idText(id), fmt.Errorf("%w: %w", identity.ErrNotFound, err))
+	}
+	return c.Order(ctx, who, id, service.Command{Update: &service.Update{Spec: spec, Rollback: true}})
+}
+
+// Revisions returns the revisions of a service that can be rolled back to.
+func (c *Control) Revisions(ctx context.Context, who *identity.Caller, id uint64) ([]uint32, error) {
+	if _, err := c.find(who, id, identity.Use); err != nil {
+		return nil, err
+	}
+	return c.engine.Revisions(ctx, id)
+}
+
+// Spec returns the spec of a revision of a service.
+func (c *Control) Spec(ctx context.Context, who *identity.Caller, id uint64, revision uint32) (*service.Spec, error) {
+	if _, err := c.find(who, id, identity.Use); err != nil {
+		return nil, err
+	}
+	spec, err := c.engine.Spec(ctx, id, revision)
+	if errors.Is(err, engine.ErrNoService) {
+		err = fmt.Errorf("%w: %w", identity.ErrNotFound, err)
+	}
+	return spec, err
+}
+
+// PlanDeploy tells what deploying a spec would do, quotas and permissions included.
+func (c *Control) PlanDeploy(who *identity.Caller, spec *service.Spec) (service.Plan, error) {
+	if err := c.Check(who, spec); err != nil {
+		return service.Plan{}, err
+	}
+	if err := c.afford(who.Group, service.WishOf(spec)); err != nil {
+		return service.Plan{}, err
+	}
+	return service.PlanNew(spec, time.Now()), nil
+}
+
+// Plan tells what a command would do.
+func (c *Control) Plan(who *identity.Caller, id uint64, cmd service.Command) (service.Plan, error) {
+	meta, err := c.find(who, id, identity.Use)
+	if err != nil {
+		return service.Plan{}, err
+	}
+	if cmd.Update != nil && cmd.Update.Spec != nil {
+		if err := c.Check(who, cmd.Update.Spec); err != nil {
+			return service.Plan{}, err
+		}
+	}
+	if err := c.affordCommand(id, meta.Group, &cmd); err != nil {
+		return service.Plan{}, err
+	}
+	var plan service.Plan
+	c.engine.View(id, func(s *service.Service) { plan, err = s.Plan(&cmd, time.Now()) })
+	return plan, err
+}
+
+// Explain says why a service is in its state, what it waits for and what comes next.
+func (c *Control) Explain(who *identity.Caller, id uint64) (e service.Explanation, err error) {
+	err = c.Read(who, id, func(s *service.Service) { e = s.Explain(time.Now()) })
+	return e, err
+}
+
+// Report writes down an attribute of an instance, such as READY=YES, for a caller who may manage the
+// service; an empty value removes it.
+func (c *Control) Report(ctx context.Context, who *identity.Caller, id uint64, serial uint32, key, value string) (int64, error) {
+	if err := writes(who); err != nil {
+		return 0, err
+	}
+	if _, err := c.find(who, id, identity.Manage); err != nil {
+		return 0, err
+	}
+	if len(key) == 0 || len(key) > 255 || len(value) > 64<<10 {
+		return 0, fmt.Errorf("%w: an attribute has a name of 1 to 255 bytes and a value of at most 64 KiB", identity.ErrInvalid)
+	}
+	known := false
+	c.engine.View(id, func(s *service.Service) { known = s.Instance(serial) != nil })
+	if !known {
+		return 0, fmt.Errorf("service %d: instance %d: %w", id, serial, identity.ErrNotFound)
+	}
+	return c.engine.TellAndWait(ctx, id, service.Fact{Kind: service.Reported, Serial: serial, Key: key, Value: value})
+}
+
+// A Change of a service's owner data; nil fields stay.
+type MetaChange struct {
+	Name        *string
+	Owner       *int
+	Group       *int
+	Permissions *identity.Bits
+}
+
+// ChangeMeta renames a service, gives it away or sets its permissions (spec: OneFlow section 5).
+func (c *Control) ChangeMeta(ctx context.Context, who *identity.Caller, id uint64, m MetaChange) (int64, error) {
+	meta, err := c.find(who, id, identity.Manage)
+	if err == nil {
+		err = c.mayChange(who, object(&meta), m)
+	}
+	if err != nil {
+		return 0, c.note(ctx, who, "service.change", "service "+idText(id), err)
+	}
+	if m.Name != nil {
+		meta.Name = *m.Name
+	}
+	if m.Owner != nil {
+		meta.Owner = *m.Owner
+	}
+	if m.Group != nil {
+		meta.Group, meta.Project = *m.Group, c.directory.GroupName(*m.Group)
+	}
+	if m.Permissions != nil {
+		meta.Permissions = uint16(*m.Permissions)
+	}
+	return c.Order(ctx, who, id, service.Command{Meta: &meta})
+}
+
+// mayChange checks a change of owner, group or permissions against the rules of OneFlow section 5.
+func (c *Control) mayChange(who *identity.Caller, o identity.Object, m MetaChange) error {
+	if m.Name != nil && (*m.Name == "" || len(*m.Name) > 128) {
+		return fmt.Errorf("%w: a name has 1 to 128 characters", identity.ErrInvalid)
+	}
+	if m.Owner != nil && *m.Owner != o.Owner {
+		if _, err := c.directory.User(*m.Owner); err != nil {
+			return fmt.Errorf("user %d: %w", *m.Owner, err)
+		}
+		if !who.Administers() {
+			return fmt.Errorf("%w: only administrators give objects to other users", identity.ErrDenied)
+		}
+	}
+	if m.Group != nil && *m.Group != o.Group {
+		if _, err := c.directory.Group(*m.Group); err != nil {
+			return fmt.Errorf("group %d: %w", *m.Group, err)
+		}
+		if !who.Administers() && !who.In(*m.Group) {
+			return fmt.Errorf("%w: you are not in group %d", identity.ErrDenied, *m.Group)
+		}
+	}
+	if m.Permissions != nil && o.Bits.AdminChanged(*m.Permissions) {
+		return identity.Authorize(who, o, identity.Admin)
+	}
+	return nil
+}

@@ -1,0 +1,90 @@
+package service
+
+// Usage is what services claim by their wishes, for quotas.
+type Usage struct {
+	Services  int
+	Instances int
+	CPUs      float64 // cores, where machines declare them
+	Memory    int64   // bytes, where machines declare them
+}
+
+// Add returns u+v·times.
+func (u Usage) Add(v Usage, times int) Usage {
+	u.Services += times * v.Services
+	u.Instances += times * v.Instances
+	u.CPUs += float64(times) * v.CPUs
+	u.Memory += int64(times) * v.Memory
+	return u
+}
+
+// WishOf is what a spec claims when it is deployed.
+func WishOf(spec *Spec) Usage {
+	u := Usage{Services: 1}
+	for n := range spec.Roles {
+		u = u.Add(single(&spec.Roles[n]), spec.Roles[n].Cardinality)
+	}
+	return u
+}
+
+// single is what an instance of a role claims.
+func single(r *RoleSpec) Usage {
+	return Usage{Instances: 1, CPUs: r.Machine.CPUs, Memory: r.Machine.Memory}
+}
+
+// Usage is what the service claims now; a finished one claims nothing.
+func (s *Service) Usage() Usage {
+	if s.State == Done {
+		return Usage{}
+	}
+	u := Usage{Services: 1}
+	for _, r := range s.Roles {
+		u = u.Add(single(r.Spec), r.Cardinality)
+	}
+	return u
+}
+
+// Growth is what a command would claim on top of that.
+func (s *Service) Growth(c *Command) Usage {
+	switch {
+	case c.Scale != nil:
+		if r := s.Role(c.Scale.Role); r != nil {
+			return Usage{}.Add(single(r.Spec), c.Scale.Cardinality-r.Cardinality)
+		}
+	case c.AddRole != nil:
+		return Usage{}.Add(single(c.AddRole), c.AddRole.Cardinality)
+	case c.Update != nil && c.Update.Spec != nil:
+		return WishOf(c.Update.Spec).Add(s.Usage(), -1)
+	}
+	return Usage{}
+}
+
+// Name says in a word what a command wants, for the audit trail.
+func (c *Command) Name() string {
+	switch {
+	case c.Scale != nil:
+		return "scale"
+	case c.Recover != nil:
+		return "recover"
+	case c.Undeploy != nil:
+		return "undeploy"
+	case c.Update != nil:
+		return "update"
+	case c.AddRole != nil:
+		return "add-role"
+	case c.RemoveRole != nil:
+		return "remove-role"
+	case c.Release != nil:
+		return "release"
+	case c.Act != nil:
+		return "act"
+	case c.CancelAct != nil:
+		return "cancel-action"
+	case c.Meta != nil:
+		return "change"
+	case c.PauseUpdate != nil:
+		return "pause-update"
+	case c.ReplaceOne != nil:
+		return "replace"
+	}
+	return "order"
+}
