@@ -150,8 +150,6 @@ func (s *supervisor) begin() (bool, error) {
 	return true, s.folder.write("run.json", &s.run)
 }
 
-var lockFile *os.File
-
 // start starts the main program and records it.
 func (s *supervisor) start() error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {

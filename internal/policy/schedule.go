@@ -64,7 +64,7 @@ func ParseRecurrence(text string, loc *time.Location) (*Schedule, error) {
 const allHours = 1<<24 - 1
 
 // The 29th of February may be eight years away (1896 to 1904, 2096 to 2104).
-var cronParser = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.DowOrDom).WithMaxSearchYears(9)
+var cronParser = cron.MustNewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.DowOrDom).WithMaxSearchYears(9)
 
 // Next returns the first time after after that the schedule fires, or the zero time if there is none.
 func (s *Schedule) Next(after time.Time) time.Time {

@@ -19,7 +19,7 @@ import (
 // script tells the outcome of rounds: for each instance by address, a function of the time since the start.
 type script map[string]func(since time.Duration) error
 
-var sick = errors.New("sick")
+var errSick = errors.New("sick")
 
 func always(err error) func(time.Duration) error { return func(time.Duration) error { return err } }
 
@@ -73,7 +73,7 @@ func TestScheduler(t *testing.T) {
 	t.Run("up soon after the start, not an interval later", func(t *testing.T) {
 		got, _ := play(t, check, script{"a": func(d time.Duration) error {
 			if d < 900*time.Millisecond {
-				return sick
+				return errSick
 			}
 			return nil
 		}}, time.Minute, nil)
@@ -82,7 +82,7 @@ func TestScheduler(t *testing.T) {
 		}
 	})
 	t.Run("failures count once an interval", func(t *testing.T) {
-		got, _ := play(t, check, script{"a": always(sick)}, time.Hour, nil)
+		got, _ := play(t, check, script{"a": always(errSick)}, time.Hour, nil)
 		if len(got) != 1 || got[0] < "a false sick 20s" || got[0] > "a false sick 39s" {
 			t.Errorf("%q", got)
 		}
@@ -90,7 +90,7 @@ func TestScheduler(t *testing.T) {
 	t.Run("start period", func(t *testing.T) {
 		patient := *check
 		patient.StartPeriod = 5 * time.Minute
-		got, _ := play(t, &patient, script{"a": always(sick)}, time.Hour, nil)
+		got, _ := play(t, &patient, script{"a": always(errSick)}, time.Hour, nil)
 		if len(got) != 1 || got[0] < "a false sick 315s" || got[0] > "a false sick 345s" {
 			t.Errorf("%q", got)
 		}
@@ -100,7 +100,7 @@ func TestScheduler(t *testing.T) {
 		patient.StartPeriod = 5 * time.Minute
 		got, _ := play(t, &patient, script{"a": func(d time.Duration) error {
 			if d > 30*time.Second {
-				return sick
+				return errSick
 			}
 			return nil
 		}}, 2*time.Minute, nil)
@@ -112,7 +112,7 @@ func TestScheduler(t *testing.T) {
 		strict := &service.Check{Interval: time.Second, Failures: 5, Successes: 4}
 		got, _ := play(t, strict, script{"a": func(d time.Duration) error {
 			if d > 60*time.Second && d < 100*time.Second {
-				return sick
+				return errSick
 			}
 			return nil
 		}}, 5*time.Minute, nil)
@@ -124,7 +124,7 @@ func TestScheduler(t *testing.T) {
 		n := 0
 		got, _ := play(t, check, script{"a": func(time.Duration) error {
 			if n++; n%3 == 0 {
-				return sick
+				return errSick
 			}
 			return nil
 		}}, time.Hour, nil)
@@ -176,7 +176,7 @@ func TestHungChecks(t *testing.T) {
 				case <-ctx.Done():
 				case <-time.After(DefaultTimeout):
 				}
-				return sick
+				return errSick
 			}
 			return nil
 		}

@@ -66,7 +66,7 @@ type committer struct {
 	own              map[int64]bool // revisions made here
 	ring             [remembered]int64
 	next             int
-	sent, settled    uint64        // merged transactions
+	sent             uint64        // merged transactions
 	settling         chan struct{} // closed when one settles
 	open             map[uint64]bool
 }
