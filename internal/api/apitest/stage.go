@@ -1,0 +1,204 @@
+// Package apitest builds a whole control plane for the tests of faces: an engine on a simulated back
+// end, a store in memory, a directory with an administrator, and a server that carries the faces.
+package apitest
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/troupe-dev/troupe/driver"
+	"github.com/troupe-dev/troupe/driver/all"
+	"github.com/troupe-dev/troupe/driver/process"
+	"github.com/troupe-dev/troupe/driver/sim"
+	"github.com/troupe-dev/troupe/internal/api"
+	"github.com/troupe-dev/troupe/internal/audit"
+	"github.com/troupe-dev/troupe/internal/control"
+	"github.com/troupe-dev/troupe/internal/engine"
+	"github.com/troupe-dev/troupe/internal/identity"
+	"github.com/troupe-dev/troupe/internal/service"
+	"github.com/troupe-dev/troupe/internal/store"
+)
+
+// Admin and Password are the first login of every Stage.
+const (
+	Admin    = "oneadmin"
+	Password = "opennebula"
+)
+
+// A Stage is a control plane in this process. All of it ends with the test.
+type Stage struct {
+	Control   *control.Control
+	Engine    *engine.Engine
+	Directory *identity.Directory
+	Store     *store.Store
+	Cloud     *sim.Cloud // the back end behind the driver "sim"
+	Trail     *audit.Trail
+
+	t testing.TB
+}
+
+// New returns a Stage on a perfect back end.
+func New(t testing.TB) *Stage { return NewOn(t, sim.Options{}) }
+
+// NewOn returns a Stage on a back end that behaves as o says.
+func NewOn(t testing.TB, o sim.Options) *Stage {
+	t.Helper()
+	s := &Stage{t: t, Cloud: sim.NewCloud(o)}
+	ctx := context.Background()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var err error
+	s.Store, err = store.OpenMemory(ctx)
+	must(err)
+	t.Cleanup(s.Store.Close)
+	vault, err := store.OpenVault(ctx, s.Store, filepath.Join(t.TempDir(), "master.key"))
+	must(err)
+	tenure, err := s.Store.Acquire(ctx)
+	must(err)
+	s.Directory, err = identity.Open(ctx, control.Records{Store: s.Store})
+	must(err)
+	_, err = s.Directory.Bootstrap(ctx, Admin, Password)
+	must(err)
+	s.Trail, err = audit.Open(audit.Options{Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
+	must(err)
+	t.Cleanup(func() { _ = s.Trail.Close() })
+
+	// The driver process is known, so that its options can be read, but has no account here.
+	kinds := all.Drivers{s.Cloud.Kind(), process.Kind()}
+	d, err := kinds[0].New(ctx, driver.Config{Installation: s.Store.Installation().ID, Generation: s.Store.Installation().Generation})
+	must(err)
+	s.Engine, err = engine.New(ctx, engine.Options{Store: s.Store, Tenure: tenure, Vault: vault,
+		Backends: []*engine.Backend{{Kind: kinds[0], Driver: driver.Wrap(d, kinds[0], driver.WrapOptions{})}}})
+	must(err)
+	s.Control, err = control.New(ctx, control.Options{Store: s.Store, Vault: vault, Engine: s.Engine, Directory: s.Directory, Audit: s.Trail, Kinds: kinds})
+	must(err)
+	runCtx, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- s.Engine.Run(runCtx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("engine: %v", err)
+		}
+	})
+	return s
+}
+
+// Mount serves the faces, each under its prefix, and returns the server's URL without a slash at the
+// end.
+func (s *Stage) Mount(faces ...api.Face) string {
+	s.t.Helper()
+	server, err := api.New(api.Options{Auth: s.Directory, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	for _, f := range faces {
+		mux.Handle(f.Prefix+"/", server.Face(f))
+	}
+	addr, err := server.Listen(context.Background(), "main", "127.0.0.1:0", mux)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(ctx) }()
+	s.t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			s.t.Errorf("server: %v", err)
+		}
+	})
+	return "http://" + addr.String()
+}
+
+// Root returns the administrator as a caller.
+func (s *Stage) Root() *identity.Caller {
+	s.t.Helper()
+	return s.caller(identity.AdminUser)
+}
+
+// User makes a user of the group (by name; made when missing, "" for "users") whose password is its
+// name and "-password", and returns it as a caller.
+func (s *Stage) User(name, group string) *identity.Caller {
+	s.t.Helper()
+	ctx := context.Background()
+	n := identity.NewUser{Name: name, Password: name + "-password"}
+	if group != "" {
+		g, err := s.Directory.GroupNamed(group)
+		if err != nil {
+			if g, err = s.Directory.AddGroup(ctx, group, identity.Quota{}); err != nil {
+				s.t.Fatal(err)
+			}
+		}
+		n.Group = &g.ID
+	}
+	u, err := s.Directory.AddUser(ctx, n)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return s.caller(u.ID)
+}
+
+func (s *Stage) caller(id int) *identity.Caller {
+	who, err := s.Directory.As(id)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return who
+}
+
+// Until waits until the service is as ok wants it, and fails the test when that takes more than ten
+// seconds. what names it in the message.
+func (s *Stage) Until(id uint64, what string, ok func(*service.Service) bool) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		good, state := false, "gone"
+		s.Engine.View(id, func(svc *service.Service) {
+			good, state = ok(svc), fmt.Sprintf("%s %s", svc.State, svc.Reason)
+		})
+		if good {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			s.t.Fatalf("service %d is not %s: %s", id, what, state)
+		}
+	}
+}
+
+// UntilRunning waits until the service is RUNNING.
+func (s *Stage) UntilRunning(id uint64) {
+	s.t.Helper()
+	s.Until(id, "running", func(svc *service.Service) bool { return svc.State == service.Running })
+}
+
+// UntilGone waits until there is no such service.
+func (s *Stage) UntilGone(id uint64) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for s.Engine.View(id, func(*service.Service) {}) {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			s.t.Fatalf("service %d is still there", id)
+		}
+	}
+}
