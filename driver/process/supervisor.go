@@ -80,6 +80,7 @@ type supervisor struct {
 	run    run
 	ready  *os.File
 	log    *recorder
+	lock   *os.File // held for the supervisor's whole life
 
 	child, term, kill chan os.Signal
 
@@ -122,8 +123,8 @@ func (s *supervisor) begin() (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	// The lock ends with the process, so the file stays open and the name is kept from the collector.
-	lockFile = lock
+	// The lock ends with the process, or when the file is closed: it stays open as long as the supervisor lives.
+	s.lock = lock
 	err = unix.FcntlFlock(lock.Fd(), unix.F_SETLK, &unix.Flock_t{Type: unix.F_WRLCK})
 	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
 		return false, nil
