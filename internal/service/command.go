@@ -179,6 +179,7 @@ func (s *Service) recover(c *Recover, now Time) *Refusal {
 	if s.Rollout != nil && s.Rollout.Paused {
 		s.Rollout.Paused, s.Rollout.Reason = false, ""
 	}
+	s.retryStops(now)
 	for _, r := range s.Roles {
 		s.recoverRole(r, now)
 	}

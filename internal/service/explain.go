@@ -50,7 +50,9 @@ func (s *Service) Explain(now time.Time) Explanation {
 		if r.complete() && !r.rolling() && r.State != Cooldown {
 			continue
 		}
-		e.Waits = append(e.Waits, "role "+r.Name+": "+r.waitsFor(s))
+		if r.State != Cooldown {
+			e.Waits = append(e.Waits, "role "+r.Name+": "+r.waitsFor(s))
+		}
 		e.Next = append(e.Next, s.next(r, t)...)
 	}
 	e.Advice = s.advice()

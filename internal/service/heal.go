@@ -78,7 +78,7 @@ func (r *Role) stable() time.Duration {
 func (s *Service) replace(i *Instance, now Time) {
 	r := i.role
 	if i.Machine == driver.Gone && !i.Doubt {
-		if r.Spec.Identity == Stable {
+		if r.Spec.Identity == Stable || i.Phase == Creating { // none was ever made: the number is still free
 			s.clearMachine(i)
 			s.queue(i, now)
 			return

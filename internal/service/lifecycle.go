@@ -20,7 +20,7 @@ func (s *Service) advance(r *Role, now Time) {
 			s.watch(r, limit, now)
 		} else if limit > 0 {
 			r.Overdue, r.progress = true, limit.Add(-r.startTimeout())
-			s.setRole(r, FailedDeploying, r.waitsFor(s)+fmt.Sprintf(", which is no nearer to ready after %v", r.startTimeout()), now)
+			s.setRole(r, FailedDeploying, r.waitsFor(s)+fmt.Sprintf(", with no progress for %v", r.startTimeout()), now)
 		}
 	case Deploying, FailedDeploying:
 		s.advanceWorking(r, Deploying, FailedDeploying, now)
@@ -75,7 +75,7 @@ func (s *Service) advanceWorking(r *Role, working, failed State, now Time) {
 		}
 		s.setRole(r, Running, "", now)
 		s.advanceRunning(r, now)
-	case r.bad() > 0:
+	case r.bad() > 0 && r.slots() <= r.wish(): // a surplus goes first, the bad ones with it
 		s.setRole(r, failed, s.reasonOf(r), now)
 	case r.waitsForRelease():
 		s.setRole(r, Hold, "waits for release", now)

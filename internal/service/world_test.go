@@ -254,6 +254,11 @@ func (w *world) answerCreate(f *Fact, e Effect, id driver.MachineID, how string)
 	case "lost":
 		makeIt()
 		f.Err, f.Class, f.Repeat = "no answer", "unavailable", true
+	case "doubt":
+		f.Err, f.Class = "no answer", "unavailable"
+	case "doubt-made":
+		makeIt()
+		f.Err, f.Class = "no answer", "unavailable"
 	case "pending":
 		if m == nil {
 			makeIt()

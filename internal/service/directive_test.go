@@ -1,0 +1,498 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/troupe-dev/troupe/driver"
+)
+
+// directives are the words that a line of a scenario may begin with.
+var directives map[string]func(x *scene, args []string) error
+
+func init() { // breaks the circle between the table and those that call line
+	directives = map[string]func(x *scene, args []string) error{
+		"service": (*scene).service, "crash": (*scene).crash, "advance": (*scene).passTime,
+		"backend": (*scene).backend, "answer": (*scene).answerNow, "list": (*scene).list,
+		"machine": (*scene).machine, "exit": (*scene).exit, "fail": (*scene).failed, "vanish": (*scene).vanish, "absent": (*scene).absent,
+		"healthy": health(Healthy), "unhealthy": health(Unhealthy), "ready": (*scene).ready, "report": (*scene).report,
+		"scale": (*scene).scaleRole, "recover": (*scene).recover, "update": (*scene).update, "pause": pausing(true), "continue": pausing(false),
+		"undeploy": (*scene).undeploy, "add-role": (*scene).addRole, "remove-role": (*scene).removeRole, "release": (*scene).release,
+		"act": (*scene).act, "cancel": (*scene).cancel, "replace": (*scene).replace, "expect": (*scene).expect,
+	}
+}
+
+// options takes "key=value" and bare words out of the arguments that follow the first n.
+func options(args []string, n int, known ...string) (map[string]string, error) {
+	if len(args) < n {
+		return nil, fmt.Errorf("%d arguments are needed", n)
+	}
+	o := map[string]string{}
+	for _, a := range args[n:] {
+		k, v, ok := strings.Cut(a, "=")
+		if !ok {
+			v = "yes"
+		}
+		if !slices.Contains(known, k) {
+			return nil, fmt.Errorf("%q is none of %v", k, known)
+		}
+		o[k] = v
+	}
+	return o, nil
+}
+
+func (x *scene) service(args []string) error {
+	if len(args) != 1 {
+		return errors.New("service FILE")
+	}
+	spec, err := x.spec(args[0])
+	if err != nil {
+		return err
+	}
+	x.w = newWorld(spec)
+	return nil
+}
+
+func (x *scene) crash([]string) error {
+	x.w.crash()
+	return nil
+}
+
+func (x *scene) passTime(args []string) error {
+	if len(args) != 1 {
+		return errors.New("advance DURATION")
+	}
+	d, err := time.ParseDuration(args[0])
+	if err == nil {
+		x.advance(d)
+	}
+	return err
+}
+
+// backend says how the back end answers from now on.
+func (x *scene) backend(args []string) error {
+	if len(args) == 0 {
+		return errors.New("backend silent|well|refuse|keep …")
+	}
+	o, err := options(args, min(2, len(args)), "on")
+	if err != nil {
+		return err
+	}
+	switch args[0] {
+	case "silent":
+		x.silent = true
+	case "well":
+		x.silent, x.wrong = false, nil
+	case "refuse": // creations
+		if len(args) < 2 {
+			return errors.New("backend refuse full|invalid|fail|lost|doubt|doubt-made|pending|dead [on=DRIVER]")
+		}
+		x.silent, x.wrong = false, append(x.wrong, trouble{DoCreate, o["on"], args[1]})
+	case "keep": // machines that are to be destroyed
+		x.silent, x.wrong = false, append(x.wrong, trouble{DoDestroy, "", "fail"})
+	default:
+		return fmt.Errorf("the back end cannot be %q", args[0])
+	}
+	return nil
+}
+
+func (x *scene) answerNow([]string) error {
+	x.answer()
+	return nil
+}
+
+func (x *scene) list([]string) error {
+	x.w.list()
+	return nil
+}
+
+// see tells the service that a machine is in another state.
+func (x *scene) see(args []string, m driver.Machine) error {
+	i, err := x.instance(args[0])
+	if err != nil {
+		return err
+	}
+	id := x.w.svc.MachineID(i)
+	switch f := x.w.machines[id]; {
+	case m.State == driver.Gone:
+		delete(x.w.machines, id)
+	case f == nil:
+		return fmt.Errorf("%s has no machine", args[0])
+	default:
+		f.state, f.code = m.State, m.ExitCode
+	}
+	return x.w.tell(Fact{Kind: Seen, Serial: i.Serial, Incarnation: i.Incarnation, Machine: m})
+}
+
+func (x *scene) machine(args []string) error {
+	if len(args) < 2 {
+		return errors.New("machine ROLE/N STATE [REASON]")
+	}
+	for st := driver.Unknown; st <= driver.Gone; st++ {
+		if st.String() == args[1] {
+			return x.see(args, driver.Machine{State: st, Reason: strings.Join(args[2:], " ")})
+		}
+	}
+	return fmt.Errorf("machines have no state %q", args[1])
+}
+
+func (x *scene) exit(args []string) error {
+	if len(args) != 2 {
+		return errors.New("exit ROLE/N CODE")
+	}
+	code, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	return x.see(args, driver.Machine{State: driver.Exited, ExitCode: code})
+}
+
+func (x *scene) failed(args []string) error {
+	return x.see(args, driver.Machine{State: driver.Failed, Reason: strings.Join(args[1:], " ")})
+}
+
+func (x *scene) vanish(args []string) error { return x.see(args, driver.Machine{State: driver.Gone}) }
+
+func (x *scene) absent(args []string) error {
+	i, err := x.instance(args[0])
+	if err != nil {
+		return err
+	}
+	return x.w.tell(Fact{Kind: Absent, Serial: i.Serial, Incarnation: i.Incarnation})
+}
+
+func health(h Health) func(*scene, []string) error {
+	return func(x *scene, args []string) error {
+		i, err := x.instance(args[0])
+		if err != nil {
+			return err
+		}
+		return x.w.tell(Fact{Kind: Checked, Serial: i.Serial, Incarnation: i.Incarnation, Health: h, Reason: strings.Join(args[1:], " ")})
+	}
+}
+
+func (x *scene) ready(args []string) error { return x.report([]string{args[0], "READY", "YES"}) }
+
+func (x *scene) report(args []string) error {
+	if len(args) != 3 {
+		return errors.New("report ROLE/N KEY VALUE")
+	}
+	i, err := x.instance(args[0])
+	if err != nil {
+		return err
+	}
+	return x.w.tell(Fact{Kind: Reported, Serial: i.Serial, Key: args[1], Value: args[2]})
+}
+
+// order sends a command, with the options id, by and because.
+func (x *scene) order(c Command, o map[string]string) error {
+	c.ID, c.By, c.Because = o["id"], o["by"], o["because"]
+	return x.w.command(c)
+}
+
+func (x *scene) scaleRole(args []string) error {
+	c, o, err := x.scaling(args)
+	if err != nil {
+		return err
+	}
+	x.w.forced = x.w.forced || c.Scale.Force
+	return x.order(c, o)
+}
+
+func (x *scene) scaling(args []string) (Command, map[string]string, error) {
+	o, err := options(args, 2, "force", "cooldown", "id", "by", "because")
+	if err != nil {
+		return Command{}, nil, err
+	}
+	n, err := strconv.Atoi(args[1])
+	if err != nil {
+		return Command{}, nil, err
+	}
+	c := &Scale{Role: args[0], Cardinality: n, Force: o["force"] != ""}
+	if o["cooldown"] != "" {
+		d, err := time.ParseDuration(o["cooldown"])
+		if err != nil {
+			return Command{}, nil, err
+		}
+		c.Cooldown = &d
+	}
+	return Command{Scale: c}, o, nil
+}
+
+func (x *scene) recover(args []string) error {
+	o, err := options(args, 0, "delete", "id")
+	if err != nil {
+		return err
+	}
+	return x.order(Command{Recover: &Recover{Delete: o["delete"] != ""}}, o)
+}
+
+func (x *scene) update(args []string) error {
+	c, o, err := x.updating(args)
+	if err != nil {
+		return err
+	}
+	return x.order(c, o)
+}
+
+func (x *scene) updating(args []string) (Command, map[string]string, error) {
+	o, err := options(args, 1, "revision", "rollback", "live", "id")
+	if err != nil {
+		return Command{}, nil, err
+	}
+	spec, err := x.spec(args[0])
+	if err != nil {
+		return Command{}, nil, err
+	}
+	revision, _ := strconv.Atoi(o["revision"])
+	return Command{Update: &Update{Spec: spec, Revision: uint32(revision), Rollback: o["rollback"] != "", Live: o["live"] != ""}}, o, nil
+}
+
+func pausing(on bool) func(*scene, []string) error {
+	return func(x *scene, _ []string) error { return x.w.command(Command{PauseUpdate: &PauseUpdate{Pause: on}}) }
+}
+
+func (x *scene) undeploy(args []string) error {
+	o, err := options(args, 0, "hard", "remove", "data", "force", "id")
+	if err != nil {
+		return err
+	}
+	return x.order(Command{Undeploy: &Undeploy{Hard: o["hard"] != "", Remove: o["remove"] != "", Data: o["data"] != "", Force: o["force"] != ""}}, o)
+}
+
+func (x *scene) addRole(args []string) error {
+	data, err := x.section(args[0])
+	if err != nil {
+		return err
+	}
+	var r RoleSpec
+	if err := decodeYAML(data, &r); err != nil {
+		return err
+	}
+	completeRole(&r)
+	return x.w.command(Command{AddRole: &r})
+}
+
+func (x *scene) removeRole(args []string) error {
+	return x.w.command(Command{RemoveRole: &RemoveRole{Role: args[0]}})
+}
+
+func (x *scene) release(args []string) error {
+	return x.w.command(Command{Release: &Release{Role: strings.Join(args, "")}})
+}
+
+func (x *scene) act(args []string) error {
+	o, err := options(args, 2, "period", "number", "args", "id")
+	if err != nil {
+		return err
+	}
+	c := &Act{Action: args[1], Args: o["args"]}
+	if c.Role = args[0]; c.Role == "*" {
+		c.Role = ""
+	}
+	if strings.Contains(args[0], "/") {
+		i, err := x.instance(args[0])
+		if err != nil {
+			return err
+		}
+		c.Role, c.Serial = i.role.Name, i.Serial
+	}
+	if o["period"] != "" {
+		if c.Period, err = time.ParseDuration(o["period"]); err != nil {
+			return err
+		}
+	}
+	c.Number, _ = strconv.Atoi(o["number"])
+	return x.order(Command{Act: c}, o)
+}
+
+func (x *scene) cancel(args []string) error {
+	n, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	return x.w.command(Command{CancelAct: &CancelAct{Role: args[0], Serial: uint32(n)}})
+}
+
+func (x *scene) replace(args []string) error {
+	i, err := x.instance(args[0])
+	if err != nil {
+		return err
+	}
+	return x.w.command(Command{ReplaceOne: &ReplaceOne{Serial: i.Serial}})
+}
+
+// expect holds the service against what the scenario says.
+func (x *scene) expect(args []string) error {
+	if len(args) < 2 {
+		return errors.New("expect WHAT …")
+	}
+	s, text := x.w.svc, strings.Join(args[1:], " ")
+	switch args[0] {
+	case "service":
+		return same(s.State.String(), s.Reason, args[1:])
+	case "refusal":
+		return x.expectRefusal(args[1:])
+	case "event":
+		return x.expectEvent(text)
+	case "no-event":
+		for _, e := range x.w.events {
+			if strings.Contains(e.Message, text) {
+				return fmt.Errorf("there is such an event: %s", e.Message)
+			}
+		}
+		return nil
+	case "machines":
+		return equal(strconv.Itoa(len(x.w.machines)), text)
+	case "did":
+		return equal(strconv.Itoa(x.did[strings.Join(args[1:len(args)-1], " ")]), args[len(args)-1])
+	case "pending":
+		return equal(strconv.Itoa(len(x.w.pending)), text)
+	case "revision":
+		return equal(strconv.Itoa(int(s.Revision)), text)
+	case "removed":
+		return equal(strconv.FormatBool(x.w.removed), text)
+	case "plan":
+		return x.expectPlan(args[1:])
+	case "explain":
+		return x.golden(args[1], explainText(s.Explain(x.w.now)))
+	}
+	if strings.Contains(args[0], "/") {
+		i, err := x.instance(args[0])
+		if err != nil {
+			return err
+		}
+		return same(i.Phase.String(), i.Reason, args[1:])
+	}
+	return x.expectRole(args)
+}
+
+func (x *scene) expectRole(args []string) error {
+	r := x.w.svc.Role(args[0])
+	if args[1] == "none" {
+		if r != nil {
+			return errors.New("the role is still there")
+		}
+		return nil
+	}
+	if r == nil {
+		return fmt.Errorf("there is no role %q", args[0])
+	}
+	switch args[1] {
+	case "cardinality":
+		return equal(strconv.Itoa(r.Cardinality), args[2])
+	case "total":
+		return equal(strconv.Itoa(r.Total()), args[2])
+	case "numbers":
+		var numbers []string
+		for i := range r.Instances {
+			numbers = append(numbers, strconv.Itoa(int(i.Number)))
+		}
+		return equal(strings.Join(numbers, " "), strings.Join(args[2:], " "))
+	}
+	if p := slices.Index(phaseNames[:], args[1]); p >= 0 && len(args) == 3 {
+		return equal(strconv.Itoa(r.Count(Phase(p))), args[2])
+	}
+	return same(r.State.String(), r.Reason, args[1:])
+}
+
+func (x *scene) expectRefusal(args []string) error {
+	r := &Refusal{}
+	if !errors.As(x.refusal, &r) {
+		return errors.New("nothing was refused")
+	}
+	x.refusal = nil
+	kind := map[RefusalKind]string{BadValue: "bad-value", NoSuch: "no-such", WrongState: "wrong-state", OutOfRange: "out-of-range", Stale: "stale"}[r.Kind]
+	return same(kind, r.Message, args)
+}
+
+// expectEvent looks for an event after those that were found before.
+func (x *scene) expectEvent(text string) error {
+	for n := x.seen; n < len(x.w.events); n++ {
+		if strings.Contains(x.w.events[n].Message, text) {
+			x.seen = n + 1
+			return nil
+		}
+	}
+	return errors.New("there is no such event after the one before")
+}
+
+// expectPlan: expect plan SECTION new|scale …|update …|undeploy …
+func (x *scene) expectPlan(args []string) error {
+	var c Command
+	var err error
+	switch args[1] {
+	case "new":
+		return x.golden(args[0], planText(PlanNew(x.w.svc.Spec, x.w.now)))
+	case "scale":
+		c, _, err = x.scaling(args[2:])
+	case "update":
+		c, _, err = x.updating(args[2:])
+	case "undeploy":
+		c.Undeploy = &Undeploy{Remove: true}
+	case "recover":
+		c.Recover = &Recover{}
+	default:
+		err = fmt.Errorf("there is no plan of %q", args[1])
+	}
+	if err != nil {
+		return err
+	}
+	before := x.w.summary()
+	p, err := x.w.svc.Plan(&c, x.w.now)
+	if err != nil {
+		return err
+	}
+	if before != x.w.summary() {
+		return errors.New("the plan has changed the service")
+	}
+	return x.golden(args[0], planText(p))
+}
+
+func planText(p Plan) string {
+	var b strings.Builder
+	for _, s := range p.Steps {
+		fmt.Fprintf(&b, "%d %s %d %s %v on %q: %s\n", s.Wave, s.Do, s.Count, s.Role, s.Instances, s.Driver, s.Why)
+	}
+	fmt.Fprintf(&b, "ends %s with %d\n", p.State, p.Total)
+	return b.String()
+}
+
+func explainText(e Explanation) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s\n", e.State, e.Why)
+	for _, r := range e.Roles {
+		fmt.Fprintf(&b, "role %s %s of %d %v %s\n", r.Name, r.State, r.Cardinality, r.Phases, r.Why)
+		for _, bad := range r.Bad {
+			fmt.Fprintf(&b, "  bad %s\n", bad)
+		}
+	}
+	for _, list := range []struct {
+		name  string
+		lines []string
+	}{{"waits", e.Waits}, {"next", e.Next}, {"advice", e.Advice}} {
+		for _, l := range list.lines {
+			fmt.Fprintf(&b, "%s %s\n", list.name, l)
+		}
+	}
+	return b.String()
+}
+
+func equal(got, want string) error {
+	if got != want {
+		return fmt.Errorf("it is %s", got)
+	}
+	return nil
+}
+
+// same compares a state, and the reason if one is expected.
+func same(state, reason string, want []string) error {
+	if state != want[0] || (len(want) > 1 && !strings.Contains(reason, want[1])) {
+		return fmt.Errorf("it is %s %q", state, reason)
+	}
+	return nil
+}
