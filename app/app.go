@@ -1,0 +1,335 @@
+// Package app is the process: it wires store, engine, control, faces and listeners, serves, and takes
+// them down again. A program may run a whole Troupe inside itself with it.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/troupe-dev/troupe/driver"
+	"github.com/troupe-dev/troupe/driver/all"
+	"github.com/troupe-dev/troupe/internal/api"
+	"github.com/troupe-dev/troupe/internal/control"
+	"github.com/troupe-dev/troupe/internal/engine"
+	"github.com/troupe-dev/troupe/internal/format/oneflow"
+	"github.com/troupe-dev/troupe/internal/identity"
+	"github.com/troupe-dev/troupe/internal/store"
+)
+
+// schema is the version of the layout of the records in the store.
+const schema = 1
+
+// stopTime bounds Stop.
+const stopTime = 30 * time.Second
+
+// An App is one server. Make it with New, then Run it.
+type App struct {
+	opts      Options
+	store     *store.Store
+	vault     *store.Vault
+	directory *identity.Directory
+	followed  int64 // revision of the store that the directory was read at
+	password  string
+	kinds     all.Drivers
+	oneflow   oneflow.Settings
+	registry  *prometheus.Registry
+	engines   *engine.Metrics
+	api       *api.Server
+	main      gate // everything but /healthz, /readyz and /metrics
+	flow      gate // the OneFlow face at the root
+
+	state   atomic.Pointer[state]
+	ready   chan struct{}
+	ctx     context.Context // ends when Stop is called
+	cancel  context.CancelFunc
+	running atomic.Bool
+	done    chan struct{}
+	release func()
+}
+
+// state is what /readyz tells.
+type state struct{ word, reason string }
+
+// New wires a server and binds its listeners; nothing is served before Run. When it fails, whatever it
+// had opened is closed again.
+func New(ctx context.Context, o Options) (*App, error) {
+	if err := o.fill(); err != nil {
+		return nil, err
+	}
+	a := &App{opts: o, kinds: all.Kinds(), ready: make(chan struct{}), done: make(chan struct{}), registry: prometheus.NewRegistry()}
+	a.release = sync.OnceFunc(a.close)
+	a.ctx, a.cancel = context.WithCancel(context.Background())
+	a.state.Store(&state{"starting", "the state is being read"})
+	for _, step := range []func(context.Context) error{a.check, a.openStore, a.openDirectory, a.listen} {
+		if err := step(ctx); err != nil {
+			a.cancel()
+			a.release()
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// check refuses wrong options before anything is touched.
+func (a *App) check(context.Context) error {
+	seen := make(map[string]bool)
+	for _, account := range a.opts.Accounts {
+		kind, err := a.kinds.Find(account.Driver)
+		if err != nil {
+			return fmt.Errorf("drivers: %w", err)
+		}
+		if seen[account.key()] {
+			return fmt.Errorf("drivers: account %s is given twice; give one of them another name", account.key())
+		}
+		seen[account.key()] = true
+		if strings.ContainsAny(account.Name, "/:\\") || strings.HasPrefix(account.Name, ".") {
+			return fmt.Errorf("drivers: account name %q: use letters, digits, '-' and '_'", account.Name)
+		}
+		if _, err := kind.CheckAccount(account.Values); err != nil {
+			return fmt.Errorf("drivers: account %s: %w", account.key(), err)
+		}
+	}
+	a.oneflow = oneflow.DefaultSettings()
+	if a.opts.OneFlowConf == "" {
+		return nil
+	}
+	text, err := os.ReadFile(a.opts.OneFlowConf)
+	if err != nil {
+		return fmt.Errorf("OneFlow settings: %w", err)
+	}
+	settings, warnings, err := oneflow.ParseConf(text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", a.opts.OneFlowConf, err)
+	}
+	for _, w := range warnings {
+		a.opts.Log.Warn("OneFlow settings", "file", a.opts.OneFlowConf, "key", w.Path, "warning", w.Message)
+	}
+	a.oneflow = settings
+	return nil
+}
+
+// openStore opens the data folder and whatever holds the state.
+func (a *App) openStore(ctx context.Context) error {
+	// Machines of the process driver may run as another user: they must be able to pass through.
+	if err := os.MkdirAll(a.opts.DataDir, 0o711); err != nil {
+		return fmt.Errorf("make data folder: %w; choose another with --data-dir", err)
+	}
+	o := store.Options{Schema: schema, Quota: a.opts.Quota, Log: a.opts.Log.With("part", "store")}
+	o.Name, _ = os.Hostname()
+	if e := a.opts.Etcd; len(e.Endpoints) == 0 {
+		o.DataDir = a.opts.DataDir
+	} else {
+		o.Endpoints, o.CertFile, o.KeyFile, o.CAFile, o.User = e.Endpoints, e.Cert, e.Key, e.CA, e.User
+		if e.PasswordFile != "" {
+			password, err := secretFile(e.PasswordFile)
+			if err != nil {
+				return fmt.Errorf("password of etcd: %w", err)
+			}
+			o.Password = password
+		}
+	}
+	var err error
+	if a.store, err = store.Open(ctx, o); err != nil {
+		return err
+	}
+	a.vault, err = store.OpenVault(ctx, a.store, a.opts.MasterKey)
+	return err
+}
+
+// openDirectory reads the users and makes the first one.
+func (a *App) openDirectory(ctx context.Context) error {
+	var err error
+	if a.followed, err = a.store.Revision(ctx); err != nil {
+		return err
+	}
+	if a.directory, err = identity.Open(ctx, control.Records{Store: a.store}); err != nil {
+		return fmt.Errorf("read the users: %w", err)
+	}
+	password := ""
+	if a.opts.AdminPasswordFile != "" {
+		if password, err = secretFile(a.opts.AdminPasswordFile); err != nil {
+			return fmt.Errorf("first password: %w", err)
+		}
+	}
+	if a.password, err = a.directory.Bootstrap(ctx, a.opts.Admin, password); err != nil {
+		return err
+	}
+	if a.password != "" && a.opts.Announce != nil {
+		fmt.Fprintf(a.opts.Announce, "The first user is %s, the password %s\nIt is shown this once; change it with `troupe passwd`.\n", a.opts.Admin, a.password)
+	}
+	return nil
+}
+
+// secretFile reads a secret: the first line of a file.
+func secretFile(path string) (string, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	line = strings.TrimSuffix(line, "\r")
+	if line == "" {
+		return "", fmt.Errorf("%s is empty", path)
+	}
+	return line, nil
+}
+
+// listen makes the HTTP server and binds its addresses.
+func (a *App) listen(ctx context.Context) error {
+	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), storeFigures{a.store})
+	a.engines = engine.NewMetrics(a.registry)
+	var err error
+	a.api, err = api.New(api.Options{
+		Auth: a.directory, Log: a.opts.Log.With("part", "api"), Metrics: a.registry, Ready: a.readiness,
+		Certificate: a.opts.Certificate, Key: a.opts.Key, Insecure: a.opts.Insecure, OpenMetrics: a.opts.OpenMetrics,
+	})
+	if err != nil {
+		return err
+	}
+	a.main.readiness, a.flow.readiness = a.readiness, a.readiness
+	mux := http.NewServeMux()
+	a.api.Operations(mux)
+	mux.Handle("/", &a.main)
+	if _, err := a.api.Listen(ctx, "main", a.opts.Listen, mux); err != nil {
+		return err
+	}
+	if a.opts.OneFlowListen != "" {
+		_, err = a.api.Listen(ctx, "oneflow", a.opts.OneFlowListen, &a.flow)
+	}
+	return err
+}
+
+func (a *App) readiness() (word, reason string) {
+	if leader, standby := a.store.Standby(); standby && a.state.Load().word == "standby" {
+		return "standby", "another server is at work (" + leader + "); this one takes over when it ends"
+	}
+	s := a.state.Load()
+	return s.word, s.reason
+}
+
+// Run serves until ctx ends, Stop is called, or something fails for good. It returns when everything
+// is closed. An App runs once.
+func (a *App) Run(ctx context.Context) error {
+	if !a.running.CompareAndSwap(false, true) {
+		return errors.New("the server runs already, or has ended")
+	}
+	defer close(a.done)
+	defer a.release()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(a.ctx, cancel)()
+
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return a.api.Serve(gctx) })
+	g.Go(func() error { a.directory.Run(gctx, a.opts.Log); return nil })
+	if len(a.opts.Etcd.Endpoints) > 0 {
+		g.Go(func() error { return a.followUsers(gctx) })
+	}
+	g.Go(func() error {
+		select {
+		case <-a.store.Failed():
+			return fmt.Errorf("the database has stopped: %w", a.store.Err())
+		case <-gctx.Done():
+			return nil
+		}
+	})
+	g.Go(func() error { return a.lead(gctx) })
+	g.Go(func() error { a.notify(gctx); return nil })
+	err := g.Wait()
+	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
+		return nil
+	}
+	return err
+}
+
+func (a *App) followUsers(ctx context.Context) error {
+	err := control.Records{Store: a.store}.Follow(ctx, a.directory, a.followed+1)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("follow changes of users: %w", err)
+}
+
+// notify tells systemd that the server runs, as a standby too, and that it stops.
+func (a *App) notify(ctx context.Context) {
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
+	<-ctx.Done()
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
+}
+
+// Stop ends a running server and waits, for half a minute at most, until it has closed everything. It
+// may be called at any time and more than once.
+func (a *App) Stop() error {
+	a.cancel()
+	if a.running.CompareAndSwap(false, true) {
+		a.release()
+		close(a.done)
+	}
+	select {
+	case <-a.done:
+		return nil
+	case <-time.After(stopTime):
+		return errors.New("the server did not end in time; what it was asked to write is written")
+	}
+}
+
+func (a *App) close() {
+	if a.api != nil {
+		stopped, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = a.api.Stop(stopped)
+	}
+	if a.store != nil {
+		a.store.Close()
+	}
+}
+
+// Ready is closed once this server is at work.
+func (a *App) Ready() <-chan struct{} { return a.ready }
+
+// Password returns the first user's password if this server generated it just now.
+func (a *App) Password() string { return a.password }
+
+// Addrs returns the URLs of the listeners by name: "main", "oneflow".
+func (a *App) Addrs() map[string]string { return a.api.Addrs() }
+
+// backends opens the accounts of drivers.
+func (a *App) backends(ctx context.Context) ([]*engine.Backend, error) {
+	installation := a.store.Installation()
+	var out []*engine.Backend
+	for _, account := range a.opts.Accounts {
+		kind, err := a.kinds.Find(account.Driver)
+		if err != nil {
+			return nil, err
+		}
+		dir := filepath.Join(a.opts.DataDir, "drivers", strings.ReplaceAll(account.key(), ":", "-"))
+		if err := os.MkdirAll(dir, 0o711); err != nil {
+			return nil, fmt.Errorf("folder of driver %s: %w", account.key(), err)
+		}
+		log := a.opts.Log.With("driver", account.key())
+		d, err := kind.New(ctx, driver.Config{
+			Values: account.Values, Installation: installation.ID, Generation: installation.Generation, Dir: dir,
+			Supervisor: slices.Clone(a.opts.Supervisor), Log: log,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("open driver %s: %w", account.key(), err)
+		}
+		d = driver.Wrap(d, kind, driver.WrapOptions{Log: log, Observer: a.engines.Observer(account.key())})
+		out = append(out, &engine.Backend{Account: account.Name, Kind: kind, Driver: d})
+	}
+	return out, nil
+}

@@ -1,0 +1,155 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/troupe-dev/troupe/internal/api"
+	"github.com/troupe-dev/troupe/internal/audit"
+	"github.com/troupe-dev/troupe/internal/control"
+	"github.com/troupe-dev/troupe/internal/engine"
+	"github.com/troupe-dev/troupe/internal/service"
+)
+
+// ErrReplaced: another server holds the shards now. Started again, this one waits as a standby.
+var ErrReplaced = errors.New("another server has taken over; start this one again and it waits as a standby")
+
+// lead waits until the shards are this server's and then works on them, until ctx ends or they are lost.
+func (a *App) lead(ctx context.Context) (err error) {
+	a.state.Store(&state{"standby", "waiting for the shards"})
+	tenure, err := a.store.Acquire(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("take over the shards: %w", err)
+	}
+	a.state.Store(&state{"starting", "services are being read"})
+	trail, err := audit.Open(audit.Options{Dir: filepath.Join(a.opts.DataDir, "audit"), Log: a.opts.Log, Retain: a.opts.AuditRetain})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, trail.Close()) }()
+	backends, err := a.backends(ctx)
+	if err != nil {
+		return err
+	}
+	e, err := engine.New(ctx, engine.Options{Store: a.store, Tenure: tenure, Backends: backends, Vault: a.vault, Log: a.opts.Log, Retain: a.opts.Retain, Metrics: a.engines})
+	if err != nil {
+		return err
+	}
+	c, err := control.New(ctx, control.Options{Store: a.store, Vault: a.vault, Engine: e, Directory: a.directory, Audit: trail, Kinds: a.kinds, Log: a.opts.Log})
+	if err != nil {
+		return err
+	}
+	if err := c.PauseUnlessSeen(ctx); err != nil {
+		return err
+	}
+	if a.has("process") {
+		if err := c.PutFirstMachine(ctx, firstMachine); err != nil {
+			return err
+		}
+	}
+	a.open(c)
+	defer a.main.shut()
+	defer a.flow.shut()
+
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return e.Run(gctx) })
+	g.Go(func() error { return a.announce(c) })
+	if err := g.Wait(); err != nil {
+		select {
+		case <-tenure.Lost():
+			return fmt.Errorf("%w: %w", ErrReplaced, err)
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *App) has(driver string) bool {
+	return slices.ContainsFunc(a.opts.Accounts, func(x Account) bool { return x.Driver == driver && x.Name == "" })
+}
+
+// announce says that the server is at work.
+func (a *App) announce(c *control.Control) error {
+	if c.Status().Paused {
+		a.opts.Log.Warn("this state was restored from a backup: effects are off until an administrator has looked at it and calls `troupe server resume`")
+	}
+	if err := a.writeReadyFile(); err != nil {
+		return err
+	}
+	a.state.Store(&state{word: "ready"})
+	a.opts.Log.Info("ready", "version", a.opts.Version, "url", a.Addrs()["main"], "services", c.Status().Services)
+	close(a.ready)
+	return nil
+}
+
+// writeReadyFile writes the addresses, one a line, so that whoever waits for the file finds it whole.
+func (a *App) writeReadyFile() error {
+	if a.opts.ReadyFile == "" {
+		return nil
+	}
+	var text strings.Builder
+	for _, name := range [...]string{"main", "oneflow"} {
+		if url, ok := a.Addrs()[name]; ok {
+			fmt.Fprintf(&text, "%s=%s\n", name, url)
+		}
+	}
+	half := a.opts.ReadyFile + ".new"
+	err := os.WriteFile(half, []byte(text.String()), 0o644)
+	if err == nil {
+		err = os.Rename(half, a.opts.ReadyFile)
+	}
+	if err != nil {
+		return fmt.Errorf("write the ready file: %w", err)
+	}
+	return nil
+}
+
+// firstMachine is machine definition 0: it exists after the first start, so that OneFlow's own examples
+// run as they stand.
+var firstMachine = control.Definition{Name: "default", Permissions: 0o644, Machine: service.Machine{
+	Implementations: []service.Implementation{{Driver: "process", Options: map[string]any{
+		"command": "trap 'exit 0' TERM; echo ready; while :; do sleep 3600 & wait $!; done",
+	}}},
+}}
+
+// A gate serves the faces while this server is at work, and says why not otherwise.
+type gate struct {
+	faces     atomic.Pointer[http.Handler]
+	readiness func() (word, reason string)
+}
+
+func (g *gate) open(h http.Handler) { g.faces.Store(&h) }
+func (g *gate) shut()               { g.faces.Store(nil) }
+
+// ServeHTTP implements http.Handler.
+func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h := g.faces.Load(); h != nil {
+		(*h).ServeHTTP(w, r)
+		return
+	}
+	word, reason := g.readiness()
+	w.Header().Set("Retry-After", "1")
+	api.WriteError(w, r, &api.Problem{Status: http.StatusServiceUnavailable, Detail: strings.TrimSuffix("this server is "+word+": "+reason, ": ")})
+}
+
+// open puts the faces on the listeners.
+func (a *App) open(c *control.Control) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		api.WriteError(w, r, &api.Problem{Status: http.StatusNotFound, Detail: "nothing is served at " + r.URL.Path + "; the API is at /v1, OneFlow at /oneflow"})
+	})
+	a.main.open(mux)
+}
