@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"fmt"
+	"io"
 	"strconv"
 
 	"github.com/troupe-dev/troupe/internal/identity"
@@ -75,4 +76,14 @@ func (c *Control) PutFirstMachine(ctx context.Context, d Definition) error {
 	}
 	_, err = c.store.Commit(ctx, store.Txn{Order: firstMachineKey, Puts: []store.Put{{Key: firstMachineKey, Value: []byte(d.Name)}}})
 	return err
+}
+
+// Backup writes a consistent copy of the whole state to w; administrators only. The master key is not
+// in it, nor are logs and the audit trail.
+func (c *Control) Backup(ctx context.Context, who *identity.Caller, w io.Writer) error {
+	err := administrators(who, "take a backup")
+	if err == nil {
+		err = c.store.Backup(ctx, w)
+	}
+	return c.note(ctx, who, "server.backup", "server", err)
 }
