@@ -66,7 +66,7 @@ func (s *Service) actOn(c *Act, now Time) *Refusal {
 		return refuse(BadValue, "period and number of a batched action cannot be negative")
 	}
 	if c.Serial != 0 {
-		i := s.instances[c.Serial]
+		i := s.instances.find(c.Serial)
 		if i == nil || (c.Role != "" && i.role != roles[0]) {
 			return refuse(NoSuch, "service %s has no instance %d", s.Meta.Name, c.Serial)
 		}

@@ -392,6 +392,10 @@ func (s *Service) releaseHeld(r *Role, now Time) {
 		held = append(held, i)
 	}
 	for _, i := range held {
+		if s.full() {
+			s.drained = true
+			return
+		}
 		s.enter(i, Starting, now)
 		i.Until = now.Add(r.startTimeout())
 		s.wake(i.Until, i.Serial)
@@ -416,7 +420,7 @@ func (s *Service) pauseUpdate(pause bool, now Time) *Refusal {
 }
 
 func (s *Service) replaceOne(serial uint32, now Time) *Refusal {
-	i := s.instances[serial]
+	i := s.instances.find(serial)
 	if i == nil {
 		return refuse(NoSuch, "service %s has no instance %d", s.Meta.Name, serial)
 	}

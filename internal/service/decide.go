@@ -43,17 +43,17 @@ func (s *Service) Decide(now time.Time) Decision {
 
 func (s *Service) evaluateInstances(now Time) {
 	for n := 0; n < len(s.todo); n++ {
-		if n > 100*len(s.instances)+1000 { // cannot happen: an instance passes few phases at one instant
+		if n > 100*s.instances.size()+1000 { // cannot happen: an instance passes few phases at one instant
 			panic(fmt.Sprintf("service %d: instance %d does not settle", s.ID, s.todo[n].Serial))
 		}
 		i := s.todo[n]
 		i.queued = false
-		if s.instances[i.Serial] == i {
+		if s.instances.find(i.Serial) == i {
 			s.evaluate(i, now)
 		}
 	}
 	clear(s.todo)
-	if s.todo = s.todo[:0]; cap(s.todo) > 64 {
+	if s.todo = s.todo[:0]; cap(s.todo) > 8 {
 		s.todo = nil // a service at rest keeps no memory for its busiest moment
 	}
 }
@@ -61,7 +61,7 @@ func (s *Service) evaluateInstances(now Time) {
 // evaluate decides about one instance from its own state.
 func (s *Service) evaluate(i *Instance, now Time) {
 	s.act(i, now)
-	if s.instances[i.Serial] != i {
+	if s.instances.find(i.Serial) != i {
 		return // an action has ended it
 	}
 	switch i.Phase {

@@ -22,6 +22,9 @@ type Instance struct {
 	Healthy     Health       // what its checks say
 	Hard        bool         // the removal skips the graceful part
 	Overdue     bool         // the removal outlasted its deadline
+	issued      bool         // the effect that this phase needs was handed out
+	queued      bool         // in Service.todo
+	changed     bool         // in Service.touched
 	Failures    uint16       // in a row
 	Tries       uint16       // unanswered or refused calls of this phase
 	ExitCode    int32
@@ -36,10 +39,7 @@ type Instance struct {
 
 	role       *Role
 	prev, next *Instance // in the role's list of this phase
-	position   int       // in role.order
-	issued     bool      // the effect that this phase needs was handed out
-	queued     bool      // in Service.todo
-	changed    bool      // in Service.changed
+	position   int32     // in role.order
 
 	// Round is the keeper's mark: the round of listing in which the machine was last found.
 	Round uint32

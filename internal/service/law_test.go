@@ -97,7 +97,7 @@ func misfortune(t *rapid.T, w *world) {
 	if len(serials) == 0 {
 		return
 	}
-	i := w.svc.instances[rapid.SampledFrom(serials).Draw(t, "victim")]
+	i := w.svc.instances.find(rapid.SampledFrom(serials).Draw(t, "victim"))
 	id := w.svc.MachineID(i)
 	m := w.machines[id]
 	f := Fact{Kind: Seen, Serial: i.Serial, Incarnation: i.Incarnation}

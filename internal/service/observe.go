@@ -18,7 +18,7 @@ func (s *Service) Observe(f Fact, now time.Time) error {
 	case Woke:
 		return nil
 	}
-	i := s.instances[f.Serial]
+	i := s.instances.find(f.Serial)
 	if i == nil {
 		return nil
 	}
@@ -202,7 +202,7 @@ func (s *Service) forgetInstance(i *Instance, now Time) {
 	s.head = true
 	s.event(now, false, r, nil, "Role %s scaling down from %d to %d nodes", r.Name, r.Cardinality+1, r.Cardinality)
 	s.event(now, false, r, nil, "%s is gone and not replaced", name)
-	if s.Spec.AutoDelete && len(s.instances) == 0 && s.Deployed {
+	if s.Spec.AutoDelete && s.instances.size() == 0 && s.Deployed {
 		s.leave(Undeploy{Remove: true, Force: true}, "its last instance is gone", now)
 	}
 	if r.Cardinality < r.Spec.MinOf() && (r.State == Running || r.State == Warning) {

@@ -97,7 +97,7 @@ func simulate(s *Service, now time.Time) Plan {
 			now = d.Wake
 		}
 	}
-	p.State, p.Total = s.State, len(s.instances)
+	p.State, p.Total = s.State, s.instances.size()
 	return p
 }
 
@@ -108,7 +108,7 @@ func (s *Service) busy() bool {
 
 // work reports whether an instance is on its way.
 func (s *Service) work() bool {
-	for _, i := range s.instances {
+	for i := range s.instances.all {
 		switch i.Phase {
 		case Backoff, Creating, Starting, Replacing, Stopping:
 			return true
@@ -122,7 +122,7 @@ func (s *Service) work() bool {
 
 func (s *Service) succeedAt(e Effect, now time.Time) {
 	f := Fact{Serial: e.Serial, Incarnation: e.Incarnation}
-	i := s.instances[e.Serial]
+	i := s.instances.find(e.Serial)
 	switch e.Kind {
 	case DoCreate:
 		f.Kind, f.Machine.State = Created, driver.Running
@@ -175,7 +175,7 @@ func appendSteps(steps []Step, s *Service, effects []Effect, wave int) []Step {
 		if r != nil {
 			step.Role = r.Name
 		}
-		i := s.instances[e.Serial]
+		i := s.instances.find(e.Serial)
 		switch e.Kind {
 		case DoCreate:
 			step.Do = "create"

@@ -52,11 +52,11 @@ func (s *Service) Changes() []Record {
 		}
 		out = append(out, Record{Kind: SpecRecord, Number: s.Revision, Value: v})
 	}
-	for _, b := range slices.Sorted(maps.Keys(s.blocks)) {
+	for _, b := range slices.Sorted(slices.Values(s.blocks)) {
 		out = append(out, Record{Kind: BlockRecord, Number: b, Value: s.encodeBlock(b)})
 	}
 	s.head, s.specs = false, false
-	clear(s.blocks)
+	s.blocks = nil
 	return out
 }
 
@@ -65,7 +65,7 @@ func (s *Service) Changes() []Record {
 func (s *Service) Changed() []uint32 {
 	c := s.touched
 	for _, serial := range c {
-		if i := s.instances[serial]; i != nil {
+		if i := s.instances.find(serial); i != nil {
 			i.changed = false
 		}
 	}
@@ -91,7 +91,7 @@ func (s *Service) encodeHead() []byte {
 func (s *Service) encodeBlock(block uint32) []byte {
 	var b []byte
 	for serial := block * blockSize; serial < (block+1)*blockSize; serial++ {
-		if i := s.instances[serial]; i != nil {
+		if i := s.instances.find(serial); i != nil {
 			if b == nil {
 				b = make([]byte, 1, 1024)
 				b[0] = blockVersion

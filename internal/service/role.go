@@ -23,8 +23,8 @@ type Role struct {
 
 	parents, children []*Role
 	order             []*Instance // by creation; nil where one was removed
-	holes             int
 	lists             [phases]list
+	holes             int
 	total             int
 	live              int // machines that run or may run
 	outdated          int
@@ -34,32 +34,36 @@ type Role struct {
 	wasReady          bool
 }
 
+// A list is linked through its instances; the first one's prev is the last.
 type list struct {
-	head, tail *Instance
-	n          int
+	head *Instance
+	n    int
 }
 
 func (l *list) push(i *Instance) {
-	i.prev, i.next = l.tail, nil
-	if l.tail != nil {
-		l.tail.next = i
+	i.next = nil
+	if l.head == nil {
+		l.head, i.prev = i, i
 	} else {
-		l.head = i
+		last := l.head.prev
+		last.next, i.prev, l.head.prev = i, last, i
 	}
-	l.tail = i
 	l.n++
 }
 
 func (l *list) drop(i *Instance) {
-	if i.prev != nil {
+	switch {
+	case i != l.head:
 		i.prev.next = i.next
-	} else {
-		l.head = i.next
-	}
-	if i.next != nil {
-		i.next.prev = i.prev
-	} else {
-		l.tail = i.prev
+		if i.next != nil {
+			i.next.prev = i.prev
+		} else {
+			l.head.prev = i.prev
+		}
+	case i.next != nil:
+		l.head, i.next.prev = i.next, i.prev
+	default:
+		l.head = nil
 	}
 	i.prev, i.next = nil, nil
 	l.n--
@@ -88,7 +92,7 @@ func (r *Role) weigh(i *Instance, by int) {
 
 func (r *Role) add(i *Instance) {
 	i.role = r
-	i.position = len(r.order)
+	i.position = int32(len(r.order))
 	r.order = append(r.order, i)
 	r.total++
 	r.note(i)
@@ -103,7 +107,7 @@ func (r *Role) remove(i *Instance) {
 		kept := r.order[:0]
 		for _, x := range r.order {
 			if x != nil {
-				x.position = len(kept)
+				x.position = int32(len(kept))
 				kept = append(kept, x)
 			}
 		}

@@ -3,6 +3,7 @@ package service
 import (
 	"container/heap"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,19 +39,19 @@ type Service struct {
 	// Previous is the spec that a running update comes from; nil without one.
 	Previous *Spec `json:"-"`
 
-	instances map[uint32]*Instance
+	instances roster
 	timers    timers
 	todo      []*Instance
 	due       []*Role
 	fresh     []*Instance // creations decided on and not handed out yet
 	effects   []Effect
 	events    []Event
-	blocks    map[uint32]struct{} // changed blocks of instances
-	touched   []uint32            // serials of changed instances
-	head      bool                // the service record changed
-	specs     bool                // the spec changed
-	drained   bool                // Decide stopped because a transaction is full
-	room      uint8               // blocks that a transaction holds
+	blocks    []uint32 // changed blocks of instances
+	touched   []uint32 // serials of changed instances
+	head      bool     // the service record changed
+	specs     bool     // the spec changed
+	drained   bool     // Decide stopped because a transaction is full
+	room      uint8    // blocks that a transaction holds
 }
 
 // Meta is who a service belongs to and what it is called.
@@ -137,7 +138,7 @@ func (s *Service) Load(spec, previous *Spec, instances []*Instance, roles []uint
 		if r == nil {
 			return fmt.Errorf("service %d: instance %d belongs to role %d, which is not there", s.ID, i.Serial, roles[n])
 		}
-		s.instances[i.Serial] = i
+		s.instances.put(i)
 		r.add(i)
 		if !i.Phase.Settled() || len(i.Actions) > 0 {
 			s.enqueue(i)
@@ -160,8 +161,6 @@ func (s *Service) Load(spec, previous *Spec, instances []*Instance, roles []uint
 }
 
 func (s *Service) prepare() {
-	s.instances = make(map[uint32]*Instance)
-	s.blocks = make(map[uint32]struct{})
 	s.room = blocksATime
 }
 
@@ -212,10 +211,10 @@ func (s *Service) roleByID(id uint16) *Role {
 func (s *Service) RoleOf(e Effect) *Role { return s.roleByID(e.Role) }
 
 // Instance returns the instance with that serial, or nil.
-func (s *Service) Instance(serial uint32) *Instance { return s.instances[serial] }
+func (s *Service) Instance(serial uint32) *Instance { return s.instances.find(serial) }
 
 // Len returns the number of instances.
-func (s *Service) Len() int { return len(s.instances) }
+func (s *Service) Len() int { return s.instances.size() }
 
 func (s *Service) touch(r *Role) {
 	if !r.dirty {
@@ -239,7 +238,6 @@ func (s *Service) enqueue(i *Instance) {
 
 func (s *Service) dirty(i *Instance) {
 	s.mark(i)
-	s.blocks[i.Serial/blockSize] = struct{}{}
 	s.touch(i.role)
 }
 
@@ -248,6 +246,10 @@ func (s *Service) mark(i *Instance) {
 	if !i.changed {
 		i.changed = true
 		s.touched = append(s.touched, i.Serial)
+	}
+	block := i.Serial / blockSize
+	if n := len(s.blocks); (n == 0 || s.blocks[n-1] != block) && !slices.Contains(s.blocks, block) {
+		s.blocks = append(s.blocks, block)
 	}
 }
 
@@ -290,7 +292,7 @@ func (s *Service) setMachine(i *Instance, m driver.State) {
 func (s *Service) newInstance(r *Role, now Time) *Instance {
 	s.Serial++
 	i := &Instance{Serial: s.Serial, Number: s.nextNumber(r), Revision: r.Revision, Phase: Queued, Machine: driver.Gone, Created: now, Since: now}
-	s.instances[i.Serial] = i
+	s.instances.put(i)
 	r.add(i)
 	s.head = true
 	s.dirty(i)
@@ -300,27 +302,25 @@ func (s *Service) newInstance(r *Role, now Time) *Instance {
 // nextNumber counts up for new identities; a stable role fills its gaps, so that the data of an
 // instance that was scaled away is found again.
 func (s *Service) nextNumber(r *Role) uint32 {
-	if r.Spec.Identity != Stable {
+	if r.Spec.Identity != Stable || int(r.NextNumber) == r.total { // no gaps
 		r.NextNumber++
 		return r.NextNumber - 1
 	}
-	used := make(map[uint32]bool, r.total)
+	used := make([]bool, r.total+1) // one of so many numbers is free
 	for i := range r.Instances {
-		used[i.Number] = true
+		if int(i.Number) < len(used) {
+			used[i.Number] = true
+		}
 	}
-	n := uint32(0)
-	for used[n] {
-		n++
-	}
+	n := uint32(slices.Index(used, false))
 	r.NextNumber = max(r.NextNumber, n+1)
 	return n
 }
 
 func (s *Service) drop(i *Instance) {
 	i.role.remove(i)
-	delete(s.instances, i.Serial)
+	s.instances.remove(i)
 	s.mark(i)
-	s.blocks[i.Serial/blockSize] = struct{}{}
 	s.touch(i.role)
 }
 
@@ -428,7 +428,7 @@ func (s *Service) ring(now Time) {
 		t := heap.Pop(&s.timers).(timer)
 		if t.serial == 0 {
 			s.touchAll()
-		} else if i := s.instances[t.serial]; i != nil {
+		} else if i := s.instances.find(t.serial); i != nil {
 			s.enqueue(i)
 			s.touch(i.role)
 		}

@@ -55,7 +55,11 @@ func (s *Service) roll(r *Role, now Time) {
 	for _, p := range [...]Phase{Resting, Down, Finished} {
 		for i := r.lists[p].head; i != nil; {
 			next := i.next
-			if i.outdated() && !s.full() {
+			if s.full() {
+				s.drained = true
+				return
+			}
+			if i.outdated() {
 				i.Failures = 0
 				s.replaceOutdated(i, now)
 			}
@@ -200,7 +204,7 @@ func (s *Service) apply(spec *Spec, rollback bool, now Time) {
 	}
 	s.link()
 	s.touchAll()
-	for _, i := range s.instances {
+	for i := range s.instances.all {
 		if i.Phase == Starting || i.Phase == Held {
 			s.enqueue(i)
 		}

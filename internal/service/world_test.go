@@ -131,7 +131,7 @@ func (w *world) crash() {
 func (w *world) list() {
 	var facts []Fact
 	for _, serial := range w.sortedSerials() {
-		i := w.svc.instances[serial]
+		i := w.svc.instances.find(serial)
 		id := w.svc.MachineID(i)
 		f := Fact{Kind: Absent, Serial: i.Serial, Incarnation: i.Incarnation}
 		if m := w.machines[id]; m != nil {
@@ -164,9 +164,9 @@ func (w *world) underway(i *Instance) bool {
 }
 
 func (w *world) sortedSerials() []uint32 {
-	keys := make([]uint32, 0, len(w.svc.instances))
-	for k := range w.svc.instances {
-		keys = append(keys, k)
+	keys := make([]uint32, 0, w.svc.instances.size())
+	for i := range w.svc.instances.all {
+		keys = append(keys, i.Serial)
 	}
 	slices.Sort(keys)
 	return keys
@@ -442,7 +442,7 @@ func (w *world) fate(e Effect) string {
 // revive brings machines that boot to running: back ends end what they began. Gates are satisfied.
 func (w *world) revive() {
 	for _, serial := range w.sortedSerials() {
-		i := w.svc.instances[serial]
+		i := w.svc.instances.find(serial)
 		m := w.machines[w.svc.MachineID(i)]
 		if m == nil {
 			continue
@@ -478,7 +478,7 @@ func (w *world) quiet() bool {
 // truth compares the machines that exist with those that the service knows.
 func (w *world) truth() {
 	want := map[driver.MachineID]bool{}
-	for _, i := range w.svc.instances {
+	for i := range w.svc.instances.all {
 		want[w.svc.MachineID(i)] = true
 	}
 	for id, m := range w.machines {
@@ -486,7 +486,7 @@ func (w *world) truth() {
 			w.violate("law 3: machine %s (%s) is forgotten", id, m.state)
 		}
 	}
-	for _, i := range w.svc.instances {
+	for i := range w.svc.instances.all {
 		if i.Phase == Up && w.machines[w.svc.MachineID(i)] == nil {
 			w.violate("law 3: %s is up without a machine", w.svc.InstanceName(i))
 		}
@@ -511,7 +511,7 @@ func (w *world) summary() string {
 	sort.Strings(ids)
 	fmt.Fprintf(&b, "\nmachines %v, %d effects and %d answers under way, now %s", ids, len(w.pending), len(w.late), w.now.Format("15:04:05.000"))
 	for _, serial := range w.sortedSerials() {
-		i := w.svc.instances[serial]
+		i := w.svc.instances.find(serial)
 		fmt.Fprintf(&b, "\n%s %s machine %s, doubt %t, until %s, tries %d, issued %t, %s", w.svc.MachineID(i), i.Phase, i.Machine, i.Doubt, i.Until.Time().Format("15:04:05.000"), i.Tries, i.issued, i.Reason)
 	}
 	return b.String()
