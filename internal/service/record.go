@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/troupe-dev/troupe/driver"
@@ -35,8 +36,7 @@ const blockVersion = 1
 // BlockOf returns the block that holds the instance with that serial.
 func BlockOf(serial uint32) uint32 { return serial / blockSize }
 
-// Changes returns the records that changed since the last call, the service record always among
-// them when there are any. The caller commits them or drops the service and loads it again.
+// Changes returns the records that changed since the last call, nil when there are none. The caller commits them or drops the service and loads it again.
 func (s *Service) Changes() []Record {
 	if !s.head && !s.specs && len(s.blocks) == 0 {
 		return nil
@@ -197,7 +197,12 @@ func (r *reader) int() int64 {
 	return v
 }
 
-func (r *reader) fail() { r.err, r.b = errShort, nil }
+func (r *reader) fail() {
+	if r.err == nil {
+		r.err = errShort
+	}
+	r.b = nil
+}
 
 func (r *reader) text() string {
 	n := r.uint()
@@ -220,15 +225,27 @@ func (r *reader) count() int {
 	return int(n)
 }
 
+// small reads a number that is no greater than most.
+func (r *reader) small(most uint64) uint64 {
+	v := r.uint()
+	if v > most {
+		r.err, r.b = fmt.Errorf("damaged: %d where %d is the most", v, most), nil
+		return 0
+	}
+	return v
+}
+
+func (r *reader) uint32() uint32 { return uint32(r.small(math.MaxUint32)) }
+
 func (r *reader) instance() (*Instance, uint16) {
-	i := &Instance{Serial: uint32(r.uint())}
-	role := uint16(r.uint())
-	i.Number, i.Incarnation, i.Revision = uint32(r.uint()), uint32(r.uint()), uint32(r.uint())
-	i.Phase, i.Machine, i.Impl = Phase(r.uint()), driver.State(r.uint()), uint8(r.uint())
+	i := &Instance{Serial: r.uint32()}
+	role := uint16(r.small(math.MaxUint16))
+	i.Number, i.Incarnation, i.Revision = r.uint32(), r.uint32(), r.uint32()
+	i.Phase, i.Machine, i.Impl = Phase(r.small(uint64(phases-1))), driver.State(r.small(uint64(driver.Gone))), uint8(r.small(math.MaxUint8))
 	f := r.uint()
 	i.Doubt, i.Parking, i.Ready = f&flagDoubt != 0, f&flagParking != 0, f&flagReady != 0
 	i.Hard, i.Overdue = f&flagHard != 0, f&flagOverdue != 0
-	i.Healthy, i.Failures, i.Tries = Health(r.uint()), uint16(r.uint()), uint16(r.uint())
+	i.Healthy, i.Failures, i.Tries = Health(r.small(uint64(Unhealthy))), uint16(r.small(math.MaxUint16)), uint16(r.small(math.MaxUint16))
 	i.ExitCode = int32(r.int())
 	i.Created, i.Since, i.Until = Time(r.int()), Time(r.int()), Time(r.int())
 	i.Native, i.Reason = r.text(), r.text()
@@ -236,18 +253,15 @@ func (r *reader) instance() (*Instance, uint16) {
 		i.Addresses = append(i.Addresses, r.text())
 	}
 	if n := r.count(); n > 0 {
-		i.Attributes = make(map[string]string, n)
+		i.Attributes = make(map[string]string, min(n, 64))
 		for ; n > 0 && r.err == nil; n-- {
 			k := r.text()
 			i.Attributes[k] = r.text()
 		}
 	}
 	for n := r.count(); n > 0 && r.err == nil; n-- {
-		a := PendingAction{Serial: uint32(r.uint()), Action: driver.Action(r.text()), Args: r.text(), At: Time(r.int())}
+		a := PendingAction{Serial: r.uint32(), Action: driver.Action(r.text()), Args: r.text(), At: Time(r.int())}
 		i.Actions = append(i.Actions, a)
-	}
-	if r.err == nil && i.Phase >= phases {
-		r.err = fmt.Errorf("damaged: phase %d", i.Phase)
 	}
 	return i, role
 }
@@ -257,6 +271,9 @@ func Decode(head []byte) (*Service, error) {
 	s := new(Service)
 	if err := json.Unmarshal(head, s); err != nil {
 		return nil, fmt.Errorf("service record: %w", err)
+	}
+	if slices.Contains(s.Roles, nil) {
+		return nil, errors.New("service record: damaged: it has a role without content")
 	}
 	return s, nil
 }
