@@ -16,6 +16,11 @@ const (
 	recreate      driver.Action = "delete-recreate"
 )
 
+const (
+	actionsKept = 100                  // that may wait for one instance
+	actionsSpan = 366 * 24 * time.Hour // over which a batched action may extend
+)
+
 // actions maps every accepted name to what is done (spec: OneFlow section 13).
 var actions = map[string]driver.Action{
 	"terminate": terminate, "terminate-hard": terminateHard, "shutdown": terminate, "shutdown-hard": terminateHard,
@@ -70,8 +75,16 @@ func (s *Service) actOn(c *Act, now Time) *Refusal {
 		if i == nil || (c.Role != "" && i.role != roles[0]) {
 			return refuse(NoSuch, "service %s has no instance %d", s.Meta.Name, c.Serial)
 		}
+		if len(i.Actions) >= actionsKept {
+			return s.tooMany(i)
+		}
 		s.schedule(i, a, c.Args, now, now)
 		return nil
+	}
+	for _, r := range roles {
+		if refusal := s.mayAct(r, c); refusal != nil {
+			return refusal
+		}
 	}
 	for _, r := range roles {
 		period, number := batch(r, c)
@@ -81,7 +94,7 @@ func (s *Service) actOn(c *Act, now Time) *Refusal {
 				continue
 			}
 			at := now
-			if period > 0 && number > 0 {
+			if period > 0 {
 				at = now.Add(time.Duration(n/number) * period)
 			}
 			s.schedule(i, a, c.Args, at, now)
@@ -89,6 +102,23 @@ func (s *Service) actOn(c *Act, now Time) *Refusal {
 		}
 	}
 	return nil
+}
+
+// mayAct refuses what would pile up actions or schedule them for another generation.
+func (s *Service) mayAct(r *Role, c *Act) *Refusal {
+	for i := range r.Instances {
+		if len(i.Actions) >= actionsKept {
+			return s.tooMany(i)
+		}
+	}
+	if period, number := batch(r, c); period > 0 && time.Duration(r.total/number) > actionsSpan/period {
+		return refuse(BadValue, "the last instance of role %s would have its turn after more than a year; choose a shorter period or a greater number", r.Name)
+	}
+	return nil
+}
+
+func (s *Service) tooMany(i *Instance) *Refusal {
+	return refuse(WrongState, "%d actions wait for %s already; cancel some of them", len(i.Actions), s.InstanceName(i))
 }
 
 // batch fills the one of period and number that is missing; with neither, all instances act at once.

@@ -100,6 +100,8 @@ func (s *Service) scale(c *Scale, cmd *Command, now Time) *Refusal {
 	switch {
 	case c.Cardinality < 0:
 		return refuse(BadValue, "cardinality %d is negative", c.Cardinality)
+	case c.Cardinality > MaxCardinality:
+		return refuse(BadValue, "cardinality %d is too much; %d is the most", c.Cardinality, MaxCardinality)
 	case !c.Force && c.Cardinality < r.Spec.MinOf():
 		return refuse(OutOfRange, "Minimum cardinality is %d", r.Spec.MinOf())
 	case !c.Force && r.Spec.MaxOf() >= 0 && c.Cardinality > r.Spec.MaxOf():
@@ -312,6 +314,9 @@ func (s *Service) addRoleTo(spec *RoleSpec, now Time) *Refusal {
 	}
 	if s.Role(spec.Name) != nil {
 		return refuse(BadValue, "Role name '%s' is repeated", spec.Name)
+	}
+	if len(s.Spec.Roles) >= MaxRoles {
+		return refuse(BadValue, "the service has %d roles; that is the most", MaxRoles)
 	}
 	changed := *s.Spec
 	changed.Roles = append(slices.Clone(s.Spec.Roles), *spec)
