@@ -375,16 +375,16 @@ func (s *Service) parentsReady(r *Role) bool {
 		return true
 	}
 	for _, p := range r.parents {
-		if p.Ready() {
-			continue
-		}
-		if p.State == Hold && r.held(s) {
+		if p.Ready() || s.heldTogether(p, r) {
 			continue
 		}
 		return false
 	}
 	return true
 }
+
+// heldTogether: machines on hold need nothing yet, so theirs are made while their parents wait, too.
+func (s *Service) heldTogether(parent, r *Role) bool { return parent.State == Hold && r.held(s) }
 
 // victim chooses the instance to go when a role has too many: bad ones first, then replaced revisions,
 // then the oldest; of a stable role the one with the highest number, so that numbers stay dense.

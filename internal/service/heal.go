@@ -150,13 +150,13 @@ func (s *Service) create(i *Instance, now Time) {
 }
 
 // askForFresh hands out the creations of this decision, last of all: whatever else was decided at the
-// same instant, none of a role whose parents are not ready.
+// same instant, none of a role whose parents are not ready, and none beyond its room.
 func (s *Service) askForFresh(now Time) {
 	for _, i := range s.fresh {
 		if i.Phase != Creating {
 			continue
 		}
-		if s.parentsReady(i.role) {
+		if r := i.role; s.parentsReady(r) && r.live <= r.wish()+s.surgeLimit(r) {
 			s.effects = append(s.effects, s.effect(DoCreate, i))
 			continue
 		}

@@ -20,6 +20,7 @@ func drawSpec(t *rapid.T) *Spec {
 	}
 	s.Update.Rollback = rapid.IntRange(0, 3).Draw(t, "rollback") == 0
 	s.Hold = rapid.IntRange(0, 15).Draw(t, "hold") == 0
+	s.AutoDelete = rapid.IntRange(0, 9).Draw(t, "autodelete") == 0
 	strict := rapid.IntRange(0, 2).Draw(t, "strict") == 0
 	s.Strict = strict
 	n := rapid.IntRange(1, 4).Draw(t, "roles")
@@ -51,9 +52,15 @@ func drawRole(t *rapid.T, k int, strict bool) RoleSpec {
 	}
 	r.Restarts = rapid.SampledFrom([]int{0, 0, 2}).Draw(t, "restarts")
 	r.ReadyGate = rapid.IntRange(0, 5).Draw(t, "gate") == 0
+	r.Hold = rapid.IntRange(0, 15).Draw(t, "rolehold") == 0
+	r.HardShutdown = rapid.IntRange(0, 5).Draw(t, "hard") == 0
+	r.Restart = rapid.SampledFrom([]Restart{Always, Always, OnFailureExit, Never}).Draw(t, "restart")
 	r.Cooldown = time.Duration(rapid.IntRange(0, 1).Draw(t, "cooldown")) * time.Minute
 	r.Update = UpdatePolicy{Batch: rapid.IntRange(1, 3).Draw(t, "batch"), Surge: intp(rapid.IntRange(0, 2).Draw(t, "surge"))}
 	r.Machine = Machine{Name: "a", Implementations: []Implementation{{Driver: "sim"}}}
+	if rapid.IntRange(0, 5).Draw(t, "checks") == 0 {
+		r.Machine.Checks = []Check{{TCP: ":80"}}
+	}
 	if rapid.IntRange(0, 3).Draw(t, "failover") == 0 {
 		r.Machine.Implementations = append(r.Machine.Implementations, Implementation{Driver: "sim2"})
 	}
@@ -113,7 +120,9 @@ func misfortune(t *rapid.T, w *world) {
 			delete(w.machines, id)
 			w.made[id] = 0
 			f.Machine = driver.Machine{State: driver.Gone}
-			w.late = append(w.late, f)
+			if !i.Doubt { // or the event might arrive after a repeated creation has made it again
+				w.late = append(w.late, f)
+			}
 		}
 	case 2:
 		if m != nil && m.state != driver.Exited {
@@ -139,9 +148,12 @@ func drawCommand(t *rapid.T, w *world) Command {
 	if len(w.svc.Roles) > 0 {
 		role = w.svc.Roles[rapid.IntRange(0, len(w.svc.Roles)-1).Draw(t, "role")].Name
 	}
-	switch k := rapid.IntRange(0, 24).Draw(t, "command"); {
-	case k < 8:
+	switch k := rapid.IntRange(0, 27).Draw(t, "command"); {
+	case k < 7:
 		return Command{Scale: &Scale{Role: role, Cardinality: rapid.IntRange(-1, 6).Draw(t, "to")}}
+	case k < 8:
+		w.forced = true
+		return Command{Scale: &Scale{Role: role, Cardinality: rapid.IntRange(0, 9).Draw(t, "to"), Force: true}}
 	case k < 13:
 		return Command{Recover: &Recover{Delete: rapid.IntRange(0, 9).Draw(t, "delete") == 0}}
 	case k < 17:
@@ -159,6 +171,10 @@ func drawCommand(t *rapid.T, w *world) Command {
 	case k < 24:
 		return Command{Act: &Act{Role: role, Action: rapid.SampledFrom(ActionNames()).Draw(t, "action"),
 			Number: rapid.IntRange(0, 2).Draw(t, "number"), Period: time.Duration(rapid.IntRange(0, 20).Draw(t, "period")) * time.Second}}
+	case k < 25:
+		return Command{CancelAct: &CancelAct{Serial: uint32(rapid.IntRange(0, 20).Draw(t, "act"))}}
+	case k < 27:
+		return Command{ReplaceOne: &ReplaceOne{Serial: uint32(rapid.IntRange(0, 20).Draw(t, "replace"))}}
 	default:
 		return Command{Undeploy: &Undeploy{Hard: rapid.Bool().Draw(t, "hard"), Remove: true}}
 	}
@@ -171,8 +187,18 @@ func changedSpec(t *rapid.T, s *Spec) *Spec {
 		if rapid.Bool().Draw(t, "change") {
 			c.Roles[n].Machine.Name += "'"
 		}
+		if rapid.IntRange(0, 9).Draw(t, "resize") == 0 {
+			c.Roles[n].Cardinality = rapid.IntRange(c.Roles[n].MinOf(), upper(&c.Roles[n])).Draw(t, "size")
+		}
 	}
 	return &c
+}
+
+func upper(r *RoleSpec) int {
+	if r.MaxOf() >= 0 {
+		return r.MaxOf()
+	}
+	return max(6, r.MinOf())
 }
 
 // TestLaws drives services through random histories of commands, answers, faults and crashes, and

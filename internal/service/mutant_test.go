@@ -22,7 +22,7 @@ type mutant struct {
 }
 
 var mutants = []mutant{
-	{1, "children do not wait for their parents", "decide.go", "if p.Ready() {\n\t\t\tcontinue", "if p.State != Pending {\n\t\t\tcontinue", "TestLaws"},
+	{1, "children do not wait for their parents", "decide.go", "if p.Ready() || s.heldTogether(p, r) {\n\t\t\tcontinue", "if p.State != Pending {\n\t\t\tcontinue", "TestLaws"},
 	{1, "a parent is ready when one instance is", "role.go", "return r.Settled() >= r.Cardinality &&", "return r.Settled() >= min(1, r.Cardinality) &&", "TestLaws"},
 	{2, "one machine too many is made", "decide.go", "room := wish + s.surgeLimit(r) - r.live", "room := wish + s.surgeLimit(r) - r.live + 1", "TestLaws"},
 	{2, "machines that are being removed do not count", "decide.go", "s.surgeLimit(r) - r.live", "s.surgeLimit(r) - r.live + r.lists[Stopping].n", "TestLaws"},

@@ -47,7 +47,7 @@ func play(t failer, spec *Spec, history []happening, c circumstances) (string, i
 		if len(w.broken) > 0 {
 			t.Fatalf("%s\n%s\n%s", strings.Join(w.broken, "\n"), w.summary(), storyOf(w))
 		}
-		if w.svc.State == FailedUpdating {
+		if u := w.svc.Rollout; u != nil && u.Paused {
 			return "a paused update", w.ticks // how far it came depends on which answer came first
 		}
 	}

@@ -52,7 +52,7 @@ func (s *Service) roll(r *Role, now Time) {
 		s.setRole(r, Updating, "", now)
 	}
 	// What does not work anyway is replaced without asking for room.
-	for _, p := range [...]Phase{Resting, Down, Finished} {
+	for _, p := range [...]Phase{Resting, Down, Finished, Held} {
 		for i := r.lists[p].head; i != nil; {
 			next := i.next
 			if s.full() {
@@ -93,7 +93,7 @@ func (s *Service) mayRoll(r *Role) bool {
 		return true
 	}
 	for _, p := range r.parents {
-		if p.outdated > 0 || p.rolling() || !p.Ready() {
+		if p.outdated > 0 || p.rolling() || !(p.Ready() || s.heldTogether(p, r)) {
 			return false
 		}
 	}
@@ -121,6 +121,8 @@ func (s *Service) advanceUpdating(r *Role, now Time) {
 		for _, c := range r.children {
 			s.touch(c)
 		}
+	case r.outdated == 0 && r.waitsForRelease() && r.lists[Stopping].n == 0:
+		s.setRole(r, Hold, "waits for release", now)
 	case r.State == FailedUpdating:
 		s.setRole(r, Updating, "", now)
 	case s.overdue(r, now):
@@ -184,7 +186,7 @@ func (s *Service) apply(spec *Spec, rollback bool, now Time) {
 			continue
 		}
 		old, fresh := r.Spec, &spec.Roles[n]
-		r.Removing = false
+		r.Removing, r.Overdue, r.progress = false, false, now
 		r.Spec = fresh
 		if r.State == Undeploying || r.State == FailedUndeploying {
 			s.setRole(r, Deploying, "", now)
