@@ -159,12 +159,8 @@ func (s *Service) terminate(i *Instance, a *PendingAction, now Time) {
 		return
 	}
 	if action != recreate && r.Spec.OnGone == Forget {
-		if r.Cardinality > 0 {
-			r.Cardinality--
-			s.head = true
-			s.event(now, false, r, nil, "Role %s scaling down from %d to %d nodes", r.Name, r.Cardinality+1, r.Cardinality)
-		}
 		s.stop(i, now)
+		s.lower(r, now)
 		return
 	}
 	s.replace(i, now)

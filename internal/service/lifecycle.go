@@ -213,6 +213,11 @@ func (s *Service) derive(now Time) {
 		s.deriveLeaving(now)
 		return
 	}
+	if s.spent() {
+		s.leave(Undeploy{Remove: true, Force: true}, "its last instance is gone", now)
+		s.drained = true // decide again: the removal has only begun
+		return
+	}
 	var first [FailedUpdating + 1]*Role
 	held, waiting := 0, false
 	for _, r := range s.Roles {
@@ -260,6 +265,19 @@ func (s *Service) derive(now Time) {
 		s.finishRollout(now)
 	}
 	s.setState(Running, "", now)
+}
+
+// spent reports whether the service should go because its last instance is gone.
+func (s *Service) spent() bool {
+	if !s.Spec.AutoDelete || !s.Deployed || s.Serial == 0 || s.instances.size() > 0 {
+		return false
+	}
+	for _, r := range s.Roles {
+		if r.Cardinality > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // deploymentFailed rolls a first deployment back when the spec asks for it.

@@ -195,17 +195,22 @@ func (s *Service) forgetInstance(i *Instance, now Time) {
 	r := i.role
 	name := s.InstanceName(i)
 	s.drop(i)
-	if r.State == Undeploying || s.Leaving || r.Cardinality == 0 {
+	if r.State == Undeploying || s.Leaving {
+		return
+	}
+	s.lower(r, now)
+	s.event(now, false, r, nil, "%s is gone and not replaced", name)
+}
+
+// lower takes one off the cardinality for a machine that is gone; below its bound the role grows again.
+func (s *Service) lower(r *Role, now Time) {
+	if r.Cardinality == 0 {
 		return
 	}
 	r.Cardinality--
 	s.head = true
 	s.event(now, false, r, nil, "Role %s scaling down from %d to %d nodes", r.Name, r.Cardinality+1, r.Cardinality)
-	s.event(now, false, r, nil, "%s is gone and not replaced", name)
-	if s.Spec.AutoDelete && s.instances.size() == 0 && s.Deployed {
-		s.leave(Undeploy{Remove: true, Force: true}, "its last instance is gone", now)
-	}
-	if r.Cardinality < r.Spec.MinOf() && (r.State == Running || r.State == Warning) {
+	if r.Cardinality < r.Spec.MinOf() && !r.Removing {
 		s.scaleTo(r, r.Spec.MinOf(), 0, now)
 	}
 }

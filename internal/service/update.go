@@ -206,9 +206,11 @@ func (s *Service) apply(spec *Spec, rollback bool, now Time) {
 	}
 	s.link()
 	s.touchAll()
-	for i := range s.instances.all {
-		if i.Phase == Starting || i.Phase == Held {
-			s.enqueue(i)
+	for _, r := range s.Roles {
+		for _, p := range [...]Phase{Starting, Held} { // other checks and gates may hold now
+			for i := r.lists[p].head; i != nil; i = i.next {
+				s.enqueue(i)
+			}
 		}
 	}
 }
