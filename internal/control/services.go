@@ -24,6 +24,8 @@ type Deployment struct {
 	Template    uint64 // the template it is made from; 0 for none
 	// Key makes a repeated request return the service that the first one made; "" for none.
 	Key string
+	// Warnings are told in the service's log.
+	Warnings []string
 }
 
 func object(m *service.Meta) identity.Object {
@@ -69,7 +71,12 @@ func (c *Control) deploy(ctx context.Context, who *identity.Caller, d Deployment
 	if key != "" {
 		with = append(with, store.Put{Key: key, Value: []byte(idText(id))})
 	}
-	_, err = c.engine.Create(ctx, service.NewService(id, d.Spec, meta, time.Now()), with...)
+	now := time.Now()
+	svc := service.NewService(id, d.Spec, meta, now)
+	for _, w := range d.Warnings[:min(len(d.Warnings), 20)] {
+		svc.Log = append(svc.Log, service.Event{Time: service.TimeOf(now), Message: "Warning: " + w})
+	}
+	_, err = c.engine.Create(ctx, svc, with...)
 	if errors.Is(err, store.ErrConflict) && key != "" {
 		if first, ok, err := c.keyed(ctx, key); err == nil && ok {
 			return first, nil

@@ -1,0 +1,113 @@
+package oneflow
+
+import (
+	"maps"
+	"slices"
+
+	format "github.com/troupe-dev/troupe/internal/format/oneflow"
+	"github.com/troupe-dev/troupe/internal/identity"
+	"github.com/troupe-dev/troupe/internal/service"
+)
+
+// A snapshot is what the face shows of a service, copied at one moment.
+type snapshot struct {
+	id      uint64
+	meta    service.Meta
+	state   service.State
+	created service.Time
+	spec    *service.Spec // never changed once stored
+	log     []service.Event
+	roles   []roleShot
+}
+
+type roleShot struct {
+	name        string
+	state       service.State
+	cardinality int
+	next        uint32 // number of the next instance
+	down        bool
+	until       service.Time
+	spec        *service.RoleSpec
+	nodes       []nodeShot
+}
+
+type nodeShot struct {
+	service.Instance
+	name string
+}
+
+// capture copies a service.
+func capture(s *service.Service) *snapshot {
+	shot := &snapshot{id: s.ID, meta: s.Meta, state: s.State, created: s.Created, spec: s.Spec, log: slices.Clone(s.Log)}
+	for _, r := range s.Roles {
+		role := roleShot{name: r.Name, state: r.State, cardinality: r.Cardinality, next: r.NextNumber, down: r.Down, until: r.Until, spec: r.Spec}
+		for i := range r.Instances {
+			if i.Incarnation == 0 {
+				continue // no machine was asked for yet: no node either
+			}
+			node := nodeShot{Instance: *i, name: s.InstanceName(i)}
+			node.Attributes, node.Addresses, node.Actions = maps.Clone(i.Attributes), slices.Clone(i.Addresses), slices.Clone(i.Actions)
+			role.nodes = append(role.nodes, node)
+		}
+		shot.roles = append(shot.roles, role)
+	}
+	return shot
+}
+
+// newborn returns the snapshot as the service was when it was asked for.
+func (s *snapshot) newborn() *snapshot {
+	n := *s
+	n.state, n.log, n.roles = service.Pending, nil, slices.Clone(s.roles)
+	for i := range n.roles {
+		r := &n.roles[i]
+		r.state, r.nodes, r.next, r.cardinality = service.Pending, nil, 0, r.spec.Cardinality
+	}
+	return &n
+}
+
+func (s *snapshot) envelope() envelope {
+	return envelope{id: s.id, owner: s.meta.Owner, group: s.meta.Group, name: s.meta.Name, kind: serviceType, permissions: identity.Bits(s.meta.Permissions)}
+}
+
+func (s *snapshot) role(name string) *roleShot {
+	for n := range s.roles {
+		if s.roles[n].name == name {
+			return &s.roles[n]
+		}
+	}
+	return nil
+}
+
+// stored returns the body as it was stored, in its client's generation, with all secrets. Services of
+// other faces get one made from their spec.
+func (s *snapshot) stored() (*format.Body, error) {
+	if s.spec.Format == "oneflow" {
+		return format.Parse(s.spec.Document)
+	}
+	root := object("name", s.spec.Name, "deployment", string(s.spec.Strategy), "description", s.spec.Description)
+	roles := []any{}
+	for n := range s.spec.Roles {
+		roles = append(roles, describe(&s.spec.Roles[n]))
+	}
+	root.Set("roles", roles)
+	return format.NewBody(root), nil
+}
+
+// describe makes the body of a role that has none.
+func describe(r *service.RoleSpec) *format.Object {
+	role := object("name", r.Name, "type", "vm", "cardinality", number(r.Cardinality), "template_id", number(r.Machine.ID))
+	if len(r.Parents) > 0 {
+		parents := []any{}
+		for _, p := range r.Parents {
+			parents = append(parents, p)
+		}
+		role.Set("parents", parents)
+	}
+	if r.Min != nil {
+		role.SetInt("min_vms", *r.Min)
+	}
+	if r.Max != nil {
+		role.SetInt("max_vms", *r.Max)
+	}
+	return role
+}

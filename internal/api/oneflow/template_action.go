@@ -1,0 +1,146 @@
+package oneflow
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"github.com/troupe-dev/troupe/internal/control"
+	format "github.com/troupe-dev/troupe/internal/format/oneflow"
+	"github.com/troupe-dev/troupe/internal/identity"
+)
+
+// templateActions are what POST /service_template/:id/action performs (specification, section 3.7).
+var templateActions = map[string]func(*OneFlow, *request, uint64, *format.Object) (answer, error){
+	"instantiate": (*OneFlow).instantiate,
+	"clone":       (*OneFlow).clone,
+	"update":      (*OneFlow).updateTemplateByAction,
+}
+
+func (f *OneFlow) actOnTemplate(r *request) (answer, error) {
+	t, _, err := f.template(r, identity.Use)
+	if err != nil {
+		return answer{}, err
+	}
+	a, err := r.action()
+	if err != nil {
+		return answer{}, err
+	}
+	if do, ok := templateActions[a.perform]; ok {
+		return do(f, r, t.ID, a.params)
+	}
+	if change, ok := metaChanges[a.perform]; ok {
+		m, err := change(a.params)
+		if err == nil {
+			err = f.changeOwner(r, t.ID, m)
+		}
+		return noContent, err
+	}
+	return answer{}, unknownAction(a.perform, known(templateActions), known(metaChanges))
+}
+
+// instantiate makes a service and answers with it as it was asked for, in state PENDING.
+func (f *OneFlow) instantiate(r *request, _ uint64, params *format.Object) (answer, error) {
+	t, template, err := f.template(r, identity.Use)
+	if err != nil {
+		return answer{}, err
+	}
+	made, warnings, err := template.Instantiate(params.Get("merge_template"))
+	if err != nil {
+		return answer{}, err
+	}
+	wish(made.Root())
+	spec, more, err := made.ToSpec(format.Options{Settings: f.Settings, Machine: f.machines(r.who)})
+	if err != nil {
+		return answer{}, err
+	}
+	spec.Strict = true // OneFlow's clients rely on its refusals
+	deployment := control.Deployment{Spec: spec, Template: t.ID}
+	for _, w := range append(warnings, more...) {
+		deployment.Warnings = append(deployment.Warnings, w.String())
+	}
+	id, err := f.Control.Deploy(r.Context(), r.who, deployment)
+	if err != nil {
+		return answer{}, err
+	}
+	s, err := f.read(r.who, id)
+	if err != nil {
+		return answer{}, err
+	}
+	d, err := f.serviceDocument(s.newborn())
+	return one(http.StatusCreated, d), err
+}
+
+// clone copies a template: with recursive "none" alone, else with the machine definitions of its
+// roles, each once.
+func (f *OneFlow) clone(r *request, _ uint64, params *format.Object) (answer, error) {
+	_, body, err := f.template(r, identity.Use)
+	if err != nil {
+		return answer{}, err
+	}
+	m, err := rename(params)
+	if err != nil {
+		return answer{}, err
+	}
+	var copies []control.Definition
+	if params.Text("recursive") != "none" {
+		copies, err = f.cloneMachines(r, body, *m.Name)
+	}
+	var a answer
+	if err == nil {
+		a, err = f.addTemplate(r, *m.Name, body)
+	}
+	if err != nil {
+		for _, d := range copies {
+			err = errors.Join(err, f.Control.RemoveMachine(context.WithoutCancel(r.Context()), r.who, strconv.Itoa(d.ID)))
+		}
+	}
+	return a, err
+}
+
+// cloneMachines copies the machine definitions of a body and makes its roles name the copies. It
+// returns those that were made, also beside an error.
+func (f *OneFlow) cloneMachines(r *request, body *format.Body, name string) ([]control.Definition, error) {
+	var copies []control.Definition
+	made := make(map[int]int)
+	for _, id := range machineIDs(body) {
+		d, err := f.Control.CopyMachine(r.Context(), r.who, strconv.Itoa(id), name)
+		if err != nil {
+			return copies, err
+		}
+		copies = append(copies, d)
+		made[id] = d.ID
+	}
+	eachMachine(body, func(role *format.Object, key string, id int) { role.SetInt(key, made[id]) })
+	return copies, nil
+}
+
+func (f *OneFlow) updateTemplateByAction(r *request, id uint64, params *format.Object) (answer, error) {
+	given, merge, err := updateOf(params)
+	if err != nil {
+		return answer{}, err
+	}
+	_, err = f.changeBody(r, id, given, merge)
+	return noContent, err
+}
+
+// changeOwner changes who a template belongs to and what it is called.
+func (f *OneFlow) changeOwner(r *request, id uint64, m control.MetaChange) error {
+	_, err := f.Control.ChangeTemplate(r.Context(), r.who, id, func(t *control.Template) error {
+		if m.Name != nil {
+			t.Name = *m.Name
+		}
+		if m.Owner != nil {
+			t.Owner = *m.Owner
+		}
+		if m.Group != nil {
+			t.Group = *m.Group
+		}
+		if m.Permissions != nil {
+			t.Permissions = *m.Permissions
+		}
+		return nil
+	})
+	return documentError(id, err)
+}

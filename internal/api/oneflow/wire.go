@@ -1,0 +1,202 @@
+package oneflow
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/troupe-dev/troupe/internal/api"
+	format "github.com/troupe-dev/troupe/internal/format/oneflow"
+	"github.com/troupe-dev/troupe/internal/identity"
+)
+
+// The types of document.
+const (
+	serviceType  = 100
+	templateType = 101
+)
+
+// A request is what a route sees.
+type request struct {
+	*http.Request
+	who *identity.Caller
+}
+
+// id is the number in the path. What is no number is the id of nothing.
+func (r *request) id() (uint64, error) {
+	text := r.PathValue("id")
+	id, err := strconv.ParseUint(text, 10, 63)
+	if err != nil || id == 0 {
+		return 0, noDocument(text, "")
+	}
+	return id, nil
+}
+
+// An answer is the status and the body of a response; a nil body is none.
+type answer struct {
+	status int
+	body   any
+}
+
+var noContent = answer{status: http.StatusNoContent}
+
+func (a answer) write(w http.ResponseWriter) {
+	if a.body == nil {
+		w.WriteHeader(a.status)
+		return
+	}
+	writeJSON(w, a.status, a.body)
+}
+
+// writeJSON prints with two spaces: people read it on terminals.
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	_ = e.Encode(v) // objects, lists, texts and numbers always encode
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(b.Bytes()) // a lost client has nobody to tell
+}
+
+// object builds an object from keys and values in turn.
+func object(pairs ...any) *format.Object {
+	o := new(format.Object)
+	for n := 0; n < len(pairs); n += 2 {
+		o.Set(pairs[n].(string), pairs[n+1])
+	}
+	return o
+}
+
+func number[N ~int | ~int64 | ~uint32 | ~uint64 | ~uint8](n N) json.Number {
+	return json.Number(strconv.FormatInt(int64(n), 10))
+}
+
+func text[N ~int | ~int64 | ~uint64](n N) string { return strconv.FormatInt(int64(n), 10) }
+
+// An envelope is what surrounds the body of a service or template.
+type envelope struct {
+	id           uint64
+	owner, group int
+	name         string
+	kind         int
+	permissions  identity.Bits
+}
+
+// document wraps a body (specification, section 4).
+func (f *OneFlow) document(e envelope, body *format.Object) *format.Object {
+	directory := f.Control.Directory()
+	return object(
+		"ID", text(e.id), "UID", text(e.owner), "GID", text(e.group),
+		"UNAME", directory.UserName(e.owner), "GNAME", directory.GroupName(e.group),
+		"NAME", e.name, "TYPE", text(e.kind),
+		"PERMISSIONS", permissions(e.permissions),
+		"TEMPLATE", object("BODY", body),
+	)
+}
+
+func permissions(b identity.Bits) *format.Object {
+	o := new(format.Object)
+	for n, key := range [...]string{"OWNER_U", "OWNER_M", "OWNER_A", "GROUP_U", "GROUP_M", "GROUP_A", "OTHER_U", "OTHER_M", "OTHER_A"} {
+		o.Set(key, strconv.Itoa(int(b>>(8-n)&1)))
+	}
+	return o
+}
+
+// one wraps a single document and pool all of a list; an empty pool has no key.
+func one(status int, document *format.Object) answer {
+	return answer{status, object("DOCUMENT", document)}
+}
+
+func pool(documents []any) answer {
+	o := new(format.Object)
+	if len(documents) > 0 {
+		o.Set("DOCUMENT", documents)
+	}
+	return answer{http.StatusOK, object("DOCUMENT_POOL", o)}
+}
+
+// object reads the body as a JSON object, in which comments may stand, whatever its Content-Type.
+func (r *request) object() (*format.Object, error) {
+	data, err := api.ReadBody(r.Request)
+	if err != nil {
+		return nil, err
+	}
+	body, err := format.Parse(data)
+	if err != nil {
+		return nil, err
+	}
+	return body.Root(), nil
+}
+
+// An action is what the action routes are sent: {"action":{"perform":…,"params":{…}}}.
+type action struct {
+	perform string
+	params  *format.Object // empty if absent or null
+}
+
+func (r *request) action() (action, error) {
+	body, err := r.object()
+	if err != nil {
+		return action{}, misuse{err}
+	}
+	a, ok := body.Get("action").(*format.Object)
+	if !ok {
+		return action{}, misusef("action", "send an object with \"perform\" and \"params\"")
+	}
+	perform, ok := a.Get("perform").(string)
+	if !ok || perform == "" {
+		return action{}, misusef("action.perform", "name the action to perform")
+	}
+	params := a.Get("params")
+	if _, ok := params.(*format.Object); !ok && params != nil {
+		return action{}, misusef("action.params", "must be an object")
+	}
+	return action{perform, a.Object("params")}, nil
+}
+
+// integer reads a whole number that clients send as a number or as text. What it is called stands in
+// the error.
+func integer(o *format.Object, key, what string) (int, error) {
+	var given string
+	switch v := o.Get(key).(type) {
+	case nil:
+		return 0, misusef(key, "%s is missing", what)
+	case json.Number:
+		given = string(v)
+	case string:
+		given = strings.TrimSpace(v)
+	}
+	n, err := strconv.Atoi(given)
+	if err != nil || n > math.MaxInt32 || n < math.MinInt32 {
+		return 0, misusef(key, "%s must be a whole number", what)
+	}
+	return n, nil
+}
+
+// optional is integer, or the default where the key is absent or null.
+func optional(o *format.Object, key, what string, otherwise int) (int, error) {
+	if o.Get(key) == nil {
+		return otherwise, nil
+	}
+	return integer(o, key, what)
+}
+
+// flag reads a boolean that clients also send as text; absent or null is false.
+func flag(o *format.Object, key string) (bool, error) {
+	switch v := o.Get(key).(type) {
+	case nil:
+		return false, nil
+	case bool:
+		return v, nil
+	case string:
+		if b, err := strconv.ParseBool(strings.ToLower(v)); err == nil {
+			return b, nil
+		}
+	}
+	return false, misusef(key, "must be true or false")
+}
