@@ -1,0 +1,182 @@
+// Package house holds the rules of the repository as tests.
+package house
+
+import (
+	"bufio"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/troupe-dev/troupe/"
+
+// A source is one Go file of the tree.
+type source struct {
+	path    string // from the root, with slashes
+	pkg     string // its folder
+	test    bool
+	doc     bool // has a package comment
+	imports []string
+	lines   int
+}
+
+func sources(t *testing.T) []source {
+	t.Helper()
+	root := "../.."
+	var out []source
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") && path != root || d.Name() == "testdata" || d.Name() == "tools" || d.Name() == "node_modules") {
+			return filepath.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(path, ".go") {
+			return nil
+		}
+		rel, _ := filepath.Rel(root, path)
+		rel = filepath.ToSlash(rel)
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly|parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		s := source{path: rel, pkg: filepath.ToSlash(filepath.Dir(rel)), test: strings.HasSuffix(rel, "_test.go"), doc: f.Doc != nil}
+		for _, i := range f.Imports {
+			s.imports = append(s.imports, strings.Trim(i.Path.Value, `"`))
+		}
+		text, err := os.ReadFile(path)
+		s.lines = strings.Count(string(text), "\n")
+		out = append(out, s)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(out) < 50 {
+		t.Fatalf("only %d Go files found", len(out))
+	}
+	return out
+}
+
+// TestImports: imports run downwards only (docs/design.md, section 2).
+func TestImports(t *testing.T) {
+	rules := []struct {
+		from    string // a package or, with a slash at the end, all below it
+		allowed []string
+		denied  []string
+	}{
+		{from: "internal/service", allowed: []string{"driver", "internal/nearest"}},
+		{from: "internal/policy", allowed: []string{"internal/nearest"}},
+		{from: "driver", allowed: []string{"internal/nearest"}},
+		{from: "driver/sim", allowed: []string{"driver"}},
+		{from: "driver/process", allowed: []string{"driver", "internal/nearest"}},
+		{from: "internal/store", allowed: []string{}},
+		{from: "client", allowed: []string{}},
+		{from: "internal/api/native", denied: []string{"internal/store", "driver/sim", "driver/process"}},
+		{from: "internal/api/oneflow", denied: []string{"internal/engine", "internal/store", "driver/sim", "driver/process"}},
+		{from: "internal/cli", denied: []string{"internal/engine", "internal/control"}},
+	}
+	for _, s := range sources(t) {
+		if s.test {
+			continue
+		}
+		for _, r := range rules {
+			if s.pkg != r.from {
+				continue
+			}
+			for _, i := range s.imports {
+				ours, ok := strings.CutPrefix(i, module)
+				if !ok {
+					continue
+				}
+				if r.allowed != nil && !contains(r.allowed, ours) || contains(r.denied, ours) {
+					t.Errorf("%s imports %s", s.path, ours)
+				}
+			}
+		}
+	}
+}
+
+// TestUnwanted: modules that are no longer kept are not used directly.
+func TestUnwanted(t *testing.T) {
+	for _, s := range sources(t) {
+		for _, i := range s.imports {
+			for _, bad := range []string{"gopkg.in/yaml.v3", "github.com/robfig/cron", "github.com/mitchellh/mapstructure", "github.com/pkg/errors", "github.com/golang/protobuf", "github.com/stretchr/testify"} {
+				if strings.HasPrefix(i, bad) {
+					t.Errorf("%s imports %s", s.path, i)
+				}
+			}
+		}
+	}
+}
+
+// TestPackageDocs: every package says what it is for.
+func TestPackageDocs(t *testing.T) {
+	documented := map[string]bool{}
+	for _, s := range sources(t) {
+		documented[s.pkg] = documented[s.pkg] || s.doc
+	}
+	for pkg, ok := range documented {
+		if !ok {
+			t.Errorf("package %s has no comment", pkg)
+		}
+	}
+}
+
+// TestFileSize: a file of more than 600 lines asks to be two.
+func TestFileSize(t *testing.T) {
+	for _, s := range sources(t) {
+		if !s.test && s.lines > 600 {
+			t.Errorf("%s has %d lines", s.path, s.lines)
+		}
+	}
+}
+
+// TestFileNames: a file is named after what is in it.
+func TestFileNames(t *testing.T) {
+	for _, s := range sources(t) {
+		switch filepath.Base(s.path) {
+		case "types.go", "util.go", "utils.go", "common.go", "helpers.go", "misc.go":
+			t.Errorf("%s says nothing about what is in it", s.path)
+		}
+	}
+}
+
+// TestDependencies: docs/dependencies.md says what each direct module is for.
+func TestDependencies(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/dependencies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open("../../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	required := regexp.MustCompile(`^\t(?:require )?([a-z][^ ]+/[^ ]+) v[^ ]+$`)
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		m := required.FindStringSubmatch(lines.Text())
+		if m == nil {
+			continue
+		}
+		name := m[1]
+		short := strings.TrimPrefix(name, "go.etcd.io/etcd/")
+		if !strings.Contains(string(doc), "`"+name+"`") && !strings.Contains(string(doc), "`"+short+"`") {
+			t.Errorf("docs/dependencies.md does not say what %s is for", name)
+		}
+	}
+}
+
+func contains(list []string, s string) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}
