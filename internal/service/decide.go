@@ -336,9 +336,7 @@ func (s *Service) evaluateRole(r *Role, now Time) {
 		s.stop(s.victim(r), now)
 	}
 	if s.mayCreate(r) {
-		// At most wish+surge machines may live at a time, so what is made here is bounded by the room.
-		room := wish + s.surgeLimit(r) - r.live
-		for room > 0 {
+		for s.vacant(r) > 0 {
 			if s.full() {
 				s.drained = true
 				return
@@ -351,7 +349,6 @@ func (s *Service) evaluateRole(r *Role, now Time) {
 				i = s.newInstance(r, now)
 			}
 			s.create(i, now)
-			room--
 		}
 	}
 	s.advance(r, now)
@@ -362,6 +359,10 @@ func (s *Service) evaluateRole(r *Role, now Time) {
 		}
 	}
 }
+
+// vacant is how many machines may be made now: at most wish+surge of them may live at a time. It is
+// negative when too many do.
+func (s *Service) vacant(r *Role) int { return r.wish() + s.surgeLimit(r) - r.live }
 
 func (s *Service) mayCreate(r *Role) bool {
 	if s.Leaving || r.wish() == 0 || r.State == Pending {

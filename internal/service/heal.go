@@ -156,7 +156,7 @@ func (s *Service) askForFresh(now Time) {
 		if i.Phase != Creating {
 			continue
 		}
-		if r := i.role; s.parentsReady(r) && r.live <= r.wish()+s.surgeLimit(r) {
+		if r := i.role; s.parentsReady(r) && s.vacant(r) >= 0 {
 			s.effects = append(s.effects, s.effect(DoCreate, i))
 			continue
 		}

@@ -24,9 +24,9 @@ type mutant struct {
 var mutants = []mutant{
 	{1, "children do not wait for their parents", "decide.go", "if p.Ready() || s.heldTogether(p, r) {\n\t\t\tcontinue", "if p.State != Pending {\n\t\t\tcontinue", "TestLaws"},
 	{1, "a parent is ready when one instance is", "role.go", "return r.Settled() >= r.Cardinality &&", "return r.Settled() >= min(1, r.Cardinality) &&", "TestLaws"},
-	{2, "one machine too many is made", "decide.go", "room := wish + s.surgeLimit(r) - r.live", "room := wish + s.surgeLimit(r) - r.live + 1", "TestLaws"},
-	{2, "machines that are being removed do not count", "decide.go", "s.surgeLimit(r) - r.live", "s.surgeLimit(r) - r.live + r.lists[Stopping].n", "TestLaws"},
-	{3, "an unanswered creation is forgotten", "heal.go", "if i.Phase == Queued || i.Phase == Backoff ||", "if i.Phase == Queued || i.Phase == Backoff || i.Phase == Creating ||", "TestLaws"},
+	{2, "one machine too many is made", "decide.go", "s.surgeLimit(r) - r.live }", "s.surgeLimit(r) - r.live + 1 }", "TestLaws"},
+	{2, "machines that are being removed do not count", "decide.go", "s.surgeLimit(r) - r.live }", "s.surgeLimit(r) - r.live + r.lists[Stopping].n }", "TestLaws"},
+	{3, "what is left of a dead machine is forgotten", "heal.go", "if i.Phase == Queued || i.Phase == Backoff ||", "if i.Phase == Queued || i.Phase == Backoff || i.dead() ||", "TestLaws"},
 	{3, "a stable successor does not wait for the destruction", "heal.go", "if r.Spec.Identity != Stable && i.dead() {", "if i.dead() {\n\t\tif r.Spec.Identity == Stable {\n\t\t\ts.clearMachine(i)\n\t\t\ts.setMachine(i, driver.Gone)\n\t\t\ts.queue(i, now)\n\t\t\treturn\n\t\t}", "TestLaws"},
 	{4, "the upper bound is not looked at", "command.go", "c.Cardinality > r.Spec.MaxOf():", "c.Cardinality > r.Spec.MaxOf()+1:", "TestLaws"},
 	{4, "the lower bound is not looked at", "command.go", "c.Cardinality < r.Spec.MinOf():", "c.Cardinality < r.Spec.MinOf()-1:", "TestLaws"},
@@ -47,15 +47,19 @@ func TestBrokenCores(t *testing.T) {
 		t.Run(fmt.Sprintf("law %d %s", m.law, m.what), func(t *testing.T) {
 			t.Parallel()
 			program := m.build(t, n)
-			cmd := exec.Command(program, "-test.run", "^"+m.property+"$", "-test.timeout=60s",
-				"-rapid.checks=20000", "-rapid.seed=1", "-rapid.shrinktime=1ms", "-rapid.nofailfile")
-			out, err := cmd.CombinedOutput()
-			if err == nil {
-				t.Fatalf("nothing noticed that %s", m.what)
+			var out []byte
+			for seed := 1; seed <= 5; seed++ { // another law may be broken first
+				cmd := exec.Command(program, "-test.run", "^"+m.property+"$", "-test.timeout=60s", "-rapid.checks=20000",
+					fmt.Sprintf("-rapid.seed=%d", seed), "-rapid.shrinktime=1ms", "-rapid.nofailfile")
+				var err error
+				if out, err = cmd.CombinedOutput(); err == nil {
+					t.Fatalf("nothing noticed that %s", m.what)
+				}
+				if bytes.Contains(out, fmt.Appendf(nil, "law %d:", m.law)) {
+					return
+				}
 			}
-			if !bytes.Contains(out, fmt.Appendf(nil, "law %d:", m.law)) {
-				t.Fatalf("law %d did not notice that %s; the properties said:\n%.3000s", m.law, m.what, lines(out, "draw"))
-			}
+			t.Fatalf("law %d did not notice that %s; the properties said:\n%.3000s", m.law, m.what, lines(out, "draw"))
 		})
 	}
 }
