@@ -193,3 +193,22 @@ func TestSeenAllocatesNothing(t *testing.T) {
 		t.Errorf("a fact that changes nothing changes %d records", len(r))
 	}
 }
+
+// TestOneTransaction: however much happens at one instant, a decision changes no more than a transaction holds.
+func TestOneTransaction(t *testing.T) {
+	const n = 5000
+	spec := roleOf(n)
+	spec.Roles[0].ReadyGate = true // all run into their deadline together
+	s := NewService(1, spec, Meta{Name: "x"}, epoch)
+	drive(s)
+	now, decisions := epoch.Add(6*time.Minute), 0
+	for more := true; more; decisions++ {
+		more = s.Decide(now).More
+		if r := s.Changes(); len(r) > blocksATime+10 {
+			t.Fatalf("decision %d changes %d records", decisions, len(r))
+		}
+	}
+	if r := s.Role("app"); r.Count(Replacing) != n || decisions < n/blockSize/blocksATime {
+		t.Errorf("after %d decisions %d of %d are being replaced", decisions, r.Count(Replacing), n)
+	}
+}

@@ -25,7 +25,9 @@ func (s *Service) Decide(now time.Time) Decision {
 	s.drained = false
 	s.ring(t)
 	for round := 0; !s.drained && (len(s.todo) > 0 || len(s.due) > 0); round++ {
-		s.evaluateInstances(t)
+		if s.evaluateInstances(t); s.drained {
+			break
+		}
 		s.evaluateRoles(t)
 		if round > 1000 { // cannot happen: every round moves something towards its goal
 			panic(fmt.Sprintf("service %d does not settle", s.ID))
@@ -45,6 +47,13 @@ func (s *Service) evaluateInstances(now Time) {
 	for n := 0; n < len(s.todo); n++ {
 		if n > 100*s.instances.size()+1000 { // cannot happen: an instance passes few phases at one instant
 			panic(fmt.Sprintf("service %d: instance %d does not settle", s.ID, s.todo[n].Serial))
+		}
+		if s.full() {
+			s.drained = true
+			kept := copy(s.todo, s.todo[n:])
+			clear(s.todo[kept:])
+			s.todo = s.todo[:kept]
+			return
 		}
 		i := s.todo[n]
 		i.queued = false
