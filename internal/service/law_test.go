@@ -1,7 +1,9 @@
 package service
 
 import (
+	"flag"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +11,19 @@ import (
 	"github.com/troupe-dev/troupe/driver"
 	"pgregory.net/rapid"
 )
+
+// TestMain lets the properties try more histories than usual, unless the command line says how many.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	given := testing.Short()
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "rapid.checks" })
+	if !given {
+		if err := flag.Set("rapid.checks", "1000"); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(m.Run())
+}
 
 func intp(n int) *int { return &n }
 

@@ -133,8 +133,10 @@ func appendInstance(b []byte, i *Instance) []byte {
 		b = appendText(b, a)
 	}
 	b = binary.AppendUvarint(b, uint64(len(i.Attributes)))
-	for _, k := range slices.Sorted(maps.Keys(i.Attributes)) {
-		b = appendText(appendText(b, k), i.Attributes[k])
+	if len(i.Attributes) > 0 { // most have none, and sorting none allocates
+		for _, k := range slices.Sorted(maps.Keys(i.Attributes)) {
+			b = appendText(appendText(b, k), i.Attributes[k])
+		}
 	}
 	b = binary.AppendUvarint(b, uint64(len(i.Actions)))
 	for _, a := range i.Actions {
