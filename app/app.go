@@ -85,41 +85,9 @@ func New(ctx context.Context, o Options) (*App, error) {
 }
 
 // check refuses wrong options before anything is touched.
-func (a *App) check(context.Context) error {
-	seen := make(map[string]bool)
-	for _, account := range a.opts.Accounts {
-		kind, err := a.kinds.Find(account.Driver)
-		if err != nil {
-			return fmt.Errorf("drivers: %w", err)
-		}
-		if seen[account.key()] {
-			return fmt.Errorf("drivers: account %s is given twice; give one of them another name", account.key())
-		}
-		seen[account.key()] = true
-		if strings.ContainsAny(account.Name, "/:\\") || strings.HasPrefix(account.Name, ".") {
-			return fmt.Errorf("drivers: account name %q: use letters, digits, '-' and '_'", account.Name)
-		}
-		if _, err := kind.CheckAccount(account.Values); err != nil {
-			return fmt.Errorf("drivers: account %s: %w", account.key(), err)
-		}
-	}
-	a.oneflow = oneflow.DefaultSettings()
-	if a.opts.OneFlowConf == "" {
-		return nil
-	}
-	text, err := os.ReadFile(a.opts.OneFlowConf)
-	if err != nil {
-		return fmt.Errorf("OneFlow settings: %w", err)
-	}
-	settings, warnings, err := oneflow.ParseConf(text)
-	if err != nil {
-		return fmt.Errorf("%s: %w", a.opts.OneFlowConf, err)
-	}
-	for _, w := range warnings {
-		a.opts.Log.Warn("OneFlow settings", "file", a.opts.OneFlowConf, "key", w.Path, "warning", w.Message)
-	}
-	a.oneflow = settings
-	return nil
+func (a *App) check(context.Context) (err error) {
+	a.oneflow, err = a.opts.check(a.kinds)
+	return err
 }
 
 // openStore opens the data folder and whatever holds the state.

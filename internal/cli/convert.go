@@ -1,0 +1,87 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/troupe-dev/troupe/internal/format/native"
+	"github.com/troupe-dev/troupe/internal/format/oneflow"
+	"github.com/troupe-dev/troupe/internal/service"
+)
+
+func newConvertCommand(t *terminal) *cobra.Command {
+	return &cobra.Command{
+		Use:   "convert FILE",
+		Short: "write a service of another format as native YAML",
+		Long: "Write a service template of OneFlow as a native document, to standard output. What it cannot say there is\n" +
+			"told on standard error. Machine definitions are named by their numbers: no server is asked.",
+		Example: "  troupe convert template.json > service.yaml",
+		Args:    exactly("FILE"),
+		RunE:    func(_ *cobra.Command, args []string) error { return runConvert(t, args[0]) },
+	}
+}
+
+func runConvert(t *terminal, name string) error {
+	text, err := t.readFile(name)
+	if err != nil {
+		return err
+	}
+	var spec *service.Spec
+	if formatOf(text) == "oneflow" {
+		spec, err = t.specOfOneFlow(name, text)
+	} else {
+		d := &document{}
+		spec, err = native.Parse(name, text, d.offline(name))
+		err = withCode(exitInvalid, err)
+	}
+	if err != nil {
+		return err
+	}
+	if t.output == "json" {
+		return t.convertJSON(spec)
+	}
+	out, err := native.Encode(spec)
+	if err != nil {
+		return fmt.Errorf("convert %s: %w", name, err)
+	}
+	_, err = t.out.Write(out)
+	return err
+}
+
+func (t *terminal) specOfOneFlow(name string, text []byte) (*service.Spec, error) {
+	body, err := parseOneFlow(name, text)
+	if err != nil {
+		return nil, err
+	}
+	made, warnings, err := body.Instantiate(nil)
+	if err != nil {
+		return nil, withCode(exitInvalid, fmt.Errorf("%s: %w", name, err))
+	}
+	for _, w := range warnings {
+		fmt.Fprintf(t.err, "%s: %s\n", name, w)
+	}
+	spec, warnings, err := made.ToSpec(oneflow.Options{Settings: oneflow.DefaultSettings(), Machine: func(id int) (service.Machine, error) {
+		return unknownMachine(strconv.Itoa(id))
+	}})
+	if err != nil {
+		return nil, withCode(exitInvalid, fmt.Errorf("%s: %w", name, err))
+	}
+	for _, w := range warnings {
+		fmt.Fprintf(t.err, "%s: %s\n", name, w)
+	}
+	spec.Format, spec.Document = "", nil
+	return spec, nil
+}
+
+// convertJSON prints the specification as the server keeps it.
+func (t *terminal) convertJSON(spec *service.Spec) error {
+	text, err := json.MarshalIndent(spec, "", "  ")
+	if err != nil {
+		return fmt.Errorf("print as JSON: %w", err)
+	}
+	fmt.Fprintln(t.out, string(text))
+	return nil
+}

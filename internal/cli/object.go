@@ -1,0 +1,52 @@
+package cli
+
+import (
+	"context"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/troupe-dev/troupe/client"
+)
+
+// group returns a command that holds others: `troupe user add`.
+func group(use, short string, commands ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.ArbitraryArgs, RunE: needsCommand}
+	cmd.AddCommand(commands...)
+	return cmd
+}
+
+// calling returns a RunE that calls run with a client.
+func calling(t *terminal, run func(ctx context.Context, c *client.Client, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		c, err := t.connect()
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		return run(cmd.Context(), c, args)
+	}
+}
+
+// removing returns the rm command of a kind of object.
+func removing(t *terminal, what string, remove func(ctx context.Context, c *client.Client, ref string) error) *cobra.Command {
+	return &cobra.Command{
+		Use: "rm " + strings.ToUpper(what), Short: "remove a " + what, Args: exactly(strings.ToUpper(what)),
+		RunE: calling(t, func(ctx context.Context, c *client.Client, args []string) error {
+			if err := remove(ctx, c, args[0]); err != nil {
+				return err
+			}
+			t.tell("%s %s is removed", what, args[0])
+			return nil
+		}),
+	}
+}
+
+// names returns the names of users or groups.
+func names(parties []client.Party) string {
+	out := make([]string, len(parties))
+	for i, p := range parties {
+		out[i] = p.Name
+	}
+	return strings.Join(out, ",")
+}

@@ -1,0 +1,175 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/troupe-dev/troupe/client"
+)
+
+// waitOptions say whether a command waits for its outcome.
+type waitOptions struct {
+	wait, noWait bool
+	timeout      time.Duration
+}
+
+func (o *waitOptions) addFlags(f *pflag.FlagSet) {
+	f.BoolVar(&o.wait, "wait", true, "wait for the outcome and show what happens")
+	f.BoolVar(&o.noWait, "no-wait", false, "end as soon as the server has written the wish down")
+	f.DurationVar(&o.timeout, "timeout", 10*time.Minute, "how long to wait at most")
+}
+
+// outcome waits until a service has settled and prints what happens meanwhile. It fails if the service
+// settled in a state that is not good; good are the states given, RUNNING and COOLDOWN when none is.
+func (t *terminal) outcome(ctx context.Context, c *client.Client, ref string, after int64, o *waitOptions, good ...string) error {
+	if o.noWait || !o.wait {
+		if s, err := c.Services().Get(ctx, ref); err == nil {
+			return t.result(&s)
+		}
+		return nil
+	}
+	if len(good) == 0 {
+		good = []string{"RUNNING", "COOLDOWN"}
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	p := &progress{t: t}
+	s, err := p.follow(ctx, c, ref, after)
+	p.clear()
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return withCode(exitTimeout, fmt.Errorf("service %s is still %s after %s; it goes on, see `troupe explain %s`", s.Name, orDash(s.State), o.timeout, ref))
+	case err != nil:
+		return err
+	case !slices.Contains(good, s.State):
+		text := fmt.Sprintf("service %s is %s", s.Name, s.State)
+		if s.Reason != "" {
+			text += ": " + oneLine(s.Reason)
+		}
+		return fmt.Errorf("%s; see `troupe explain %s`", text, ref)
+	case s.State == client.Gone:
+		t.tell("service %s is gone", orDash(s.Name))
+		return nil
+	}
+	t.tell("service %s is %s: %s", s.Name, t.paintState(s.State), rolesLine(&s))
+	return t.result(&s)
+}
+
+// tell prints a line for people: beside the result where that is for programs.
+func (t *terminal) tell(format string, args ...any) {
+	w := t.out
+	if t.output != "table" && t.output != "wide" {
+		w = t.err
+	}
+	fmt.Fprintf(w, format+"\n", args...)
+}
+
+// result prints a service for programs; people have been told already.
+func (t *terminal) result(s *client.Service) error {
+	if t.output == "table" || t.output == "wide" {
+		return nil
+	}
+	return t.show(s, &table{rows: [][]string{{s.Ref()}}})
+}
+
+// settledState reports whether a service stays in the state by itself.
+func settledState(state string) bool {
+	switch state {
+	case "PENDING", "DEPLOYING", "UNDEPLOYING", "SCALING", "UPDATING", "DEPLOYING_NETS", "UNDEPLOYING_NETS":
+		return false
+	}
+	return true
+}
+
+// A progress shows what happens to a service: a line for each event and, on a terminal, a line below
+// that is redrawn.
+type progress struct {
+	t     *terminal
+	drawn bool
+}
+
+// follow prints events until the service has settled, and returns it as it is then.
+func (p *progress) follow(ctx context.Context, c *client.Client, ref string, after int64) (client.Service, error) {
+	var s client.Service
+	look := func() (done bool, err error) {
+		now, err := c.Services().Get(ctx, ref)
+		if client.IsNotFound(err) {
+			s.State = client.Gone
+			return true, nil
+		}
+		if err != nil {
+			return true, err
+		}
+		s = now
+		p.draw(&s)
+		return settledState(s.State) && !(s.Leaving && s.State != "DONE" && !s.Failed()) && s.Rollout == nil || s.State == "FAILED_UPDATING", nil
+	}
+	if done, err := look(); done {
+		return s, err
+	}
+	for change, err := range c.Watch(ctx, client.WatchOptions{Service: ref, After: after, Now: after == 0}) {
+		if err != nil && !client.IsNotFound(err) {
+			return s, err
+		}
+		for _, e := range change.Events {
+			p.say(p.t.eventLine(e))
+		}
+		if done, err := look(); done {
+			return s, err
+		}
+	}
+	return s, ctx.Err()
+}
+
+// eventLine words an event as one line of progress.
+func (t *terminal) eventLine(e client.Event) string {
+	where := e.Role
+	if e.Instance != "" {
+		where = e.Instance
+	}
+	if where != "" {
+		where += ": "
+	}
+	text := where + oneLine(e.Message)
+	if e.Error {
+		text = t.paint(red, text)
+	}
+	return text
+}
+
+func (p *progress) say(line string) {
+	p.clear()
+	p.t.tell("%s", line)
+}
+
+// draw shows how the service stands in a line that is redrawn.
+func (p *progress) draw(s *client.Service) {
+	if !p.t.live || p.t.output != "table" {
+		return
+	}
+	p.clear()
+	fmt.Fprintf(p.t.out, "%s %s", p.t.paintState(s.State), rolesLine(s))
+	p.drawn = true
+}
+
+func (p *progress) clear() {
+	if p.drawn {
+		fmt.Fprint(p.t.out, "\r\x1b[K")
+		p.drawn = false
+	}
+}
+
+// rolesLine tells how many instances of each role work: "db 1/1  app 2/3".
+func rolesLine(s *client.Service) string {
+	parts := make([]string, len(s.Roles))
+	for i, r := range s.Roles {
+		parts[i] = fmt.Sprintf("%s %d/%d", r.Name, r.Settled, r.Cardinality)
+	}
+	return strings.Join(parts, "  ")
+}

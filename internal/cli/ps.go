@@ -1,0 +1,107 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/troupe-dev/troupe/client"
+)
+
+type psOptions struct {
+	state, project, role string
+	all                  bool
+}
+
+func newPsCommand(t *terminal) *cobra.Command {
+	var o psOptions
+	cmd := &cobra.Command{
+		Use:   "ps [SERVICE]",
+		Short: "services, or the roles and instances of one",
+		Args:  atMost(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := t.connect()
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			if len(args) == 0 {
+				return psAll(cmd.Context(), t, c, &o)
+			}
+			return psOne(cmd.Context(), t, c, &o, args[0])
+		},
+	}
+	cmd.Flags().StringVar(&o.state, "state", "", "only services in this `state`")
+	cmd.Flags().StringVar(&o.project, "project", "", "only services of this `group`")
+	cmd.Flags().StringVar(&o.role, "role", "", "only instances of this `role`")
+	cmd.Flags().BoolVarP(&o.all, "all", "a", false, "services that have ended too")
+	return cmd
+}
+
+func psAll(ctx context.Context, t *terminal, c *client.Client, o *psOptions) error {
+	services := []client.Service{}
+	b := &table{head: []string{"ID", "NAME", "STATE", "SINCE", "ROLES", "PROJECT", "OWNER", "REVISION", "REASON"}, wide: 5}
+	filter := client.ServiceFilter{State: strings.ToUpper(o.state), Project: o.project}
+	for s, err := range c.Services().List(ctx, filter) {
+		if err != nil {
+			return err
+		}
+		if s.State == "DONE" && !o.all && o.state == "" {
+			continue
+		}
+		services = append(services, s)
+		b.add(s.Ref(), s.Name, s.State, since(s.Since), rolesLine(&s), s.Project, s.Owner.Name, strconv.Itoa(int(s.Revision)), orDash(oneLine(s.Reason)))
+	}
+	return t.show(services, b)
+}
+
+// serviceView is what `ps SERVICE` shows for programs.
+type serviceView struct {
+	client.Service
+	Instances []client.Instance `json:"instances"`
+}
+
+func psOne(ctx context.Context, t *terminal, c *client.Client, o *psOptions, ref string) error {
+	s, err := c.Services().Get(ctx, ref)
+	if err != nil {
+		return err
+	}
+	view := serviceView{Service: s, Instances: []client.Instance{}}
+	for i, err := range c.Services().Instances(ctx, s.Ref(), client.InstanceFilter{Role: o.role}) {
+		if err != nil {
+			return err
+		}
+		view.Instances = append(view.Instances, i)
+	}
+	b := &table{head: []string{"INSTANCE", "PHASE", "HEALTH", "ADDRESS", "SINCE", "REASON", "SERIAL", "MACHINE", "DRIVER", "STATE", "REVISION", "FAILURES"}, wide: 6}
+	for _, i := range view.Instances {
+		b.add(i.Role+"/"+strconv.Itoa(int(i.Number)), i.Phase, i.Health, orDash(strings.Join(i.Addresses, ",")), since(i.Since), orDash(oneLine(i.Reason)),
+			strconv.Itoa(int(i.Serial)), i.Machine, orDash(i.Driver), i.State, strconv.Itoa(int(i.Revision)), strconv.Itoa(i.Failures))
+	}
+	if t.output == "table" || t.output == "wide" {
+		t.heading(&s)
+	}
+	return t.show(view, b)
+}
+
+// heading tells of a service and its roles, above its instances.
+func (t *terminal) heading(s *client.Service) {
+	fmt.Fprintf(t.out, "%s (%d) is %s since %s", s.Name, s.ID, t.paintState(s.State), since(s.Since))
+	if s.Reason != "" {
+		fmt.Fprintf(t.out, ": %s", oneLine(s.Reason))
+	}
+	fmt.Fprintln(t.out)
+	for _, r := range s.Roles {
+		fmt.Fprintf(t.out, "  %s: %s, %d of %d", r.Name, t.paintState(r.State), r.Settled, r.Cardinality)
+		if len(r.Parents) > 0 {
+			fmt.Fprintf(t.out, ", needs %s", strings.Join(r.Parents, ", "))
+		}
+		if r.Reason != "" {
+			fmt.Fprintf(t.out, ": %s", oneLine(r.Reason))
+		}
+		fmt.Fprintln(t.out)
+	}
+}

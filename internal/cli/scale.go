@@ -1,0 +1,54 @@
+package cli
+
+import (
+	"context"
+	"regexp"
+
+	"github.com/spf13/cobra"
+
+	"github.com/troupe-dev/troupe/client"
+)
+
+type scaleOptions struct {
+	waitOptions
+	force bool
+}
+
+func newScaleCommand(t *terminal) *cobra.Command {
+	var o scaleOptions
+	cmd := &cobra.Command{
+		Use:   "scale SERVICE/ROLE N|+N|-N|+P%|-P%",
+		Short: "change how many instances a role has",
+		Example: "  troupe scale shop/app 5\n  troupe scale shop/app +50%\n" +
+			"  troupe scale shop/app -- -1",
+		Args: exactly("SERVICE/ROLE", "N"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runScale(cmd.Context(), t, &o, args[0], args[1])
+		},
+	}
+	o.addFlags(cmd.Flags())
+	cmd.Flags().BoolVar(&o.force, "force", false, "outside the bounds of the role too")
+	return cmd
+}
+
+var cardinality = regexp.MustCompile(`^([+-]?[0-9]{1,9}|[+-][0-9]{1,6}%)$`)
+
+func runScale(ctx context.Context, t *terminal, o *scaleOptions, place, wish string) error {
+	service, role, err := splitRole(place)
+	if err != nil {
+		return err
+	}
+	if !cardinality.MatchString(wish) {
+		return usageError("%q: give a number, or a change such as +2, -1, +50%%, -10%%", wish)
+	}
+	c, err := t.connect()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	revision, err := c.Services().Scale(ctx, service, client.Scale{Role: role, Cardinality: wish, Force: o.force})
+	if err != nil {
+		return err
+	}
+	return t.outcome(ctx, c, service, revision, &o.waitOptions)
+}

@@ -1,0 +1,154 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/troupe-dev/troupe/app"
+)
+
+// serverOptions are the flags of `troupe server`.
+type serverOptions struct {
+	app           app.Options
+	config        string
+	compat        bool
+	logFormat     string
+	logLevel      string
+	announcements io.Writer
+}
+
+func (o *serverOptions) addFlags(f *pflag.FlagSet, env func(string) string) {
+	f.StringVar(&o.config, "config", "", "configuration `file` (YAML); flags and environment override it")
+	f.StringVar(&o.app.DataDir, "data-dir", defaultDataDir(env), "`folder` of state, key, audit trail and machines")
+	f.StringSliceVar(&o.app.Etcd.Endpoints, "etcd", nil, "`URLs` of an etcd cluster that holds the state instead")
+	f.StringVar(&o.app.Etcd.CA, "etcd-ca", "", "PEM `file` of the cluster's authority")
+	f.StringVar(&o.app.Etcd.Cert, "etcd-cert", "", "PEM `file` of this server's certificate for the cluster")
+	f.StringVar(&o.app.Etcd.Key, "etcd-key", "", "PEM `file` of its key")
+	f.StringVar(&o.app.Etcd.User, "etcd-user", "", "`user` of the cluster")
+	f.StringVar(&o.app.Etcd.PasswordFile, "etcd-password-file", "", "`file` with that user's password")
+	f.StringVar(&o.app.MasterKey, "master-key", "", "`file` of the key that encrypts secrets (default master.key in the data folder)")
+	f.Int64Var(&o.app.Quota, "quota", 0, "most `bytes` of the embedded database (default 8 GiB)")
+	f.StringVar(&o.app.Listen, "listen", "127.0.0.1:7070", "`address` of the main listener")
+	f.StringVar(&o.app.OneFlowListen, "oneflow-listen", "", "`address` at whose root OneFlow is served too")
+	f.BoolVar(&o.compat, "compat", false, "serve OneFlow at its customary 127.0.0.1:2474 too")
+	f.StringVar(&o.app.OneFlowConf, "oneflow-conf", "", "oneflow-server.conf `file` whose settings are taken over")
+	f.StringVar(&o.app.Certificate, "tls-cert", "", "PEM `file` of the certificate of all listeners")
+	f.StringVar(&o.app.Key, "tls-key", "", "PEM `file` of its key")
+	f.BoolVar(&o.app.Insecure, "insecure", false, "listen beyond this host without TLS")
+	f.BoolVar(&o.app.OpenMetrics, "open-metrics", false, "show /metrics without credentials")
+	f.StringVar(&o.app.ReadyFile, "ready-file", "", "`file` that gets the addresses once the server is ready")
+	f.StringVar(&o.app.Admin, "admin", "oneadmin", "`name` of the first user")
+	f.StringVar(&o.app.AdminPasswordFile, "admin-password-file", "", "`file` with the first user's password (default: one is generated and printed)")
+	f.DurationVar(&o.app.Retain, "retain", 24*time.Hour, "how long finished services are kept")
+	f.DurationVar(&o.app.AuditRetain, "audit-retain", 90*24*time.Hour, "how long the audit trail is kept")
+	o.logFormat, o.logLevel = "text", "info"
+	f.Var(choice{&o.logFormat, []string{"text", "json"}}, "log-format", "how log lines look")
+	f.Var(choice{&o.logLevel, []string{"debug", "info", "warn", "error"}}, "log-level", "least level that is logged")
+}
+
+// settle fills in what environment and file say.
+func (o *serverOptions) settle(flags *pflag.FlagSet, env func(string) string) error {
+	if o.config == "" {
+		o.config = env("TROUPE_CONFIG")
+	}
+	var file *configFile
+	if o.config != "" {
+		var err error
+		if file, err = readConfig(o.config, flags); err != nil {
+			return err
+		}
+		o.app.Accounts = file.accounts
+	}
+	if err := settle(flags, env, file); err != nil {
+		return err
+	}
+	if o.compat && o.app.OneFlowListen == "" {
+		o.app.OneFlowListen = "127.0.0.1:2474"
+	}
+	return nil
+}
+
+func (o *serverOptions) logger(w io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(o.logLevel)) // one of the choices
+	options := &slog.HandlerOptions{Level: level}
+	if o.logFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+func newServerCommand(t *terminal) *cobra.Command {
+	var o serverOptions
+	cmd := &cobra.Command{
+		Use:   "server",
+		Short: "run the control plane",
+		Long: "Run the control plane: it keeps the state, works on services and serves the APIs.\n\n" +
+			"Each flag may also be given in the environment (TROUPE_DATA_DIR for --data-dir) or in the file of\n" +
+			"--config (data-dir: ...). In the file, \"drivers\" lists the back ends: driver, name and options each.",
+		Example: "  troupe server --data-dir /var/lib/troupe\n  troupe server --etcd https://a:2379,https://b:2379 --etcd-ca ca.pem",
+		Args:    atMost(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runServer(cmd.Context(), t, &o, cmd.Flags())
+		},
+	}
+	o.addFlags(cmd.Flags(), t.env)
+	cmd.AddCommand(newServerStatusCommand(t), newServerResumeCommand(t))
+	return cmd
+}
+
+func runServer(ctx context.Context, t *terminal, o *serverOptions, flags *pflag.FlagSet) error {
+	if err := o.settle(flags, t.env); err != nil {
+		return err
+	}
+	o.app.Log = o.logger(t.err)
+	o.app.Announce = t.out
+	o.app.Version = version()
+	a, err := app.New(ctx, o.app)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	// Once it was told to end, a second signal ends it at once.
+	defer context.AfterFunc(ctx, stop)()
+	err = a.Run(ctx)
+	if errors.Is(err, app.ErrReplaced) {
+		return withCode(exitRefused, err)
+	}
+	return err
+}
+
+// newConfigCommand checks the configuration file without starting anything.
+func newConfigCommand(t *terminal) *cobra.Command {
+	cmd := &cobra.Command{Use: "config", Short: "look after the server's configuration file"}
+	var o serverOptions
+	check := &cobra.Command{
+		Use: "check FILE", Short: "check a configuration file", Args: exactly("FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.config = args[0]
+			server := pflag.NewFlagSet("server", pflag.ContinueOnError)
+			o.addFlags(server, t.env)
+			o.config = args[0]
+			if err := o.settle(server, func(string) string { return "" }); err != nil {
+				return err
+			}
+			if err := o.app.Check(); err != nil {
+				return withCode(exitInvalid, fmt.Errorf("%s: %w", args[0], err))
+			}
+			fmt.Fprintf(t.out, "%s is good\n", args[0])
+			return nil
+		},
+	}
+	cmd.AddCommand(check)
+	return cmd
+}

@@ -1,0 +1,190 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/spf13/pflag"
+
+	"github.com/troupe-dev/troupe/app"
+	"github.com/troupe-dev/troupe/internal/nearest"
+)
+
+// Settings of the server come from its flags, then the environment (TROUPE_DATA_DIR for --data-dir), then
+// the configuration file, whose keys are the flags' names, then the defaults.
+
+// configFile is the configuration file: the flags that it sets and the accounts of drivers.
+type configFile struct {
+	name     string
+	values   map[string]string // by flag
+	lines    map[string]int
+	accounts []app.Account
+}
+
+// accountNode is one element of "drivers" in the file.
+type accountNode struct {
+	Driver  string         `yaml:"driver"`
+	Name    string         `yaml:"name"`
+	Options map[string]any `yaml:"options"`
+}
+
+const maxConfig = 1 << 20
+
+// readConfig reads a configuration file whose keys must be among the flags.
+func readConfig(name string, flags *pflag.FlagSet) (*configFile, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, withCode(exitInvalid, fmt.Errorf("configuration: %w", err))
+	}
+	if info.Size() > maxConfig {
+		return nil, withCode(exitInvalid, fmt.Errorf("configuration %s: larger than 1 MiB", name))
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	c, err := parseConfig(name, text, flags)
+	return c, withCode(exitInvalid, err)
+}
+
+func parseConfig(name string, text []byte, flags *pflag.FlagSet) (*configFile, error) {
+	c := &configFile{name: name, values: make(map[string]string), lines: make(map[string]int)}
+	file, err := parser.ParseBytes(text, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s", name, yaml.FormatError(err, false, false))
+	}
+	var errs []error
+	for _, doc := range file.Docs {
+		switch body := doc.Body.(type) {
+		case nil, *ast.NullNode, *ast.CommentGroupNode:
+		case *ast.MappingNode:
+			for _, v := range body.Values {
+				errs = append(errs, c.take(v, flags))
+			}
+		case *ast.MappingValueNode:
+			errs = append(errs, c.take(body, flags))
+		default:
+			return nil, fmt.Errorf("%s:%d: the configuration is a list of settings, \"key: value\"", name, body.GetToken().Position.Line)
+		}
+	}
+	return c, errors.Join(errs...)
+}
+
+// take reads one setting.
+func (c *configFile) take(v *ast.MappingValueNode, flags *pflag.FlagSet) error {
+	at := v.Key.GetToken().Position
+	key := v.Key.GetToken().Value
+	place := fmt.Sprintf("%s:%d:%d: %s", c.name, at.Line, at.Column, key)
+	if first, ok := c.lines[key]; ok {
+		return fmt.Errorf("%s: is set in line %d already", place, first)
+	}
+	c.lines[key] = at.Line
+	if key == "drivers" {
+		return c.takeDrivers(place, v.Value)
+	}
+	if flags.Lookup(key) == nil || key == "config" {
+		names := []string{"drivers"}
+		flags.VisitAll(func(f *pflag.Flag) {
+			if !f.Hidden && f.Name != "config" && f.Name != "help" {
+				names = append(names, f.Name)
+			}
+		})
+		return fmt.Errorf("%s: no such setting%s", place, nearest.Hint(key, names))
+	}
+	switch value := v.Value.(type) {
+	case *ast.SequenceNode:
+		var parts []string
+		for _, e := range value.Values {
+			parts = append(parts, e.GetToken().Value)
+		}
+		c.values[key] = strings.Join(parts, ",")
+	case ast.ScalarNode:
+		c.values[key] = value.GetToken().Value
+	default:
+		return fmt.Errorf("%s: wants a value or a list of values", place)
+	}
+	return nil
+}
+
+func (c *configFile) takeDrivers(place string, node ast.Node) error {
+	var nodes []accountNode
+	if err := yaml.NodeToValue(node, &nodes, yaml.DisallowUnknownField()); err != nil {
+		return fmt.Errorf("%s: a list of accounts, each with driver, name and options: %s", place, yaml.FormatError(err, false, false))
+	}
+	c.accounts = []app.Account{}
+	for i, n := range nodes {
+		if n.Driver == "" {
+			return fmt.Errorf("%s[%d]: driver is missing", place, i)
+		}
+		c.accounts = append(c.accounts, app.Account{Driver: n.Driver, Name: n.Name, Values: n.Options})
+	}
+	return nil
+}
+
+// settle gives each flag that the command line left alone its value from the environment or the file.
+func settle(flags *pflag.FlagSet, env func(string) string, c *configFile) error {
+	var errs []error
+	flags.VisitAll(func(f *pflag.Flag) {
+		if f.Changed || f.Name == "config" || f.Name == "help" {
+			return
+		}
+		name := envName(f.Name)
+		value, place := env(name), name
+		if value == "" && c != nil {
+			v, ok := c.values[f.Name]
+			if !ok {
+				return
+			}
+			value, place = v, fmt.Sprintf("%s:%d: %s", c.name, c.lines[f.Name], f.Name)
+		}
+		if value == "" {
+			return
+		}
+		if err := f.Value.Set(value); err != nil {
+			errs = append(errs, withCode(exitInvalid, fmt.Errorf("%s: %q: %w", place, value, err)))
+		}
+	})
+	return errors.Join(errs...)
+}
+
+func envName(flag string) string {
+	return "TROUPE_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// defaultDataDir is where a server keeps its data unless told otherwise.
+func defaultDataDir(env func(string) string) string {
+	if os.Geteuid() == 0 {
+		return "/var/lib/troupe"
+	}
+	if dir := env("XDG_DATA_HOME"); dir != "" {
+		return dir + "/troupe"
+	}
+	return env("HOME") + "/.local/share/troupe"
+}
+
+// choice is a flag that takes one of a few words.
+type choice struct {
+	value   *string
+	choices []string
+}
+
+// String implements pflag.Value.
+func (c choice) String() string { return *c.value }
+
+// Type implements pflag.Value.
+func (c choice) Type() string { return strings.Join(c.choices, "|") }
+
+// Set implements pflag.Value.
+func (c choice) Set(s string) error {
+	if !slices.Contains(c.choices, s) {
+		return fmt.Errorf("use one of %s", strings.Join(c.choices, ", "))
+	}
+	*c.value = s
+	return nil
+}

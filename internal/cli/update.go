@@ -1,0 +1,87 @@
+package cli
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/troupe-dev/troupe/client"
+)
+
+type updateOptions struct {
+	waitOptions
+	set              []string
+	rollback         string
+	pause, continues bool
+}
+
+func newUpdateCommand(t *terminal) *cobra.Command {
+	var o updateOptions
+	cmd := &cobra.Command{
+		Use:   "update SERVICE [FILE]",
+		Short: "change a running service, role by role; or go back, pause, go on",
+		Example: "  troupe update shop shop.yaml\n  troupe update shop --rollback\n  troupe update shop --rollback=3\n" +
+			"  troupe update shop --pause",
+		Args: atMost(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return exactly("SERVICE")(cmd, args)
+			}
+			return runUpdate(cmd.Context(), t, &o, args)
+		},
+	}
+	o.addFlags(cmd.Flags())
+	f := cmd.Flags()
+	f.StringArrayVar(&o.set, "set", nil, "`KEY=VALUE` of an input; may be repeated")
+	f.StringVar(&o.rollback, "rollback", "", "return to an earlier `revision`, without one to the one before")
+	f.Lookup("rollback").NoOptDefVal = "0"
+	f.BoolVar(&o.pause, "pause", false, "pause the update that is under way")
+	f.BoolVar(&o.continues, "continue", false, "go on with an update that paused")
+	cmd.MarkFlagsMutuallyExclusive("rollback", "pause", "continue")
+	return cmd
+}
+
+func runUpdate(ctx context.Context, t *terminal, o *updateOptions, args []string) error {
+	if special := o.rollback != "" || o.pause || o.continues; special == (len(args) == 2) {
+		return usageError("update: give a FILE, or one of --rollback, --pause and --continue")
+	}
+	c, err := t.connect()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	ref := args[0]
+	var revision int64
+	switch {
+	case o.pause:
+		_, err = c.Services().PauseUpdate(ctx, ref)
+		return err
+	case o.continues:
+		revision, err = c.Services().ContinueUpdate(ctx, ref)
+	case o.rollback != "":
+		n, bad := strconv.ParseUint(o.rollback, 10, 32)
+		if bad != nil {
+			return usageError("--rollback=%s: a revision is a number", o.rollback)
+		}
+		revision, err = c.Services().Rollback(ctx, ref, uint32(n))
+	default:
+		revision, err = updateFrom(ctx, t, c, o, ref, args[1])
+	}
+	if err != nil {
+		return err
+	}
+	return t.outcome(ctx, c, ref, revision, &o.waitOptions)
+}
+
+func updateFrom(ctx context.Context, t *terminal, c *client.Client, o *updateOptions, ref, file string) (int64, error) {
+	d, err := t.readService(file)
+	if err != nil {
+		return 0, err
+	}
+	inputs, err := assignments("--set", o.set)
+	if err != nil {
+		return 0, err
+	}
+	return c.Services().Update(ctx, ref, client.UpdateService{Document: d.Document, Inputs: inputs})
+}
