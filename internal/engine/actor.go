@@ -23,6 +23,10 @@ type actor struct {
 	queued  bool // in the run queue, or in the middle of a turn
 	again   bool // look again after this turn
 	calls   map[uint32]*call
+	lines   map[uint32][]job     // calls on one machine that wait for the one before them
+	doubts  map[uint32]time.Time // when creations without an answer ended, for those in doubt
+	refresh map[uint16]bool      // roles whose files are being rendered; true: once more
+	leaving bool                 // its records are being removed
 	timer   time.Time
 	heapPos int
 
@@ -43,11 +47,18 @@ type actor struct {
 	checks map[uint32]checking
 	// counted: state is in the metrics.
 	counted bool
+	// floor is the highest serial that machines of this service bear on any back end: a restored
+	// state may not know of it, and must not give it away again.
+	floor uint32
+	// misses counts the commits in a row that failed.
+	misses int
 }
 
 type message struct {
 	fact  service.Fact
 	reply chan<- answer // nil for facts that nobody waits for
+	// proof is the time up to which an absence is proven; zero for other facts.
+	proof time.Time
 }
 
 type answer struct {
@@ -96,10 +107,7 @@ func (e *Engine) rest(a *actor, more bool) {
 
 // turn gives an actor its turn: the facts that wait, a decision, a commit. It ends in committed.
 func (e *Engine) turn(a *actor) {
-	if e.paused.Load() && !a.fresh {
-		a.mu.Lock()
-		a.queued = false
-		a.mu.Unlock()
+	if !a.fresh && e.idle(a) {
 		return
 	}
 	failpoint("observe")
@@ -109,34 +117,58 @@ func (e *Engine) turn(a *actor) {
 		e.refuseAll(a, ErrNoService)
 		return
 	}
+	a.svc.Serial = max(a.svc.Serial, a.floor)
 	now := time.Now()
-	replies := e.observe(a, now)
-	d := a.svc.Decide(now)
+	t := &turnOf{actor: a}
+	e.observe(t, now)
+	t.decision = a.svc.Decide(now)
 	records := a.svc.Changes()
-	t := turnOf{actor: a, decision: d, replies: replies, changed: a.svc.Changed(), events: a.svc.Events()}
-	e.setTimer(a, d.Wake)
+	t.changed, t.events = a.svc.Changed(), a.svc.Events()
+	e.setTimer(a, t.decision.Wake)
 	if len(records) == 0 {
-		e.finish(&t, 0)
+		e.finish(t, 0)
 		return
 	}
-	txn := e.transaction(a, records)
+	t.head = revisesHead(records)
+	t.txn = e.transaction(a, records)
 	failpoint("commit")
+	e.calls.Add(1)
+	e.commit(t)
+}
+
+// idle ends a turn before it begins while all work is paused.
+func (e *Engine) idle(a *actor) bool {
+	if !e.paused.Load() {
+		return false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !e.paused.Load() { // resumed meanwhile, and this actor was passed over
+		return false
+	}
+	a.queued, a.again = false, false
+	return true
+}
+
+// commit submits what a turn came to; e.calls counts it until it is settled.
+func (e *Engine) commit(t *turnOf) {
 	started := time.Now()
-	e.store.Submit(txn, func(revision int64, err error) {
+	e.store.Submit(t.txn, func(revision int64, err error) {
 		e.metrics.commit(time.Since(started), err)
 		if err != nil {
-			e.calls.Add(1)
 			go func() {
 				defer e.calls.Done()
-				e.uncommitted(&t, err)
+				e.uncommitted(t, err)
 			}()
 			return
 		}
-		if revisesHead(records) {
+		defer e.calls.Done()
+		a := t.actor
+		if t.head {
 			a.head = revision
 		}
-		a.fresh, a.extra = false, nil
-		e.finish(&t, revision)
+		a.fresh, a.extra, a.misses = false, nil, 0
+		e.finish(t, revision)
 	})
 }
 
@@ -144,6 +176,9 @@ func (e *Engine) turn(a *actor) {
 type turnOf struct {
 	actor    *actor
 	decision service.Decision
+	heard    [][]message // what was observed
+	txn      store.Txn
+	head     bool // txn revises the service record
 	replies  []pendingReply
 	changed  []uint32
 	events   []service.Event
@@ -155,14 +190,15 @@ type pendingReply struct {
 	command string
 }
 
-func (e *Engine) observe(a *actor, now time.Time) []pendingReply {
-	var replies []pendingReply
+// observe takes what is in the mailbox, up to what one transaction can hold.
+func (e *Engine) observe(t *turnOf, now time.Time) {
+	a := t.actor
 	for {
 		a.mu.Lock()
 		if len(a.inbox) == 0 {
 			a.inbox = nil
 			a.mu.Unlock()
-			return replies
+			return
 		}
 		batch := a.inbox
 		a.inbox = nil
@@ -172,7 +208,11 @@ func (e *Engine) observe(a *actor, now time.Time) []pendingReply {
 				a.mu.Lock()
 				a.inbox = append(batch[n:], a.inbox...)
 				a.mu.Unlock()
-				return replies
+				t.heard = append(t.heard, batch[:n])
+				return
+			}
+			if !m.proof.IsZero() && !a.proven(&m, e.began) {
+				continue // it was asked for again meanwhile
 			}
 			err := a.svc.Observe(m.fact, now)
 			if m.reply != nil {
@@ -180,9 +220,10 @@ func (e *Engine) observe(a *actor, now time.Time) []pendingReply {
 				if m.fact.Command != nil {
 					p.command = m.fact.Command.ID
 				}
-				replies = append(replies, p)
+				t.replies = append(t.replies, p)
 			}
 		}
+		t.heard = append(t.heard, batch)
 	}
 }
 
@@ -223,6 +264,7 @@ func (e *Engine) finish(t *turnOf, revision int64) {
 	e.noteCommitted(a)
 	a.peers = nil
 	e.watchHealth(a, t.changed)
+	a.dropDoubts(t.changed)
 	state := svc.State
 	if revision > 0 {
 		e.hub.publish(Change{Service: a.id, Revision: revision, State: state, Instances: t.changed, Events: t.events, Meta: svc.Meta})
@@ -239,45 +281,84 @@ func (e *Engine) finish(t *turnOf, revision int64) {
 }
 
 // uncommitted follows a commit that failed or was not answered: what is in memory may be wrong, so
-// it is read again, and what was decided is decided anew.
+// it is read again, what was heard is heard again, and what was decided is decided anew.
 func (e *Engine) uncommitted(t *turnOf, cause error) {
 	a := t.actor
 	e.log.Warn("commit failed", "service", a.id, "error", cause)
 	if a.fresh && !errors.Is(cause, store.ErrAmbiguous) {
-		e.forget(a)
-		a.gone = true
-		a.lock.Unlock()
-		reply(t.replies, 0, fmt.Errorf("store the service: %w", cause))
+		e.abandon(t, fmt.Errorf("store the service: %w", cause))
 		return
 	}
 	if errors.Is(cause, store.ErrTooLarge) {
 		e.log.Error("a service's records outgrow a transaction", "service", a.id, "error", cause)
 	}
-	svc, head, err := e.reload(a)
-	if err != nil {
-		a.lock.Unlock()
-		reply(t.replies, 0, fmt.Errorf("%w: %w", ErrUnavailable, cause))
-		e.fail(fmt.Errorf("service %d: read it again after a failed commit: %w", a.id, err))
+	svc, head, err := e.reload(a, t, errors.Is(cause, store.ErrAmbiguous))
+	if err != nil || svc == nil {
+		e.abandon(t, fmt.Errorf("%w: %w", ErrUnavailable, cause))
+		if err != nil && e.ctx.Err() == nil {
+			e.fail(fmt.Errorf("service %d: read it again after a failed commit: %w", a.id, err))
+		}
 		return
 	}
-	if svc == nil { // a new service that was not stored, or one that is removed
-		e.forget(a)
-		a.gone = true
-		a.lock.Unlock()
-		reply(t.replies, 0, fmt.Errorf("%w: %w", ErrUnavailable, cause))
-		return
-	}
-	a.svc, a.head, a.fresh = svc, head, false
+	made := a.fresh
+	a.svc, a.head, a.fresh, a.extra = svc, head, false, nil
+	a.misses++
 	e.noteCommitted(a)
+	a.peers = nil
+	e.watchAllHealth(a)
 	a.lock.Unlock()
 	for _, r := range t.replies {
-		if verdict, heard := svc.Verdict(r.command); heard {
+		if verdict, heard := svc.Verdict(r.command); heard || made {
 			r.to <- answer{head, verdict}
 			continue
 		}
 		r.to <- answer{0, fmt.Errorf("%w: %w", ErrUnavailable, cause)}
 	}
-	e.rest(a, true)
+	e.hearAgain(t)
+	e.resumeAfter(a, min(20*time.Millisecond<<min(a.misses, 8), 5*time.Second))
+}
+
+// abandon gives an actor up whose state is not known or not stored.
+func (e *Engine) abandon(t *turnOf, err error) {
+	a := t.actor
+	if e.ctx.Err() == nil || a.fresh {
+		e.forget(a)
+	}
+	a.gone = true
+	a.lock.Unlock()
+	reply(t.replies, 0, err)
+	e.refuseAll(a, ErrNoService)
+}
+
+// hearAgain puts the facts of a turn that was not committed back, before those that came since.
+// Commands were answered.
+func (e *Engine) hearAgain(t *turnOf) {
+	a := t.actor
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var facts []message
+	for _, batch := range t.heard {
+		for _, m := range batch {
+			if m.reply == nil {
+				facts = append(facts, m)
+			}
+		}
+	}
+	a.inbox = append(facts, a.inbox...)
+}
+
+// resumeAfter ends a turn that failed; the actor runs again after a pause, so that a store that cannot
+// write is not asked without end.
+func (e *Engine) resumeAfter(a *actor, pause time.Duration) {
+	e.calls.Add(1)
+	go func() {
+		defer e.calls.Done()
+		select {
+		case <-time.After(pause):
+			e.rest(a, true)
+		case <-e.ctx.Done():
+		}
+	}()
 }
 
 func reply(replies []pendingReply, revision int64, err error) {

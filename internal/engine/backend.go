@@ -25,28 +25,24 @@ type Backend struct {
 	others  jobQueue
 	round   uint32        // of listing
 	listNow chan struct{} // ask for a list out of turn
+	heard   chan struct{} // closed after the first complete list
 
 	mu       sync.Mutex
 	listed   time.Time // end of the last complete list
 	lastErr  string
-	known    int    // machines that should be there, at the last list
+	known    int    // machines that should be there, when last counted
 	halted   string // why healing is halted; "" when it is not
 	trusted  bool   // an administrator accepted that the machines are gone
 	vanished map[driver.MachineID]time.Time
 	suspects map[driver.MachineID]*suspect
-	held     []seenFact // what is not believed while halted
+	again    bool // a list out of turn is on its way
 }
 
-type seenFact struct {
-	actor *actor
-	fact  service.Fact
-}
-
-// A suspect is a machine of this installation's that no record knows.
-type suspect struct {
-	machine driver.Machine
-	first   time.Time
-	looks   int
+// An absence is a machine that should have been listed.
+type absence struct {
+	actor   *actor
+	fact    service.Fact
+	leaving bool // it was being removed, or may never have been made: no wonder
 }
 
 // halting is the share of a back end's machines that may vanish at once; more than that says more
@@ -72,6 +68,7 @@ func (b *Backend) init(e *Engine) {
 	b.creates.init()
 	b.others.init()
 	b.listNow = make(chan struct{}, 1)
+	b.heard = make(chan struct{})
 	b.vanished = make(map[driver.MachineID]time.Time)
 	b.suspects = make(map[driver.MachineID]*suspect)
 	b.ctx = e.ctx
@@ -83,8 +80,10 @@ func (b *Backend) start(ctx context.Context, g *errgroup.Group) {
 		n = driver.DefaultConcurrency
 	}
 	g.Go(func() error {
-		// Creations may be repetitions: they wait until the back end has told what it has.
-		if !b.awaitList(ctx) {
+		// Calls may be repetitions: they wait until the back end has told what it has.
+		select {
+		case <-b.heard:
+		case <-ctx.Done():
 			return nil
 		}
 		b.work(ctx, g, &b.creates, n, b.create)
@@ -97,44 +96,9 @@ func (b *Backend) start(ctx context.Context, g *errgroup.Group) {
 	}
 }
 
-// background runs f in a goroutine that the engine waits for.
-func (b *Backend) background(f func(ctx context.Context)) {
-	go f(b.ctx)
-}
-
-// awaitList waits for the first complete list; false when ctx has ended.
-func (b *Backend) awaitList(ctx context.Context) bool {
-	for {
-		b.mu.Lock()
-		done := !b.listed.IsZero()
-		b.mu.Unlock()
-		if done {
-			return true
-		}
-		select {
-		case <-ctx.Done():
-			return false
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
-// adopt lists all back ends once, so that services begin with what is true.
-func (e *Engine) adopt(ctx context.Context) {
-	var wait sync.WaitGroup
-	for _, b := range e.backends {
-		wait.Go(func() {
-			limit, cancel := context.WithTimeout(ctx, 10*time.Second)
-			defer cancel()
-			b.list(limit)
-		})
-	}
-	wait.Wait()
-}
-
 func (b *Backend) keepListing(ctx context.Context) {
 	every := b.engine.opts.ListEvery
-	for {
+	for b.list(ctx); ; b.list(ctx) {
 		b.mu.Lock()
 		pause := every*9/10 + rand.N(every/5+1)
 		if b.listed.IsZero() {
@@ -147,7 +111,6 @@ func (b *Backend) keepListing(ctx context.Context) {
 		case <-b.listNow:
 		case <-time.After(pause):
 		}
-		b.list(ctx)
 	}
 }
 
@@ -168,10 +131,7 @@ func (b *Backend) keepWatching(ctx context.Context, w driver.Watcher) {
 		case <-time.After(wait):
 		}
 		wait = min(2*wait, 30*time.Second)
-		select {
-		case b.listNow <- struct{}{}: // what was missed
-		default:
-		}
+		b.lookNow() // what was missed
 	}
 }
 
@@ -203,20 +163,35 @@ func (b *Backend) doubtful(a *actor, id driver.MachineID, f service.Fact) bool {
 	if leaving {
 		return false
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	now := time.Now()
+	b.mu.Lock()
 	for old, at := range b.vanished {
 		if now.Sub(at) > haltWindow {
 			delete(b.vanished, old)
 		}
 	}
 	b.vanished[id] = now
-	if b.halt(len(b.vanished)) {
-		b.held = append(b.held, seenFact{a, f})
-		return true
+	count := b.halted == "" && !b.trusted && b.tooMany(len(b.vanished)) // by what may be an old count
+	b.mu.Unlock()
+	if count {
+		known := 0
+		b.each(func(_ *actor, _ *service.Instance, leaving bool) {
+			if !leaving {
+				known++
+			}
+		})
+		b.mu.Lock()
+		b.known = known
+		b.mu.Unlock()
 	}
-	return false
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.halt(len(b.vanished))
+}
+
+// tooMany reports whether that many machines gone at once are more than chance; b.mu is held.
+func (b *Backend) tooMany(gone int) bool {
+	return gone >= haltingLeast && float64(gone) > halting*float64(b.known)
 }
 
 // halt decides whether that many machines gone at once are believed; b.mu is held.
@@ -224,7 +199,7 @@ func (b *Backend) halt(gone int) bool {
 	if b.trusted {
 		return false
 	}
-	if gone >= haltingLeast && float64(gone) > halting*float64(b.known) {
+	if b.tooMany(gone) {
 		if b.halted == "" {
 			b.halted = fmt.Sprintf("%d of %d machines vanished at once: healing is halted until they are seen again or an administrator says that they are gone (troupe driver accept %s)", gone, b.known, b.Key())
 			b.engine.log.Error("healing halted", "backend", b.Key(), "reason", b.halted)
@@ -261,24 +236,31 @@ func (b *Backend) list(ctx context.Context) {
 		return
 	}
 	absent, known := b.missing(began)
+	vanished := 0
+	for _, f := range absent {
+		if !f.leaving {
+			vanished++
+		}
+	}
 	b.mu.Lock()
-	b.known = known + len(absent)
+	b.known = known
 	b.lastErr = ""
 	first := b.listed.IsZero()
-	halted := b.halt(len(absent))
-	if !halted || len(absent) == 0 {
-		b.halted, b.held, b.trusted = "", nil, false
+	halted := b.halt(vanished)
+	if !halted || vanished == 0 {
+		b.halted, b.trusted = "", false
 		clear(b.vanished)
 		halted = false
 	}
 	b.listed = time.Now()
 	b.mu.Unlock()
-	if !halted {
-		for _, f := range absent {
-			e.post(f.actor, message{fact: f.fact})
+	for _, f := range absent {
+		if f.leaving || !halted {
+			e.post(f.actor, message{fact: f.fact, proof: began.Add(-b.Kind.VisibleAfter)})
 		}
 	}
 	if first {
+		close(b.heard)
 		e.log.Info("back end listed", "backend", b.Key(), "machines", known, "missing", len(absent), "unknown", len(strangers))
 	}
 	b.judgeStrangers(ctx, strangers, began)
@@ -294,16 +276,22 @@ func (b *Backend) compare(m driver.Machine) bool {
 	if a == nil {
 		return false
 	}
-	known, news := false, false
+	known, news, higher := false, false, false
 	b.engine.read(a, func(svc *service.Service) {
+		higher = serial > svc.Serial
 		i := svc.Instance(serial)
-		if i == nil || i.Incarnation != incarnation {
+		if i == nil || i.Incarnation != incarnation || !b.makes(i) {
 			return
 		}
 		known = true
 		i.Round = b.round
 		news = i.Machine != m.State || (len(m.Addresses) > 0 && (len(i.Addresses) == 0 || i.Addresses[0] != m.Addresses[0])) || i.Native != m.Native
 	})
+	if higher {
+		a.lock.Lock()
+		a.floor = max(a.floor, serial)
+		a.lock.Unlock()
+	}
 	if news {
 		b.engine.post(a, message{fact: service.Fact{Kind: service.Seen, Serial: serial, Incarnation: incarnation, Machine: m}})
 	}
@@ -324,134 +312,79 @@ func (b *Backend) stamp(m driver.Machine) {
 	}
 }
 
-// missing returns the machines that should have been in the list which began then, and how many were.
-func (b *Backend) missing(began time.Time) (absent []seenFact, known int) {
-	before := service.TimeOf(began.Add(-b.Kind.VisibleAfter))
-	key := b.Key()
+// makes reports whether the instance's machine is this back end's.
+func (b *Backend) makes(i *service.Instance) bool {
+	impls := i.Role().Spec.Machine.Implementations
+	if int(i.Impl) >= len(impls) {
+		return false
+	}
+	impl := &impls[i.Impl]
+	return impl.Driver == b.Kind.Name && impl.Account == b.Account
+}
+
+// missing returns the machines that should have been in the list which began then, and how many machines
+// there should be, leaving ones apart.
+func (b *Backend) missing(began time.Time) (absent []absence, known int) {
+	visible := began.Add(-b.Kind.VisibleAfter)
+	b.each(func(a *actor, i *service.Instance, leaving bool) {
+		if !leaving {
+			known++
+		}
+		if i.Round == b.round || !a.settledBefore(i, visible, b.engine.began) {
+			return
+		}
+		absent = append(absent, absence{a, service.Fact{Kind: service.Absent, Serial: i.Serial, Incarnation: i.Incarnation}, leaving})
+	})
+	return absent, known
+}
+
+// each calls f for all instances that have, or may have, a machine here. Those that are leaving are
+// being removed, or may never have come.
+func (b *Backend) each(f func(a *actor, i *service.Instance, leaving bool)) {
 	for _, a := range b.engine.all() {
 		b.engine.read(a, func(svc *service.Service) {
 			for _, r := range svc.Roles {
 				for i := range r.Instances {
-					impls := r.Spec.Machine.Implementations
-					if int(i.Impl) >= len(impls) || backendKey(impls[i.Impl].Driver, impls[i.Impl].Account) != key {
+					if i.Phase == service.Queued || i.Phase == service.Backoff || i.Machine == driver.Gone || !b.makes(i) {
 						continue
 					}
-					if i.Phase == service.Queued || i.Phase == service.Backoff || i.Machine == driver.Gone {
-						continue
-					}
-					if i.Round == b.round {
-						known++
-						continue
-					}
-					if i.Since > before || (i.Phase == service.Creating && !i.Doubt) || a.calling(i.Serial) {
-						continue
-					}
-					absent = append(absent, seenFact{a, service.Fact{Kind: service.Absent, Serial: i.Serial, Incarnation: i.Incarnation}})
+					f(a, i, i.Doubt || i.Phase == service.Creating || i.Phase == service.Stopping || i.Phase == service.Replacing)
 				}
 			}
 		})
 	}
-	return absent, known
 }
 
-func (a *actor) calling(serial uint32) bool {
+// proven reports whether an absence still says something about the instance. The actor is held.
+func (a *actor) proven(m *message, began time.Time) bool {
+	i := a.svc.Instance(m.fact.Serial)
+	return i != nil && i.Incarnation == m.fact.Incarnation && a.settledBefore(i, m.proof, began)
+}
+
+// settledBefore reports whether nothing about the instance's machine was under way at that time or later,
+// so that a list which began then may count as proof. What an earlier engine asked for ended before this
+// one began.
+func (a *actor) settledBefore(i *service.Instance, at, began time.Time) bool {
+	if i.Since.Time().After(at) || i.Phase == service.Creating && !i.Doubt {
+		return false
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.calls[serial] != nil
-}
-
-// judgeStrangers destroys machines that no record knows, after two linearizable looks a grace period
-// apart: a list may be older than a record.
-func (b *Backend) judgeStrangers(ctx context.Context, found map[driver.MachineID]driver.Machine, began time.Time) {
-	e := b.engine
-	b.mu.Lock()
-	for id := range b.suspects {
-		if _, still := found[id]; !still {
-			delete(b.suspects, id)
-		}
+	if a.calls[i.Serial] != nil {
+		return false
 	}
-	var doomed []*suspect
-	for id, m := range found {
-		s := b.suspects[id]
-		if s == nil {
-			s = &suspect{machine: m, first: began}
-			b.suspects[id] = s
-		}
-		doomed = append(doomed, s)
+	ended, ok := a.doubts[i.Serial]
+	if !ok && i.Doubt {
+		ended = began
 	}
-	b.mu.Unlock()
-	for _, s := range doomed {
-		known, err := e.recorded(ctx, s.machine.ID)
-		if err != nil {
-			return
-		}
-		if known {
-			b.mu.Lock()
-			delete(b.suspects, s.machine.ID)
-			b.mu.Unlock()
-			continue
-		}
-		s.looks++
-		if s.looks < 2 || began.Sub(s.first) < e.opts.OrphanGrace || e.paused.Load() {
-			b.listSoon(ctx, e.opts.OrphanGrace)
-			continue
-		}
-		limit, cancel := context.WithTimeout(ctx, destroyTime)
-		err = b.Driver.Destroy(limit, driver.Ref{ID: s.machine.ID, Native: s.machine.Native}, driver.Hard)
-		cancel()
-		e.log.Warn("destroyed a machine that no record knows", "backend", b.Key(), "machine", s.machine.ID, "error", err)
-	}
-}
-
-// listSoon asks for the second look in time, where lists are rarer than the grace period.
-func (b *Backend) listSoon(ctx context.Context, after time.Duration) {
-	if after >= b.engine.opts.ListEvery {
-		return
-	}
-	b.engine.calls.Add(1)
-	go func() {
-		defer b.engine.calls.Done()
-		select {
-		case <-ctx.Done():
-		case <-b.engine.ctx.Done():
-		case <-time.After(after):
-			select {
-			case b.listNow <- struct{}{}:
-			default:
-			}
-		}
-	}()
-}
-
-// recorded reads, linearizably, whether a machine belongs to an instance.
-func (e *Engine) recorded(ctx context.Context, m driver.MachineID) (bool, error) {
-	id, serial, incarnation, ok := service.ParseMachineID(m)
-	if !ok {
-		return true, nil
-	}
-	kv, err := e.store.Get(ctx, blockKey(id, service.BlockOf(serial)))
-	if err != nil {
-		return false, fmt.Errorf("look for the record of machine %s: %w", m, err)
-	}
-	if kv.Revision == 0 {
-		return false, nil
-	}
-	instances, _, err := service.DecodeBlock(kv.Value)
-	if err != nil {
-		return true, err
-	}
-	for _, i := range instances {
-		if i.Serial == serial {
-			return i.Incarnation == incarnation && i.Phase != service.Queued && i.Phase != service.Backoff, nil
-		}
-	}
-	return false, nil
+	return !ended.After(at)
 }
 
 // ErrNotHalted: healing on the back end is not halted.
 var ErrNotHalted = errors.New("healing is not halted there")
 
-// Accept says that the machines which vanished from a halted back end are gone indeed.
+// Accept says that the machines which vanished from a halted back end, and are not in its next list, are
+// gone indeed.
 func (b *Backend) Accept() error {
 	b.mu.Lock()
 	if b.halted == "" {
@@ -459,17 +392,9 @@ func (b *Backend) Accept() error {
 		return fmt.Errorf("back end %s: %w", b.Key(), ErrNotHalted)
 	}
 	b.trusted, b.halted = true, ""
-	held := b.held
-	b.held = nil
 	clear(b.vanished)
 	b.mu.Unlock()
-	for _, f := range held {
-		b.engine.post(f.actor, message{fact: f.fact})
-	}
-	select {
-	case b.listNow <- struct{}{}:
-	default:
-	}
+	b.lookNow() // what is still missing then is gone
 	return nil
 }
 
@@ -493,4 +418,12 @@ func (b *Backend) Status() BackendStatus {
 	defer b.mu.Unlock()
 	return BackendStatus{Key: b.Key(), Driver: b.Kind.Name, Account: b.Account, Listed: b.listed, Machines: b.known, Error: b.lastErr,
 		Halted: b.halted, Creates: b.creates.Len(), Others: b.others.Len(), Strange: len(b.suspects)}
+}
+
+// lookNow asks for a list out of turn.
+func (b *Backend) lookNow() {
+	select {
+	case b.listNow <- struct{}{}:
+	default:
+	}
 }

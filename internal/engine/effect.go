@@ -18,8 +18,9 @@ type job struct {
 
 // A call is a creation that has begun; a removal of the same instance ends it first.
 type call struct {
-	cancel context.CancelFunc
-	done   chan struct{}
+	incarnation uint32
+	cancel      context.CancelFunc
+	done        chan struct{}
 }
 
 // destroyTime is how long one removal may take: grace periods can be long.
@@ -29,15 +30,10 @@ const destroyTime = 10 * time.Minute
 func (e *Engine) dispatch(a *actor, eff service.Effect) {
 	switch eff.Kind {
 	case service.DoRemove:
-		e.calls.Add(1)
-		go func() {
-			defer e.calls.Done()
-			e.removeData(a)
-			e.remove(a)
-		}()
+		e.leave(a)
 		return
 	case service.DoRefresh:
-		e.refreshRole(a, eff)
+		e.refreshRole(a, eff.Role)
 		return
 	}
 	var b *Backend
@@ -51,8 +47,42 @@ func (e *Engine) dispatch(a *actor, eff service.Effect) {
 	case service.DoCreate:
 		b.creates.push(job{a, eff})
 	default:
-		b.others.push(job{a, eff})
+		if j := (job{a, eff}); a.takeTurn(j) {
+			b.others.push(j)
+		}
 	}
+}
+
+// takeTurn reports whether a call on a machine may go to its back end now; otherwise it goes when the
+// one before it has ended.
+func (a *actor) takeTurn(j job) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	behind, busy := a.lines[j.effect.Serial]
+	if busy {
+		a.lines[j.effect.Serial] = append(behind, j)
+		return false
+	}
+	if a.lines == nil {
+		a.lines = make(map[uint32][]job)
+	}
+	a.lines[j.effect.Serial] = nil
+	return true
+}
+
+// giveTurn follows a call on a machine; it returns the next one, if there is one.
+func (a *actor) giveTurn(serial uint32) (next job, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	behind := a.lines[serial]
+	if len(behind) > 0 {
+		a.lines[serial] = behind[1:]
+		return behind[0], true
+	}
+	if delete(a.lines, serial); len(a.lines) == 0 {
+		a.lines = nil
+	}
+	return job{}, false
 }
 
 // read lets f see the actor's service, if it is still there.
@@ -105,8 +135,8 @@ func (b *Backend) work(ctx context.Context, g *errgroup.Group, q *jobQueue, n in
 }
 
 // mayStart reports whether this server surely owns the shard until a call of that length has ended.
-func (e *Engine) mayStart(a *actor, length time.Duration) bool {
-	until, ok := e.tenure.Owned(a.shard)
+func (e *Engine) mayStart(shard uint8, length time.Duration) bool {
+	until, ok := e.tenure.Owned(shard)
 	return ok && (until.IsZero() || time.Until(until) > length)
 }
 
@@ -116,38 +146,46 @@ const leaseMargin = time.Second
 
 func (b *Backend) create(ctx context.Context, j job) {
 	e := b.engine
-	if e.paused.Load() || !e.mayStart(j.actor, leaseMargin) {
+	if e.paused.Load() || !e.mayStart(j.actor.shard, leaseMargin) {
 		b.later(j)
 		return
 	}
 	callCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	c := &call{cancel: cancel, done: make(chan struct{})}
-	defer close(c.done)
+	c := &call{incarnation: j.effect.Incarnation, cancel: cancel, done: make(chan struct{})}
 	if !j.actor.begin(j.effect.Serial, c) {
 		return
 	}
-	defer j.actor.end(j.effect.Serial, c)
-	// What the instance is now decides: it may have been given up while the job waited.
-	req, ok, err := e.request(callCtx, j.actor, j.effect)
-	if !ok {
-		return
+	fact, ok := b.call(callCtx, j)
+	// The call ends before its fact is heard: the next call for this instance may follow at once.
+	j.actor.end(j.effect.Serial, c, j.effect.Repeated || ok && fact.Err != "" && !fact.Definite)
+	close(c.done)
+	if ok {
+		e.post(j.actor, message{fact: fact})
 	}
-	fact := service.Fact{Kind: service.Created, Serial: j.effect.Serial, Incarnation: j.effect.Incarnation}
+}
+
+// call asks for a machine; false when there is nothing to tell.
+func (b *Backend) call(ctx context.Context, j job) (fact service.Fact, ok bool) {
+	fact = service.Fact{Kind: service.Created, Serial: j.effect.Serial, Incarnation: j.effect.Incarnation}
+	// What the instance is now decides: it may have been given up while the job waited.
+	req, ok, err := b.engine.request(ctx, j.actor, j.effect)
+	if !ok {
+		return fact, false
+	}
 	if err != nil {
 		fact.Err, fact.Class, fact.Definite = err.Error(), "invalid", true
-		e.post(j.actor, message{fact: fact})
-		return
+		return fact, ctx.Err() == nil
 	}
 	failpoint("create")
-	m, err := b.Driver.Create(callCtx, req)
+	m, err := b.Driver.Create(ctx, req)
 	failpoint("created")
-	if callCtx.Err() != nil && err != nil {
-		return // overtaken by a removal, or the server stops: the state knows what to do
+	if ctx.Err() != nil && err != nil {
+		return fact, false // overtaken by a removal, or the server stops: the state knows what to do
 	}
 	fact.Machine = m
 	b.judge(&fact, err)
-	e.post(j.actor, message{fact: fact})
+	return fact, true
 }
 
 // judge puts a call's error into a fact.
@@ -176,11 +214,20 @@ func (b *Backend) later(j job) {
 	})
 }
 
+// begin notes that a creation is under way; false when the very same one is already. One for an earlier
+// machine of the instance is ended first: nobody waits for its answer any more.
 func (a *actor) begin(serial uint32, c *call) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.calls[serial] != nil {
-		return false // the same creation is under way
+	for a.calls[serial] != nil {
+		before := a.calls[serial]
+		if before.incarnation >= c.incarnation {
+			return false
+		}
+		a.mu.Unlock()
+		before.cancel()
+		<-before.done
+		a.mu.Lock()
 	}
 	if a.calls == nil {
 		a.calls = make(map[uint32]*call)
@@ -189,14 +236,37 @@ func (a *actor) begin(serial uint32, c *call) bool {
 	return true
 }
 
-func (a *actor) end(serial uint32, c *call) {
+func (a *actor) end(serial uint32, c *call, doubt bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if doubt {
+		if a.doubts == nil {
+			a.doubts = make(map[uint32]time.Time)
+		}
+		a.doubts[serial] = time.Now()
+	}
 	if a.calls[serial] == c {
 		delete(a.calls, serial)
 	}
 	if len(a.calls) == 0 {
 		a.calls = nil
+	}
+}
+
+// dropDoubts forgets what is no longer in doubt. The actor is held.
+func (a *actor) dropDoubts(changed []uint32) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.doubts == nil {
+		return
+	}
+	for _, serial := range changed {
+		if i := a.svc.Instance(serial); i == nil || !i.Doubt && i.Phase != service.Creating {
+			delete(a.doubts, serial)
+		}
+	}
+	if len(a.doubts) == 0 {
+		a.doubts = nil
 	}
 }
 
@@ -213,10 +283,15 @@ func (a *actor) overtake(serial uint32) {
 
 func (b *Backend) other(ctx context.Context, j job) {
 	e := b.engine
-	if e.paused.Load() || !e.mayStart(j.actor, leaseMargin) {
+	if e.paused.Load() || !e.mayStart(j.actor.shard, leaseMargin) {
 		b.later(j)
 		return
 	}
+	defer func() {
+		if next, ok := j.actor.giveTurn(j.effect.Serial); ok {
+			e.dispatchNext(next)
+		}
+	}()
 	ref := driver.Ref{ID: service.MachineID(j.actor.id, j.effect.Serial, j.effect.Incarnation), Native: j.effect.Native}
 	switch j.effect.Kind {
 	case service.DoDestroy:
@@ -233,6 +308,19 @@ func (b *Backend) other(ctx context.Context, j job) {
 		}
 		b.judge(&fact, err)
 		e.post(j.actor, message{fact: fact})
+	}
+}
+
+// dispatchNext hands on a call that waited for the one before it.
+func (e *Engine) dispatchNext(j job) {
+	var b *Backend
+	e.read(j.actor, func(svc *service.Service) { b, _ = e.backendOf(svc, j.effect) })
+	if b != nil {
+		b.others.push(j)
+		return
+	}
+	if next, ok := j.actor.giveTurn(j.effect.Serial); ok { // its role has left
+		e.dispatchNext(next)
 	}
 }
 
@@ -258,84 +346,4 @@ func (b *Backend) destroy(ctx context.Context, j job, ref driver.Ref) {
 	fact := service.Fact{Kind: service.Destroyed, Serial: j.effect.Serial, Incarnation: j.effect.Incarnation}
 	b.judge(&fact, err)
 	e.post(j.actor, message{fact: fact})
-}
-
-// refreshRole renders the files of a role's machines again and hands them to drivers that take them.
-func (e *Engine) refreshRole(a *actor, eff service.Effect) {
-	type target struct {
-		b      *Backend
-		serial uint32
-		inc    uint32
-		native string
-	}
-	var targets []target
-	e.read(a, func(svc *service.Service) {
-		r := svc.RoleOf(eff)
-		if r == nil || !refersToPeers(&r.Spec.Machine) {
-			return
-		}
-		for i := range r.Instances {
-			if i.Phase != service.Up || i.Revision != r.Revision {
-				continue
-			}
-			if b, _ := e.backendOf(svc, service.Effect{Role: r.ID, Impl: i.Impl}); b != nil {
-				targets = append(targets, target{b, i.Serial, i.Incarnation, i.Native})
-			}
-		}
-	})
-	for _, t := range targets {
-		refresher, ok := driver.As[driver.Refresher](t.b.Driver)
-		if !ok {
-			continue
-		}
-		e.calls.Add(1)
-		t.b.background(func(ctx context.Context) {
-			defer e.calls.Done()
-			eff := service.Effect{Serial: t.serial, Incarnation: t.inc, Role: eff.Role}
-			files, err := e.files(ctx, a, eff)
-			if err == nil && len(files) > 0 {
-				err = refresher.Refresh(ctx, driver.Ref{ID: service.MachineID(a.id, t.serial, t.inc), Native: t.native}, files)
-			}
-			if err != nil && ctx.Err() == nil {
-				e.log.Warn("cannot refresh a machine's files", "service", a.id, "instance", t.serial, "error", err)
-			}
-		})
-	}
-}
-
-// removeData removes what stable instances keep, when a service leaves for good and that was asked for.
-func (e *Engine) removeData(a *actor) {
-	type store struct {
-		keeper driver.DataKeeper
-		name   string
-	}
-	var stores []store
-	e.read(a, func(svc *service.Service) {
-		if !svc.Data {
-			return
-		}
-		for _, r := range svc.Roles {
-			if r.Spec.Identity != service.Stable {
-				continue
-			}
-			for _, impl := range r.Spec.Machine.Implementations {
-				b := e.Backend(impl.Driver, impl.Account)
-				if b == nil {
-					continue
-				}
-				if keeper, ok := driver.As[driver.DataKeeper](b.Driver); ok {
-					for n := range r.NextNumber {
-						stores = append(stores, store{keeper, service.DataName(svc.ID, r.Name, n)})
-					}
-				}
-			}
-		}
-	})
-	ctx, cancel := context.WithTimeout(e.ctx, time.Minute)
-	defer cancel()
-	for _, s := range stores {
-		if err := s.keeper.RemoveData(ctx, s.name); err != nil {
-			e.log.Error("cannot remove data", "service", a.id, "data", s.name, "error", err)
-		}
-	}
 }

@@ -66,9 +66,11 @@ type Engine struct {
 	names  map[nameKey][]uint64
 	usage  map[int]service.Usage // by group
 	specs  specCache
+	loaded []*actor // from the store at the start; adopt gives them their first turn
 
 	queue   runQueue
 	timers  timerHeap
+	began   time.Time
 	paused  atomic.Bool
 	stopped chan struct{}
 	fatal   chan error
@@ -96,7 +98,7 @@ func New(ctx context.Context, opts Options) (*Engine, error) {
 	}
 	e := &Engine{opts: opts, log: opts.Log, store: opts.Store, tenure: opts.Tenure, metrics: opts.Metrics,
 		backends: make(map[string]*Backend), actors: make(map[uint64]*actor), names: make(map[nameKey][]uint64),
-		usage: make(map[int]service.Usage), stopped: make(chan struct{}), fatal: make(chan error, 1)}
+		usage: make(map[int]service.Usage), began: time.Now(), stopped: make(chan struct{}), fatal: make(chan error, 1)}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.queue.init()
 	e.timers.init()
@@ -131,12 +133,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		return nil
 	})
 	g.Go(func() error { e.probes.Run(gctx); return nil })
-	ready := make(chan struct{})
-	g.Go(func() error {
-		e.adopt(gctx)
-		close(ready)
-		return nil
-	})
+	g.Go(func() error { e.adopt(gctx); return nil })
 	for _, b := range e.backends {
 		b.start(gctx, g)
 	}
@@ -147,10 +144,6 @@ func (e *Engine) Run(ctx context.Context) error {
 	g.Go(func() error { e.housekeep(gctx); return nil })
 	for range max(2, runtime.GOMAXPROCS(0)) {
 		g.Go(func() error {
-			select {
-			case <-ready:
-			case <-gctx.Done():
-			}
 			for {
 				a, ok := e.queue.pop(gctx)
 				if !ok {
@@ -171,12 +164,9 @@ func (e *Engine) Run(ctx context.Context) error {
 func (e *Engine) Pause(on bool) {
 	e.paused.Store(on)
 	if !on {
-		e.Each(func(id uint64, _ *service.Service) bool {
-			if a := e.actor(id); a != nil {
-				e.schedule(a)
-			}
-			return true
-		})
+		for _, a := range e.all() {
+			e.schedule(a)
+		}
 	}
 }
 
@@ -196,6 +186,9 @@ func (e *Engine) Create(ctx context.Context, svc *service.Service, with ...store
 	}
 	svc.Spec = e.specs.share(svc.Spec)
 	a := &actor{id: svc.ID, svc: svc, shard: store.Shard(idText(svc.ID)), fresh: true, extra: with}
+	for _, b := range e.backends {
+		a.floor = max(a.floor, b.highest(svc.ID))
+	}
 	reply := make(chan answer, 1)
 	a.inbox = append(a.inbox, message{fact: service.Fact{Kind: service.Woke}, reply: reply})
 	e.mu.Lock()

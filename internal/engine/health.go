@@ -29,20 +29,23 @@ func (e *Engine) newProbes() *probe.Scheduler[checkKey] {
 	e.health.verdicts = make(map[checkKey][]service.Health)
 	return probe.NewScheduler(func(r probe.Result[checkKey]) {
 		f := service.Fact{Kind: service.Checked, Serial: r.Key.serial, Incarnation: r.Key.incarnation, Reason: r.Reason}
-		f.Health = e.health.note(r)
-		e.Tell(r.Key.service, f)
+		if verdict, ok := e.health.note(r); ok {
+			f.Health = verdict
+			e.Tell(r.Key.service, f)
+		}
 	})
 }
 
-// note keeps a verdict and returns that of all checks of the machine together.
-func (h *health) note(r probe.Result[checkKey]) service.Health {
+// note keeps a verdict and returns that of all checks of the machine together; false when its checks
+// have ended.
+func (h *health) note(r probe.Result[checkKey]) (service.Health, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	first := r.Key
 	first.number = 0
 	all := h.verdicts[first]
 	if r.Key.number >= len(all) {
-		return service.Unchecked // its checks have ended
+		return service.Unchecked, false
 	}
 	all[r.Key.number] = service.Unhealthy
 	if r.Healthy {
@@ -51,13 +54,13 @@ func (h *health) note(r probe.Result[checkKey]) service.Health {
 	sum := service.Healthy
 	for _, v := range all {
 		if v == service.Unhealthy {
-			return v
+			return v, true
 		}
 		if v == service.Unchecked {
 			sum = v
 		}
 	}
-	return sum
+	return sum, true
 }
 
 // watchHealth starts and ends the checks of instances that changed. The actor is held.
@@ -83,7 +86,27 @@ func (e *Engine) watchHealth(a *actor, changed []uint32) {
 	}
 }
 
+// watchAllHealth does so for a service that was read from the store. The actor is held.
+func (e *Engine) watchAllHealth(a *actor) {
+	for serial := range a.checks {
+		if a.svc.Instance(serial) == nil {
+			e.endChecks(a, serial)
+		}
+	}
+	for _, r := range a.svc.Roles {
+		if len(r.Spec.Machine.Checks) == 0 {
+			continue
+		}
+		for i := range r.Instances {
+			e.watchHealth(a, []uint32{i.Serial})
+		}
+	}
+}
+
 func (e *Engine) startChecks(a *actor, i *service.Instance, checks []service.Check) {
+	if old, ok := a.checks[i.Serial]; ok && old.incarnation != i.Incarnation {
+		e.endChecks(a, i.Serial)
+	}
 	first := checkKey{a.id, i.Serial, i.Incarnation, 0}
 	e.health.mu.Lock()
 	_, running := e.health.verdicts[first]

@@ -30,8 +30,7 @@ func (e *Engine) housekeep(ctx context.Context) {
 				old = svc.State == service.Done && (svc.Remove || time.Since(svc.Since.Time()) > retain)
 			})
 			if old {
-				e.removeData(a)
-				e.remove(a)
+				e.leave(a)
 			}
 		}
 	}

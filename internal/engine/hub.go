@@ -27,7 +27,7 @@ type hub struct {
 	mu       sync.Mutex
 	ring     []Change
 	next     int
-	count    int
+	first    int64 // revision of the state at the start: what came before is not known
 	last     int64
 	watchers map[*Watcher]struct{}
 	sinks    []func(Change)
@@ -37,6 +37,9 @@ func (h *hub) init() {
 	h.ring = make([]Change, 0, 64)
 	h.watchers = make(map[*Watcher]struct{})
 }
+
+// begin says at which revision the state was loaded.
+func (h *hub) begin(revision int64) { h.first, h.last = revision, revision }
 
 // A Watcher receives changes.
 type Watcher struct {
@@ -48,8 +51,9 @@ type Watcher struct {
 
 const watcherBuffer = 1024
 
-// Watch begins to watch. With a positive revision, the changes after it come first; ok is false when
-// these are no longer known, and the caller must read everything anew.
+// Watch begins to watch. With a positive revision, the changes after it come first, and those of that
+// very revision again, for one commit may change several services; ok is false when these are no longer
+// known, and the caller must read everything anew.
 func (e *Engine) Watch(after int64) (w *Watcher, ok bool) {
 	h := &e.hub
 	h.mu.Lock()
@@ -92,29 +96,40 @@ func (w *Watcher) Close() {
 	w.hub.mu.Unlock()
 }
 
+// since returns what was published from the given revision's first change on. Commits are published as
+// they are answered, not in the order of their revisions, so the place in the ring counts.
 func (h *hub) since(after int64) ([]Change, bool) {
-	if after >= h.last {
-		return nil, true
+	if after < h.first {
+		return nil, false
 	}
 	n := len(h.ring)
-	var out []Change
+	var later []Change
 	for k := range n {
 		c := h.ring[(h.next+k)%n]
-		if k == 0 && c.Revision > after && n == changesKept {
-			return nil, false
+		if c.Revision == after {
+			return h.from(k), true
 		}
 		if c.Revision > after {
-			out = append(out, c)
+			later = append(later, c)
 		}
 	}
-	return out, h.count <= changesKept || len(out) < n
+	return later, n < changesKept || len(later) < n
+}
+
+// from returns the ring from its k-th oldest change on.
+func (h *hub) from(k int) []Change {
+	n := len(h.ring)
+	out := make([]Change, 0, n-k)
+	for ; k < n; k++ {
+		out = append(out, h.ring[(h.next+k)%n])
+	}
+	return out
 }
 
 func (h *hub) publish(c Change) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.last = max(h.last, c.Revision)
-	h.count++
 	if len(h.ring) < changesKept {
 		h.ring = append(h.ring, c)
 		h.next = 0

@@ -54,7 +54,9 @@ func (e *Engine) forget(a *actor) {
 		delete(e.actors, a.id)
 		e.unname(a)
 		e.claim(a.name.group, a.usage, -1)
-		e.metrics.state(a.state, -1)
+		if a.counted {
+			e.metrics.state(a.state, -1)
+		}
 	}
 	e.timers.set(a, noTime)
 }

@@ -85,16 +85,18 @@ type parts struct {
 // load reads all services.
 func (e *Engine) load(ctx context.Context) error {
 	all := make(map[uint64]*parts)
-	if _, err := e.store.Load(ctx, headPrefix, func(kv store.KV) error {
+	revision, err := e.store.Load(ctx, headPrefix, func(kv store.KV) error {
 		svc, err := service.Decode(kv.Value)
 		if err != nil {
 			return fmt.Errorf("%s: %w", kv.Key, err)
 		}
 		all[svc.ID] = &parts{svc: svc, head: kv.Revision, specs: make(map[uint32][]byte, 1)}
 		return nil
-	}); err != nil {
+	})
+	if err != nil {
 		return fmt.Errorf("load services: %w", err)
 	}
+	e.hub.begin(revision)
 	if _, err := e.store.Load(ctx, specPrefix, func(kv store.KV) error {
 		var err error
 		id, revision, ok := splitKey(kv.Key, specPrefix)
@@ -125,8 +127,9 @@ func (e *Engine) load(ctx context.Context) error {
 		e.actors[id] = a
 		e.index(a, nil)
 		e.noteCommitted(a)
-		a.queued = true
-		e.queue.push(a)
+		e.watchAllHealth(a)
+		a.queued = true // its first turn comes when its back ends were listed: see adopt
+		e.loaded = append(e.loaded, a)
 		delete(all, id)
 	}
 	return nil
@@ -171,32 +174,50 @@ func (p bySerial) Swap(i, j int) {
 }
 
 // reload reads one service again, linearizably; nil when it is not there.
-func (e *Engine) reload(a *actor) (*service.Service, int64, error) {
-	ctx, cancel := context.WithTimeout(e.ctx, time.Minute)
-	defer cancel()
-	var last error
-	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		svc, head, err := e.readService(ctx, a.id)
-		if err == nil {
-			return svc, head, nil
+// It waits for a store that does not answer; an error means that the record cannot be read, or that the
+// engine ends. What was not answered for certain (doubtful) may still happen: it is fenced off first.
+func (e *Engine) reload(a *actor, t *turnOf, doubtful bool) (*service.Service, int64, error) {
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		svc, head, err := e.readService(e.ctx, a, t, doubtful)
+		if err == nil || errors.Is(err, errUnreadable) {
+			return svc, head, err
 		}
-		last = err
+		e.log.Warn("a service cannot be read again yet", "service", a.id, "error", err)
 		select {
-		case <-ctx.Done():
-			return nil, 0, last
+		case <-e.ctx.Done():
+			return nil, 0, e.ctx.Err()
 		case <-time.After(wait):
 		}
 	}
 }
 
-func (e *Engine) readService(ctx context.Context, id uint64) (*service.Service, int64, error) {
+// errUnreadable: a record was read and makes no sense.
+var errUnreadable = errors.New("damaged record")
+
+func (e *Engine) readService(ctx context.Context, a *actor, t *turnOf, doubtful bool) (*service.Service, int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	id := a.id
+	if doubtful && a.fresh {
+		// Asked again, a new service is stored now or was stored before: its guard says which.
+		if _, err := e.store.Commit(ctx, t.txn); err != nil && !errors.Is(err, store.ErrConflict) {
+			return nil, 0, err
+		}
+	}
 	kv, err := e.store.Get(ctx, headKey(id))
 	if err != nil || kv.Revision == 0 {
 		return nil, 0, err
 	}
+	if doubtful && !a.fresh {
+		kv.Revision, err = e.store.Commit(ctx, store.Txn{Puts: []store.Put{{Key: kv.Key, Value: kv.Value}},
+			Guards: []store.Guard{e.tenure.Fence(a.shard), store.At(kv.Key, kv.Revision)}})
+		if err != nil {
+			return nil, 0, err
+		}
+	}
 	svc, err := service.Decode(kv.Value)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	p := &parts{svc: svc, head: kv.Revision, specs: make(map[uint32][]byte)}
 	if _, err := e.store.Load(ctx, specPrefix+idText(id)+"/", func(kv store.KV) error {
@@ -211,7 +232,10 @@ func (e *Engine) readService(ctx context.Context, id uint64) (*service.Service, 
 	if _, err := e.store.Load(ctx, blockPrefix+idText(id)+"/", p.add); err != nil {
 		return nil, 0, err
 	}
-	return svc, kv.Revision, e.complete(p, time.Now())
+	if err := e.complete(p, time.Now()); err != nil {
+		return nil, 0, fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	return svc, kv.Revision, nil
 }
 
 // Spec reads the spec of a revision; service.Spec values are never changed.
@@ -241,49 +265,6 @@ func (e *Engine) Revisions(ctx context.Context, id uint64) ([]uint32, error) {
 	})
 	sort.Slice(out, func(i, j int) bool { return out[i] < out[j] })
 	return out, err
-}
-
-// remove deletes a service's records and forgets it.
-func (e *Engine) remove(a *actor) {
-	a.lock.Lock()
-	defer a.lock.Unlock()
-	if a.gone || a.svc == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(e.ctx, time.Minute)
-	defer cancel()
-	if err := e.deleteRecords(ctx, a); err != nil {
-		if errors.Is(err, context.Canceled) {
-			return
-		}
-		e.log.Error("cannot remove a service's records; tried again later", "service", a.id, "error", err)
-		return
-	}
-	a.gone = true
-	e.forget(a)
-	e.hub.publish(Change{Service: a.id, Revision: a.head, State: service.Done, Removed: true, Meta: a.svc.Meta, Events: a.svc.Events()})
-	e.calls.Add(1)
-	go func() {
-		defer e.calls.Done()
-		e.refuseAll(a, ErrNoService)
-	}()
-}
-
-func (e *Engine) deleteRecords(ctx context.Context, a *actor) error {
-	t := store.Txn{Guards: []store.Guard{e.tenure.Fence(a.shard), store.At(headKey(a.id), a.head)}, Deletes: []string{headKey(a.id)}}
-	for _, prefix := range [...]string{specPrefix, blockPrefix} {
-		if _, err := e.store.Load(ctx, prefix+idText(a.id)+"/", func(kv store.KV) error {
-			t.Deletes = append(t.Deletes, kv.Key)
-			return nil
-		}); err != nil {
-			return err
-		}
-	}
-	revision, err := e.store.Commit(ctx, t)
-	if err == nil {
-		a.head = revision
-	}
-	return err
 }
 
 // A specCache keeps equal specs once: services made from one template share theirs.

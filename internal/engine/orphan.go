@@ -1,0 +1,141 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/troupe-dev/troupe/driver"
+	"github.com/troupe-dev/troupe/internal/service"
+	"github.com/troupe-dev/troupe/internal/store"
+	"golang.org/x/sync/errgroup"
+)
+
+// A suspect is a machine of this installation's that no record knows.
+type suspect struct {
+	machine driver.Machine
+	first   time.Time
+	looks   int
+}
+
+// judgeStrangers destroys machines that no record knows, after two linearizable looks a grace period
+// apart: a list may be older than a record.
+func (b *Backend) judgeStrangers(ctx context.Context, found map[driver.MachineID]driver.Machine, began time.Time) {
+	e := b.engine
+	b.mu.Lock()
+	for id := range b.suspects {
+		if _, still := found[id]; !still {
+			delete(b.suspects, id)
+		}
+	}
+	all := make([]*suspect, 0, len(found))
+	for id, m := range found {
+		s := b.suspects[id]
+		if s == nil {
+			s = &suspect{machine: m, first: began}
+			b.suspects[id] = s
+		}
+		all = append(all, s)
+	}
+	b.mu.Unlock()
+	var g errgroup.Group
+	g.SetLimit(destroying)
+	for _, s := range all {
+		known, err := e.recorded(ctx, s.machine.ID)
+		if err != nil {
+			e.log.Warn("cannot look for the record of an unknown machine", "backend", b.Key(), "machine", s.machine.ID, "error", err)
+			break
+		}
+		if known {
+			b.mu.Lock()
+			delete(b.suspects, s.machine.ID)
+			b.mu.Unlock()
+			continue
+		}
+		if s.looks++; s.looks < 2 || began.Sub(s.first) < e.opts.OrphanGrace || e.paused.Load() {
+			b.listSoon(e.opts.OrphanGrace)
+			continue
+		}
+		g.Go(func() error { b.destroyOrphan(ctx, s.machine); return nil })
+	}
+	_ = g.Wait() // failures are logged, and tried again after the next list
+}
+
+// destroying is how many orphans are destroyed at a time, and orphanTime how long one may take.
+const (
+	destroying = 4
+	orphanTime = 20 * time.Second
+)
+
+func (b *Backend) destroyOrphan(ctx context.Context, m driver.Machine) {
+	if id, _, _, ok := service.ParseMachineID(m.ID); !ok || !b.engine.mayStart(store.Shard(idText(id)), leaseMargin) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, orphanTime)
+	defer cancel()
+	err := b.Driver.Destroy(ctx, driver.Ref{ID: m.ID, Native: m.Native}, driver.Hard)
+	b.engine.log.Warn("destroyed a machine that no record knows", "backend", b.Key(), "machine", m.ID, "error", err)
+}
+
+// listSoon asks, once, for the second look in time, where lists are rarer than the grace period.
+func (b *Backend) listSoon(after time.Duration) {
+	if after >= b.engine.opts.ListEvery {
+		return
+	}
+	b.mu.Lock()
+	busy := b.again
+	b.again = true
+	b.mu.Unlock()
+	if busy {
+		return
+	}
+	b.engine.calls.Add(1)
+	go func() {
+		defer b.engine.calls.Done()
+		select {
+		case <-b.engine.ctx.Done():
+		case <-time.After(after):
+			b.mu.Lock()
+			b.again = false
+			b.mu.Unlock()
+			b.lookNow()
+		}
+	}()
+}
+
+// highest returns the highest serial of a service among the machines that no record knows.
+func (b *Backend) highest(id uint64) (serial uint32) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for m := range b.suspects {
+		if of, n, _, ok := service.ParseMachineID(m); ok && of == id {
+			serial = max(serial, n)
+		}
+	}
+	return serial
+}
+
+// recorded reads, linearizably, whether a machine belongs to an instance.
+func (e *Engine) recorded(ctx context.Context, m driver.MachineID) (bool, error) {
+	id, serial, incarnation, ok := service.ParseMachineID(m)
+	if !ok {
+		return true, nil
+	}
+	kv, err := e.store.Get(ctx, blockKey(id, service.BlockOf(serial)))
+	if err != nil {
+		return false, fmt.Errorf("look for the record of machine %s: %w", m, err)
+	}
+	if kv.Revision == 0 {
+		return false, nil
+	}
+	instances, _, err := service.DecodeBlock(kv.Value)
+	if err != nil {
+		return true, err
+	}
+	for _, i := range instances {
+		if i.Serial == serial {
+			return i.Incarnation == incarnation && i.Phase != service.Queued && i.Phase != service.Backoff, nil
+		}
+	}
+	return false, nil
+}

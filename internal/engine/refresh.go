@@ -1,0 +1,86 @@
+package engine
+
+import (
+	"github.com/troupe-dev/troupe/driver"
+	"github.com/troupe-dev/troupe/internal/service"
+	"golang.org/x/sync/errgroup"
+)
+
+// refreshing is how many machines of a role take their files at a time.
+const refreshing = 16
+
+// refreshRole renders the files of a role's machines again, in the background. While that is under way
+// it is done once more for whatever changed meanwhile, so that the newest files come last.
+func (e *Engine) refreshRole(a *actor, role uint16) {
+	a.mu.Lock()
+	_, busy := a.refresh[role]
+	if a.refresh == nil {
+		a.refresh = make(map[uint16]bool)
+	}
+	a.refresh[role] = busy
+	a.mu.Unlock()
+	if busy {
+		return
+	}
+	e.calls.Add(1)
+	go func() {
+		defer e.calls.Done()
+		for again := true; again; {
+			e.refreshOnce(a, role)
+			a.mu.Lock()
+			again = a.refresh[role] && e.ctx.Err() == nil
+			if a.refresh[role] = false; !again {
+				delete(a.refresh, role)
+			}
+			if len(a.refresh) == 0 {
+				a.refresh = nil
+			}
+			a.mu.Unlock()
+		}
+	}()
+}
+
+// refreshOnce hands each machine of the role its files as they are now, on back ends that take them.
+func (e *Engine) refreshOnce(a *actor, role uint16) {
+	type target struct {
+		to  driver.Refresher
+		eff service.Effect
+	}
+	var targets []target
+	e.read(a, func(svc *service.Service) {
+		r := svc.RoleOf(service.Effect{Role: role})
+		if r == nil || !refersToPeers(&r.Spec.Machine) {
+			return
+		}
+		for i := range r.Instances {
+			if i.Phase != service.Up || i.Revision != r.Revision {
+				continue
+			}
+			b, _ := e.backendOf(svc, service.Effect{Role: role, Impl: i.Impl})
+			if b == nil {
+				continue
+			}
+			if to, ok := driver.As[driver.Refresher](b.Driver); ok {
+				targets = append(targets, target{to, service.Effect{Serial: i.Serial, Incarnation: i.Incarnation, Role: role, Native: i.Native}})
+			}
+		}
+	})
+	var g errgroup.Group
+	g.SetLimit(refreshing)
+	for _, t := range targets {
+		if e.ctx.Err() != nil || e.paused.Load() || !e.mayStart(a.shard, leaseMargin) {
+			break
+		}
+		g.Go(func() error {
+			files, err := e.files(e.ctx, a, t.eff)
+			if err == nil && len(files) > 0 {
+				err = t.to.Refresh(e.ctx, driver.Ref{ID: service.MachineID(a.id, t.eff.Serial, t.eff.Incarnation), Native: t.eff.Native}, files)
+			}
+			if err != nil && e.ctx.Err() == nil {
+				e.log.Warn("cannot refresh a machine's files", "service", a.id, "instance", t.eff.Serial, "error", err)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // each failure was logged
+}
