@@ -59,6 +59,8 @@ type App struct {
 	running atomic.Bool
 	done    chan struct{}
 	release func()
+	// afterwards ends what faces have in the background, once the listeners have stopped.
+	afterwards func()
 }
 
 // state is what /readyz tells.
@@ -218,6 +220,9 @@ func (a *App) Run(ctx context.Context) error {
 	g.Go(func() error { return a.lead(gctx) })
 	g.Go(func() error { a.notify(gctx); return nil })
 	err := g.Wait()
+	if a.afterwards != nil {
+		a.afterwards()
+	}
 	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
 		return nil
 	}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/troupe-dev/troupe/internal/api"
+	flowface "github.com/troupe-dev/troupe/internal/api/oneflow"
 	"github.com/troupe-dev/troupe/internal/audit"
 	"github.com/troupe-dev/troupe/internal/control"
 	"github.com/troupe-dev/troupe/internal/engine"
@@ -147,9 +148,22 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // open puts the faces on the listeners.
 func (a *App) open(c *control.Control) {
+	flow := flowface.New(flowface.Options{
+		Control: c, Settings: a.oneflow, Log: a.opts.Log.With("face", "oneflow"),
+		BareErrors: a.opts.OneFlow.BareErrors, Reference: a.opts.OneFlow.Reference, NewForm: a.opts.OneFlow.NewForm,
+	})
+	a.afterwards = flow.Stop
 	mux := http.NewServeMux()
+	under(mux, "/oneflow", a.api.Face(flow.Face("/oneflow")))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		api.WriteError(w, r, &api.Problem{Status: http.StatusNotFound, Detail: "nothing is served at " + r.URL.Path + "; the API is at /v1, OneFlow at /oneflow"})
 	})
 	a.main.open(mux)
+	a.flow.open(a.api.Face(flow.Face("")))
+}
+
+// under serves a face under its prefix.
+func under(mux *http.ServeMux, prefix string, face http.Handler) {
+	mux.Handle(prefix, face)
+	mux.Handle(prefix+"/", face)
 }

@@ -47,6 +47,7 @@ type Options struct {
 	Accounts []Account
 	// Supervisor runs a supervisor of the process driver; nil for this program's own sub-command.
 	Supervisor []string
+	OneFlow    OneFlow
 	// OneFlowConf is an oneflow-server.conf whose settings are taken over; "" for none.
 	OneFlowConf string
 
@@ -64,6 +65,13 @@ type Etcd struct {
 	Endpoints          []string
 	Cert, Key, CA      string // PEM files
 	User, PasswordFile string
+}
+
+// OneFlow says how the OneFlow face differs from its defaults.
+type OneFlow struct {
+	BareErrors bool // the bare text of an error instead of {"error":{"message":…}}
+	Reference  bool // answer 500 where OpenNebula's own server does
+	NewForm    bool // show bodies in the keys of OpenNebula 7
 }
 
 // An Account is one back end: a driver, and how it is opened.

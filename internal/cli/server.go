@@ -18,12 +18,11 @@ import (
 
 // serverOptions are the flags of `troupe server`.
 type serverOptions struct {
-	app           app.Options
-	config        string
-	compat        bool
-	logFormat     string
-	logLevel      string
-	announcements io.Writer
+	app       app.Options
+	config    string
+	compat    bool
+	logFormat string
+	logLevel  string
 }
 
 func (o *serverOptions) addFlags(f *pflag.FlagSet, env func(string) string) {
@@ -41,6 +40,9 @@ func (o *serverOptions) addFlags(f *pflag.FlagSet, env func(string) string) {
 	f.StringVar(&o.app.OneFlowListen, "oneflow-listen", "", "`address` at whose root OneFlow is served too")
 	f.BoolVar(&o.compat, "compat", false, "serve OneFlow at its customary 127.0.0.1:2474 too")
 	f.StringVar(&o.app.OneFlowConf, "oneflow-conf", "", "oneflow-server.conf `file` whose settings are taken over")
+	f.BoolVar(&o.app.OneFlow.BareErrors, "oneflow-bare-errors", false, "OneFlow answers errors as bare text")
+	f.BoolVar(&o.app.OneFlow.Reference, "oneflow-reference", false, "OneFlow answers 500 where OpenNebula's own server does")
+	f.BoolVar(&o.app.OneFlow.NewForm, "oneflow-new-form", false, "OneFlow shows bodies in the keys of OpenNebula 7")
 	f.StringVar(&o.app.Certificate, "tls-cert", "", "PEM `file` of the certificate of all listeners")
 	f.StringVar(&o.app.Key, "tls-key", "", "PEM `file` of its key")
 	f.BoolVar(&o.app.Insecure, "insecure", false, "listen beyond this host without TLS")
