@@ -117,6 +117,10 @@ func (f *OneFlow) applyUpdate(r *request, s *snapshot, data []byte) (answer, err
 	if err := s.ofThisFace(); err != nil {
 		return answer{}, err
 	}
+	// The core decides; but a state that refuses every body is said before the faults of this one.
+	if s.state != service.Pending && (s.state.Transient() || s.state.Failed()) {
+		return answer{}, &service.Refusal{Kind: service.WrongState, Message: "Service cannot be updated in state: " + s.state.String()}
+	}
 	shown, err := f.body(s)
 	if err != nil {
 		return answer{}, err

@@ -1,0 +1,246 @@
+package oneflow_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/troupe-dev/troupe/driver/sim"
+	"github.com/troupe-dev/troupe/internal/api"
+	"github.com/troupe-dev/troupe/internal/api/apitest"
+	"github.com/troupe-dev/troupe/internal/api/oneflow"
+	"github.com/troupe-dev/troupe/internal/service"
+
+	format "github.com/troupe-dev/troupe/internal/format/oneflow"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A stage is a control plane with the face at the root of a listener, as on OneFlow's own port.
+type stage struct {
+	*apitest.Stage
+	t   *testing.T
+	url string
+}
+
+// newStage has the machine definitions 0 "default" and 1 "other", which everybody may use.
+func newStage(t *testing.T, cloud sim.Options, change ...func(*oneflow.Options)) *stage {
+	t.Helper()
+	s := &stage{Stage: apitest.NewOn(t, cloud), t: t}
+	for _, name := range []string{"default", "other"} {
+		m := service.Machine{Implementations: []service.Implementation{{Driver: "sim"}}}
+		if _, err := s.Control.PutMachine(t.Context(), s.Root(), name, m, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := oneflow.Options{Control: s.Control, Settings: format.DefaultSettings()}
+	for _, c := range change {
+		c(&o)
+	}
+	face := oneflow.New(o)
+	t.Cleanup(face.Stop)
+	s.url = s.serve(face.Face(""))
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	return s
+}
+
+// serve puts the face on a listener, without a mux of another's that would clean the paths.
+func (s *stage) serve(face api.Face) string {
+	server, err := api.New(api.Options{Auth: s.Directory, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	addr, err := server.Listen(context.Background(), "oneflow", "127.0.0.1:0", server.Face(face))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(ctx) }()
+	s.t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			s.t.Errorf("server: %v", err)
+		}
+	})
+	return "http://" + addr.String()
+}
+
+// A reply is what came back.
+type reply struct {
+	status int
+	header http.Header
+	text   string
+	json   any // numbers are json.Number; nil if the text is no JSON
+}
+
+// send sends a request as a user ("" for none) whose password is the stage's.
+func (s *stage) send(user, method, path, body string) reply {
+	s.t.Helper()
+	return s.sendWith(user, method, path, body, nil)
+}
+
+func (s *stage) sendWith(user, method, path, body string, header http.Header) reply {
+	s.t.Helper()
+	var in io.Reader
+	if body != "" {
+		in = strings.NewReader(body)
+	}
+	req, err := http.NewRequestWithContext(s.t.Context(), method, s.url+path, in)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	for k, v := range header {
+		req.Header[k] = v
+	}
+	switch user {
+	case "":
+	case apitest.Admin:
+		req.SetBasicAuth(user, apitest.Password)
+	default:
+		req.SetBasicAuth(user, user+"-password")
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return reply{resp.StatusCode, resp.Header, string(text), decode(string(text))}
+}
+
+func decode(text string) any {
+	d := json.NewDecoder(bytes.NewReader([]byte(text)))
+	d.UseNumber()
+	var v any
+	if d.Decode(&v) != nil {
+		return nil
+	}
+	return v
+}
+
+// root sends as the administrator.
+func (s *stage) root(method, path, body string) reply {
+	s.t.Helper()
+	return s.send(apitest.Admin, method, path, body)
+}
+
+// must sends as the administrator and wants that status.
+func (s *stage) must(status int, method, path, body string) reply {
+	s.t.Helper()
+	r := s.root(method, path, body)
+	if r.status != status {
+		s.t.Fatalf("%s %s %s: status %d, want %d: %s", method, path, body, r.status, status, r.text)
+	}
+	return r
+}
+
+// at follows keys and indexes into the JSON of a reply; what is not there is nil.
+func (r reply) at(steps ...any) any { return at(r.json, steps...) }
+
+func at(v any, steps ...any) any {
+	for _, step := range steps {
+		switch step := step.(type) {
+		case string:
+			m, _ := v.(map[string]any)
+			v = m[step]
+		case int:
+			l, _ := v.([]any)
+			if step >= len(l) {
+				return nil
+			}
+			v = l[step]
+		}
+	}
+	return v
+}
+
+// body is the BODY of a single document.
+func (r reply) body(steps ...any) any {
+	return at(r.at("DOCUMENT", "TEMPLATE", "BODY"), steps...)
+}
+
+func (r reply) id() string { return fmt.Sprint(r.at("DOCUMENT", "ID")) }
+
+func (r reply) message() string { return fmt.Sprint(r.at("error", "message")) }
+
+// template creates a template and returns its id.
+func (s *stage) template(body string) string {
+	s.t.Helper()
+	return s.must(201, "POST", "/service_template", body).id()
+}
+
+// instantiate makes a service of a template and returns its id.
+func (s *stage) instantiate(template, params string) string {
+	s.t.Helper()
+	if params == "" {
+		params = "{}"
+	}
+	return s.must(201, "POST", "/service_template/"+template+"/action", act("instantiate", params)).id()
+}
+
+// act is the body of an action.
+func act(perform, params string) string {
+	return fmt.Sprintf(`{"action":{"perform":%q,"params":%s}}`, perform, params)
+}
+
+// within polls until ok, for ten seconds.
+func (s *stage) within(what string, ok func() bool) {
+	s.t.Helper()
+	deadline := time.After(10 * time.Second)
+	tick := time.NewTicker(3 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			s.t.Fatalf("not within ten seconds: %s", what)
+		}
+	}
+}
+
+// until waits for a state of a service, as clients see it.
+func (s *stage) until(id string, state int) reply {
+	s.t.Helper()
+	var r reply
+	s.within(fmt.Sprintf("service %s in state %d", id, state), func() bool {
+		r = s.root("GET", "/service/"+id, "")
+		return fmt.Sprint(r.body("state")) == fmt.Sprint(state)
+	})
+	return r
+}
+
+// gone waits until a service is no more.
+func (s *stage) gone(id string) {
+	s.t.Helper()
+	s.within("service "+id+" gone", func() bool { return s.root("GET", "/service/"+id, "").status == 404 })
+}
+
+// running deploys a body and waits until it is RUNNING.
+func (s *stage) running(body string) string {
+	s.t.Helper()
+	id := s.instantiate(s.template(body), "")
+	s.until(id, 2)
+	return id
+}
+
+const web = `{"name":"web","deployment":"straight","roles":[
+	{"name":"front","type":"vm","cardinality":1,"template_id":0,"min_vms":1,"max_vms":4,"cooldown":0},
+	{"name":"back","type":"vm","cardinality":2,"template_id":0,"parents":["front"],"cooldown":0}]}`
+
+const oldWeb = `{"name":"web","deployment":"straight","roles":[
+	{"name":"front","cardinality":1,"vm_template":0,"min_vms":1,"max_vms":4,"cooldown":0},
+	{"name":"back","cardinality":2,"vm_template":0,"parents":["front"],"cooldown":0}]}`
