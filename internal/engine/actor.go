@@ -129,8 +129,8 @@ func (e *Engine) turn(a *actor) {
 		e.finish(t, 0)
 		return
 	}
-	t.head = revisesHead(records)
-	t.txn = e.transaction(a, records)
+	t.records = records
+	e.prepare(t)
 	failpoint("commit")
 	e.calls.Add(1)
 	e.commit(t)
@@ -168,15 +168,44 @@ func (e *Engine) commit(t *turnOf) {
 			a.head = revision
 		}
 		a.fresh, a.extra, a.misses = false, nil, 0
+		if len(t.records) > 0 {
+			e.prepare(t)
+			e.calls.Add(1)
+			e.commit(t)
+			return
+		}
 		e.finish(t, revision)
 	})
+}
+
+// What one transaction holds, beside its guards: an external cluster's defaults with room to spare.
+const (
+	recordsATime = 110
+	bytesATime   = 512 << 10
+)
+
+// prepare makes the next transaction of a turn. Decisions keep to one; a wish that concerns every
+// instance of a large role may need several. The service record goes first: with it serials and numbers
+// are taken for good, and each block after it is true by itself, so that a crash in between leaves a
+// wish half done and visibly so, never a machine unknown.
+func (e *Engine) prepare(t *turnOf) {
+	n, size := 0, 0
+	for n < len(t.records) && n < recordsATime && (n == 0 || size+len(t.records[n].Value) < bytesATime) {
+		size += len(t.records[n].Value)
+		n++
+	}
+	now := t.records[:n]
+	t.records = t.records[n:]
+	t.head = revisesHead(now)
+	t.txn = e.transaction(t.actor, now)
 }
 
 // A turnOf is what one turn of an actor came to.
 type turnOf struct {
 	actor    *actor
 	decision service.Decision
-	heard    [][]message // what was observed
+	heard    [][]message      // what was observed
+	records  []service.Record // not in a transaction yet
 	txn      store.Txn
 	head     bool // txn revises the service record
 	replies  []pendingReply
