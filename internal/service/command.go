@@ -2,6 +2,7 @@ package service
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -282,6 +283,9 @@ func (s *Service) update(c *Update, now Time) *Refusal {
 		default:
 			return refuse(WrongState, "Service cannot be updated in state: %s", s.State)
 		}
+	}
+	if s.Rollout == nil && reflect.DeepEqual(c.Spec, s.Spec) {
+		return nil // as it is already: no revision without a change
 	}
 	if c.Live {
 		s.applyLive(c.Spec)
