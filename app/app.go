@@ -195,6 +195,9 @@ func (a *App) readiness() (word, reason string) {
 // is closed. An App runs once.
 func (a *App) Run(ctx context.Context) error {
 	if !a.running.CompareAndSwap(false, true) {
+		if a.ctx.Err() != nil {
+			return nil // stopped before it began
+		}
 		return errors.New("the server runs already, or has ended")
 	}
 	defer close(a.done)
