@@ -105,13 +105,19 @@ func (c *Control) Resolver(who *identity.Caller) func(ref string) (service.Machi
 
 // PutMachine adds a definition, or changes the one of that name. New ones are numbered from 0.
 func (c *Control) PutMachine(ctx context.Context, who *identity.Caller, name string, m service.Machine, bits identity.Bits) (Definition, error) {
-	d, err := c.putMachine(ctx, who, name, m, bits)
+	return c.ReplaceMachine(ctx, who, name, m, bits, 0)
+}
+
+// ReplaceMachine is PutMachine for those who have read the definition: it is refused as stale when that
+// has another revision by now, unless revision is 0. Secrets that were not shown stay as they are.
+func (c *Control) ReplaceMachine(ctx context.Context, who *identity.Caller, name string, m service.Machine, bits identity.Bits, revision int64) (Definition, error) {
+	d, err := c.putMachine(ctx, who, name, m, bits, revision)
 	return d, c.note(ctx, who, "machine.put", "machine "+name, err)
 }
 
 var machineName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]{0,62}$`)
 
-func (c *Control) putMachine(ctx context.Context, who *identity.Caller, name string, m service.Machine, bits identity.Bits) (Definition, error) {
+func (c *Control) putMachine(ctx context.Context, who *identity.Caller, name string, m service.Machine, bits identity.Bits, read int64) (Definition, error) {
 	if err := writes(who); err != nil {
 		return Definition{}, err
 	}
@@ -119,12 +125,13 @@ func (c *Control) putMachine(ctx context.Context, who *identity.Caller, name str
 		return Definition{}, fmt.Errorf("%w: machine definition %q: a name begins with a letter and has up to 63 letters, digits, '_', '.' and '-'", identity.ErrInvalid, name)
 	}
 	m.Name, m.ID = "", 0
-	probe := &service.Spec{Name: "x", Strategy: service.NoOrder, Roles: []service.RoleSpec{{Name: "x", Machine: m, Heal: service.HealAuto, Identity: service.New}}}
-	if err := c.Check(who, probe); err != nil {
-		return Definition{}, err
+	old, err := c.Machine(who, name, identity.Manage)
+	if err == nil || errors.Is(err, identity.ErrNotFound) {
+		if err := c.fitMachine(who, name, &m, &old, read); err != nil {
+			return Definition{}, err
+		}
 	}
 	d := Definition{Name: name, Owner: who.User, Group: who.Group, Permissions: bits, Machine: m}
-	old, err := c.Machine(who, name, identity.Manage)
 	switch {
 	case err == nil:
 		d.ID, d.Owner, d.Group, d.Revision = old.ID, old.Owner, old.Group, old.Revision
@@ -149,6 +156,9 @@ func (c *Control) putMachine(ctx context.Context, who *identity.Caller, name str
 		return d, err
 	}
 	revision, err := c.store.Commit(ctx, store.Txn{Order: key, Guards: []store.Guard{store.At(key, d.Revision)}, Puts: []store.Put{{Key: key, Value: text}}})
+	if errors.Is(err, store.ErrConflict) {
+		return d, fmt.Errorf("machine definition %s: %w", name, ErrStale)
+	}
 	if err != nil {
 		return d, fmt.Errorf("machine definition %s: store it: %w", name, err)
 	}
@@ -158,6 +168,17 @@ func (c *Control) putMachine(ctx context.Context, who *identity.Caller, name str
 	c.machines[d.ID] = &kept
 	c.mu.Unlock()
 	return d, nil
+}
+
+// fitMachine checks a definition that takes the place of old, which is empty for a new one.
+func (c *Control) fitMachine(who *identity.Caller, name string, m *service.Machine, old *Definition, read int64) error {
+	if read != 0 && read != old.Revision {
+		return fmt.Errorf("machine definition %s: %w", name, ErrStale)
+	}
+	if err := c.restoreMachine("machine.", m, &old.Machine); err != nil {
+		return err
+	}
+	return c.Check(who, &service.Spec{Name: "x", Strategy: service.NoOrder, Roles: []service.RoleSpec{{Name: "x", Machine: *m, Heal: service.HealAuto, Identity: service.New}}})
 }
 
 // RemoveMachine removes a definition; services made from it keep their copies.

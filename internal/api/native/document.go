@@ -1,0 +1,230 @@
+package native
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/troupe-dev/troupe/client"
+	"github.com/troupe-dev/troupe/internal/api"
+	"github.com/troupe-dev/troupe/internal/format/native"
+	"github.com/troupe-dev/troupe/internal/format/oneflow"
+	"github.com/troupe-dev/troupe/internal/identity"
+	"github.com/troupe-dev/troupe/internal/nearest"
+	"github.com/troupe-dev/troupe/internal/service"
+)
+
+// textOf returns the text of a document and the name of its file.
+func textOf(d *client.Document) (file string, text []byte, err error) {
+	switch spec := string(d.Spec); {
+	case d.Source != "" && spec != "" && spec != "null":
+		return "", nil, invalid("body.spec", "give spec or source, not both")
+	case d.Source != "":
+		if file = d.File; file == "" {
+			file = "source"
+		}
+		return file, []byte(d.Source), nil
+	case spec == "" || spec == "null":
+		return "", nil, invalid("body.source", "give the document as source, or in the native format as spec")
+	case d.Format != "" && d.Format != "native":
+		return "", nil, invalid("body.format", "spec is of the native format; give other formats as source")
+	}
+	if file = d.File; file == "" {
+		file = "spec"
+	}
+	return file, d.Spec, nil
+}
+
+// options lets documents refer to the caller's machine definitions, to the drivers, and to the files
+// that came along.
+func (f *face) documentOptions(who *identity.Caller, d *client.Document) native.Options {
+	return native.Options{Machine: f.control.Resolver(who), Kinds: f.control.Kind, Open: func(path string) ([]byte, error) {
+		if text, ok := d.Files[path]; ok {
+			return []byte(text), nil
+		}
+		return nil, fmt.Errorf("the file %q did not come along with the request%s", path, nearest.Hint(path, slices.Collect(maps.Keys(d.Files))))
+	}}
+}
+
+// spec reads a service, with values for its inputs. old, nil for none, is what its hidden secrets are
+// taken from.
+func (f *face) spec(who *identity.Caller, d *client.Document, inputs map[string]string, old *service.Spec) (*service.Spec, error) {
+	file, text, err := textOf(d)
+	if err != nil {
+		return nil, err
+	}
+	if d.Format == "oneflow" {
+		return f.oneflowSpec(who, text, inputs)
+	}
+	spec, err := native.Parse(file, text, f.documentOptions(who, d))
+	if err != nil {
+		return nil, err
+	}
+	if err := setInputs(spec, inputs); err != nil {
+		return nil, err
+	}
+	return spec, f.control.RestoreSecrets(spec, old)
+}
+
+func setInputs(spec *service.Spec, inputs map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(inputs)) {
+		if _, ok := spec.Inputs[name]; !ok {
+			return invalid("body.inputs."+name, "the service has no input "+strconv.Quote(name)+nearest.Hint(name, slices.Collect(maps.Keys(spec.Inputs))))
+		}
+		spec.Inputs[name] = inputs[name]
+	}
+	return nil
+}
+
+// oneflowSpec instantiates a service template of OneFlow.
+func (f *face) oneflowSpec(who *identity.Caller, text []byte, inputs map[string]string) (*service.Spec, error) {
+	body, err := oneflow.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := body.Normalise(); err != nil {
+		return nil, err
+	}
+	var merge any
+	if len(inputs) > 0 {
+		values := &oneflow.Object{}
+		for _, name := range slices.Sorted(maps.Keys(inputs)) {
+			values.Set(name, inputs[name])
+		}
+		key := "user_inputs_values"
+		if body.Generation() == oneflow.Old {
+			key = "custom_attrs_values"
+		}
+		o := &oneflow.Object{}
+		o.Set(key, values)
+		merge = o
+	}
+	if body, _, err = body.Instantiate(merge); err != nil {
+		return nil, err
+	}
+	machine := f.control.Resolver(who)
+	spec, _, err := body.ToSpec(oneflow.Options{Settings: f.options.OneFlow, Machine: func(id int) (service.Machine, error) { return machine(strconv.Itoa(id)) }})
+	return spec, err
+}
+
+// role reads a document that holds one role, for a service that has others: their names may stand in
+// its needs.
+func (f *face) role(who *identity.Caller, d *client.Document, present *service.Spec) (*service.RoleSpec, error) {
+	file, text, err := textOf(d)
+	if err != nil {
+		return nil, err
+	}
+	spec, err := native.Parse(file, text, f.documentOptions(who, d))
+	var needs map[string][]string
+	if err != nil && onlyNeeds(err) {
+		// All else is well, sizes and depths too: read it again without them.
+		if text, needs, err = withoutNeeds(text); err == nil {
+			spec, err = native.Parse(file, text, f.documentOptions(who, d))
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(spec.Roles) != 1 {
+		return nil, &api.Problem{Status: http.StatusBadRequest, Detail: fmt.Sprintf("%s: roles: one role is added at a time, found %d", file, len(spec.Roles))}
+	}
+	role := &spec.Roles[0]
+	if needs != nil {
+		role.Parents = needs[role.Name]
+	}
+	whole := *present
+	whole.Roles = append(slices.Clone(present.Roles), *role)
+	if err := service.Validate(&whole); err != nil {
+		return nil, err
+	}
+	return role, f.control.RestoreSecrets(spec, nil)
+}
+
+// onlyNeeds reports whether all that is wrong with a document is what its roles need.
+func onlyNeeds(err error) bool {
+	var wrong native.Errors
+	return errors.As(err, &wrong) && !slices.ContainsFunc(wrong, func(e *native.Error) bool {
+		last := e.Path[strings.LastIndexByte(e.Path, '.')+1:]
+		return last != "needs" && !strings.HasPrefix(last, "needs[")
+	})
+}
+
+// withoutNeeds takes the needs out of a document, by role.
+func withoutNeeds(text []byte) ([]byte, map[string][]string, error) {
+	var doc map[string]any
+	if err := yaml.Unmarshal(text, &doc); err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", identity.ErrInvalid, err)
+	}
+	needs := map[string][]string{}
+	roles, _ := doc["roles"].(map[string]any)
+	for name, r := range roles {
+		fields, _ := r.(map[string]any)
+		var err error
+		if needs[name], err = names(fields["needs"]); err != nil {
+			return nil, nil, fmt.Errorf("%w: roles.%s.needs: %w", identity.ErrInvalid, name, err)
+		}
+		delete(fields, "needs")
+	}
+	plain, err := json.Marshal(doc)
+	return plain, needs, err
+}
+
+// names reads a name or a list of names.
+func names(v any) ([]string, error) {
+	switch x := v.(type) {
+	case nil:
+		return nil, nil
+	case string:
+		return []string{x}, nil
+	case []any:
+		out := make([]string, len(x))
+		for n := range x {
+			s, ok := x[n].(string)
+			if !ok {
+				return nil, fmt.Errorf("expected the names of roles, found %v", x[n])
+			}
+			out[n] = s
+		}
+		return out, nil
+	}
+	return nil, fmt.Errorf("expected the names of roles, found %v", v)
+}
+
+// asJSON turns YAML of our own making into JSON.
+func asJSON(text []byte) (json.RawMessage, error) {
+	out, err := yaml.YAMLToJSON(text)
+	if err != nil {
+		return nil, fmt.Errorf("turn a document into JSON: %w", err)
+	}
+	return json.RawMessage(strings.TrimSpace(string(out))), nil
+}
+
+// showDocument writes a spec in the native format, as YAML and as JSON, without its secrets.
+func (f *face) showDocument(spec *service.Spec) (string, json.RawMessage, error) {
+	text, err := native.Encode(f.control.Redact(spec))
+	if err != nil {
+		return "", nil, err
+	}
+	plain, err := asJSON(text)
+	return string(text), plain, err
+}
+
+// oneflowBody checks a service template of OneFlow and returns it as it is stored, with its name.
+func oneflowBody(text []byte) (json.RawMessage, string, error) {
+	body, err := oneflow.Parse(text)
+	if err != nil {
+		return nil, "", err
+	}
+	if _, err := body.Normalise(); err != nil {
+		return nil, "", err
+	}
+	stored, err := body.MarshalJSON()
+	return stored, body.Root().Text("name"), err
+}

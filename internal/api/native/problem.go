@@ -1,0 +1,213 @@
+package native
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/troupe-dev/troupe/client"
+	"github.com/troupe-dev/troupe/driver"
+	"github.com/troupe-dev/troupe/internal/api"
+	"github.com/troupe-dev/troupe/internal/control"
+	"github.com/troupe-dev/troupe/internal/engine"
+	"github.com/troupe-dev/troupe/internal/format/native"
+	"github.com/troupe-dev/troupe/internal/format/oneflow"
+	"github.com/troupe-dev/troupe/internal/identity"
+	"github.com/troupe-dev/troupe/internal/service"
+	"github.com/troupe-dev/troupe/internal/store"
+)
+
+// A failure is an error as the face answers it.
+type failure struct {
+	client.Problem
+	retry int // seconds; 0 for none
+}
+
+// Error, GetStatus, GetHeaders and ContentType are what huma asks of an error.
+func (e *failure) Error() string { return e.Detail }
+
+func (e *failure) GetStatus() int { return e.Status }
+
+func (e *failure) GetHeaders() http.Header {
+	if e.retry == 0 {
+		return nil
+	}
+	return http.Header{"Retry-After": {strconv.Itoa(e.retry)}}
+}
+
+func (e *failure) ContentType(string) string { return "application/problem+json" }
+
+// failure finds the words for an error. A failure of the server's own tells nothing but the request's
+// id, under which the log has it.
+func (f *face) failure(ctx context.Context, err error) *failure {
+	var done *failure
+	if errors.As(err, &done) {
+		return done
+	}
+	e := &failure{}
+	e.Status, e.retry = statusOf(err)
+	e.Title, e.Detail, e.Request = http.StatusText(e.Status), err.Error(), api.RequestID(ctx)
+	e.Errors = places(err)
+	if e.Status == http.StatusInternalServerError {
+		f.options.Log.Error("request failed", "request", e.Request, "error", err)
+		e.Detail, e.Errors = "internal error; the server's log has it under request "+e.Request, nil
+	}
+	return e
+}
+
+// statusOf returns the status of an error and after how many seconds the request may be repeated.
+func statusOf(err error) (status, retry int) {
+	var refusal *service.Refusal
+	var problems service.Problems
+	var wrongDocument native.Errors
+	var wrongBody *oneflow.Error
+	switch {
+	case errors.As(err, &refusal):
+		return statusOfRefusal(refusal.Kind), 0
+	case errors.As(err, &problems), errors.As(err, &wrongDocument), errors.As(err, &wrongBody):
+		return http.StatusBadRequest, 0
+	case errors.Is(err, engine.ErrPaused):
+		return http.StatusServiceUnavailable, 0
+	case errors.Is(err, engine.ErrUnavailable), errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrAmbiguous):
+		return http.StatusServiceUnavailable, 1
+	case errors.Is(err, control.ErrStale), errors.Is(err, identity.ErrConflict):
+		return http.StatusPreconditionFailed, 0
+	case errors.Is(err, control.ErrAmbiguousName):
+		return http.StatusConflict, 0
+	case errors.Is(err, identity.ErrInvalid):
+		return http.StatusBadRequest, 0
+	case errors.Is(err, engine.ErrNoService), errors.Is(err, engine.ErrNoInstance):
+		return http.StatusNotFound, 0
+	case errors.Is(err, engine.ErrNoMachine), errors.Is(err, engine.ErrNotHalted), errors.Is(err, driver.ErrUnsupported):
+		return http.StatusConflict, 0
+	case errors.Is(err, driver.ErrUnavailable), errors.Is(err, driver.ErrThrottled):
+		return http.StatusBadGateway, 0
+	case errors.Is(err, driver.ErrInvalid):
+		return http.StatusBadRequest, 0
+	case errors.Is(err, driver.ErrNotFound):
+		return http.StatusNotFound, 0
+	}
+	return api.ProblemOf(err).Status, 0
+}
+
+func statusOfRefusal(k service.RefusalKind) int {
+	switch k {
+	case service.NoSuch:
+		return http.StatusNotFound
+	case service.WrongState:
+		return http.StatusConflict
+	case service.Stale:
+		return http.StatusPreconditionFailed
+	}
+	return http.StatusBadRequest
+}
+
+// places returns where the mistakes of a request are.
+func places(err error) (out []client.Place) {
+	var p *api.Problem
+	var wrongDocument native.Errors
+	var wrongBody *oneflow.Error
+	var problems service.Problems
+	switch {
+	case errors.As(err, &wrongDocument):
+		for _, e := range wrongDocument {
+			out = append(out, client.Place{File: e.File, Line: e.Line, Column: e.Column, Path: e.Path, Detail: e.Text})
+		}
+	case errors.As(err, &wrongBody):
+		out = append(out, client.Place{Line: wrongBody.Line, Column: wrongBody.Column, Path: wrongBody.Path, Detail: wrongBody.Message})
+	case errors.As(err, &problems):
+		for _, e := range problems {
+			out = append(out, client.Place{Path: e.Path, Detail: e.Text})
+		}
+	case errors.As(err, &p):
+		for _, e := range p.Errors {
+			out = append(out, client.Place{Location: e.Location, Message: e.Message})
+		}
+	default:
+		for _, e := range quotas(err) {
+			out = append(out, client.Place{Location: "quota." + e.Limit, Message: e.Error()})
+		}
+	}
+	return out
+}
+
+// quotas returns the limits that err says would be passed.
+func quotas(err error) (out []*identity.QuotaError) {
+	switch x := err.(type) {
+	case *identity.QuotaError:
+		return []*identity.QuotaError{x}
+	case interface{ Unwrap() []error }:
+		for _, e := range x.Unwrap() {
+			out = append(out, quotas(e)...)
+		}
+	case interface{ Unwrap() error }:
+		return quotas(x.Unwrap())
+	}
+	return out
+}
+
+// reword turns huma's own errors into the face's. The values that it repeats are dropped: they may be
+// secrets.
+func (f *face) reword(ctx huma.Context, _ string, v any) (any, error) {
+	m, ok := v.(*huma.ErrorModel)
+	if !ok {
+		return v, nil
+	}
+	p := client.Problem{Status: m.Status, Title: http.StatusText(m.Status), Detail: m.Detail, Request: api.RequestID(ctx.Context())}
+	if m.Status == http.StatusInternalServerError {
+		f.options.Log.Error("request failed", "request", p.Request, "error", m.Detail)
+		p.Detail = "internal error; the server's log has it under request " + p.Request
+		return &p, nil
+	}
+	for n, e := range m.Errors {
+		if n == service.MaxProblems {
+			break
+		}
+		p.Errors = append(p.Errors, client.Place{Location: e.Location, Message: e.Message})
+	}
+	if len(p.Errors) > 0 {
+		p.Detail = strings.TrimPrefix(p.Errors[0].Location+": "+p.Errors[0].Message, ": ")
+	}
+	return &p, nil
+}
+
+// fail writes an error that no operation answers: of authentication, of unknown routes, of streams
+// before their first byte.
+func (f *face) fail(w http.ResponseWriter, r *http.Request, err error) {
+	e := f.failure(r.Context(), err)
+	body, _ := json.Marshal(e.Problem) // texts and numbers always marshal
+	for k, v := range e.GetHeaders() {
+		w.Header()[k] = v
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(e.Status)
+	_, _ = w.Write(append(body, '\n')) // a client that left hears nothing
+}
+
+// invalid refuses a request of class identity.ErrInvalid at a place.
+func invalid(location, message string) error {
+	return &api.Problem{Status: http.StatusBadRequest, Detail: location + ": " + message, Errors: []api.FieldError{{Location: location, Message: message}}}
+}
+
+// unmatched answers what no route takes: 405 where another method would do, else 404.
+func (f *face) unmatched(w http.ResponseWriter, r *http.Request) {
+	var allowed []string
+	for _, m := range [...]string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		other := r.Clone(r.Context())
+		other.Method = m
+		if _, pattern := f.mux.Handler(other); pattern != "" && pattern != "/" {
+			allowed = append(allowed, m)
+		}
+	}
+	if len(allowed) > 0 {
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		f.fail(w, r, &api.Problem{Status: http.StatusMethodNotAllowed, Detail: r.Method + " does not work here; there is " + strings.Join(allowed, ", ")})
+		return
+	}
+	f.fail(w, r, &api.Problem{Status: http.StatusNotFound, Detail: "no such route: " + Prefix + r.URL.Path + "; see " + Prefix + "/openapi.json"})
+}

@@ -1,0 +1,126 @@
+package native_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/troupe-dev/troupe/client"
+	"github.com/troupe-dev/troupe/driver/sim"
+	"github.com/troupe-dev/troupe/internal/api/apitest"
+	"github.com/troupe-dev/troupe/internal/api/native"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A stage is a server with the native face, and its administrator's client.
+type stage struct {
+	*apitest.Stage
+	t   testing.TB
+	url string
+	*client.Client
+}
+
+func newStage(t testing.TB) *stage { return newStageOn(t, sim.Options{}) }
+
+func newStageOn(t testing.TB, o sim.Options) *stage {
+	s := &stage{Stage: apitest.NewOn(t, o), t: t}
+	s.url = s.Mount(native.New(s.Control, native.Options{Version: "1.2.3"}))
+	s.Client = s.as(apitest.Admin, apitest.Password)
+	return s
+}
+
+// as returns the client of a user.
+func (s *stage) as(user, password string) *client.Client {
+	s.t.Helper()
+	c, err := client.New(s.url, client.Options{User: user, Password: password, Attempts: 1})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(c.Close)
+	return c
+}
+
+// user makes a user and returns its client.
+func (s *stage) user(name, group string) *client.Client {
+	s.User(name, group)
+	return s.as(name, name+"-password")
+}
+
+const web = `
+name: web
+description: A web shop
+labels: {team: blue}
+inputs: {COLOUR: red, PASSWORD: hunter2}
+secrets: [PASSWORD]
+roles:
+  db:
+    count: 1
+    machine: {driver: sim}
+  app:
+    count: 2..10
+    needs: db
+    machine: {driver: sim}
+`
+
+// up deploys a service and waits until it runs.
+func (s *stage) up(c *client.Client, source string) client.Service {
+	s.t.Helper()
+	made, err := c.Services().Create(s.t.Context(), client.CreateService{Document: client.Document{Source: source}})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.UntilRunning(made.ID)
+	return made
+}
+
+// A reply is an answer as it came.
+type reply struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// send makes a request as the administrator. body may be a string, as it is, or a value for JSON.
+func (s *stage) send(method, path string, body any, headers ...string) reply {
+	s.t.Helper()
+	var r io.Reader
+	switch b := body.(type) {
+	case nil:
+	case string:
+		r = strings.NewReader(b)
+	default:
+		text, err := json.Marshal(b)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		r = bytes.NewReader(text)
+	}
+	req, err := http.NewRequestWithContext(s.t.Context(), method, s.url+path, r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.SetBasicAuth(apitest.Admin, apitest.Password)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for n := 0; n+1 < len(headers); n += 2 {
+		req.Header.Set(headers[n], headers[n+1])
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	defer http.DefaultClient.CloseIdleConnections()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return reply{resp.StatusCode, resp.Header, string(text)}
+}
