@@ -189,7 +189,7 @@ func (d *demo) deploy(ctx context.Context) error {
 // settle prints what happens to the service until it runs.
 func (d *demo) settle(ctx context.Context, after int64) error {
 	p := &progress{t: d.t}
-	s, err := p.follow(ctx, d.client, d.service.Ref(), after)
+	s, err := p.follow(ctx, d.client, d.service.Ref(), after, []string{"RUNNING"})
 	p.clear()
 	switch {
 	case err != nil:

@@ -9,11 +9,12 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"github.com/troupe-dev/troupe/internal/nearest"
 )
 
 // A terminal is what a command reads from and writes to.
@@ -111,10 +112,16 @@ func newRootCommand(t *terminal) *cobra.Command {
 }
 
 func commandHint(cmd *cobra.Command, word string) string {
-	if names := cmd.SuggestionsFor(word); len(names) > 0 {
-		return "; did you mean " + strings.Join(names, " or ") + "?"
+	var names []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			names = append(names, c.Name())
+		}
 	}
-	return "; see `troupe --help`"
+	if hint := nearest.Hint(word, names); hint != "" {
+		return hint
+	}
+	return "; see `" + cmd.CommandPath() + " --help`"
 }
 
 // needsCommand is for commands that only group others.
