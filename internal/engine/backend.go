@@ -146,10 +146,23 @@ func (b *Backend) saw(m driver.Machine) {
 		return
 	}
 	f := service.Fact{Kind: service.Seen, Serial: serial, Incarnation: incarnation, Machine: m}
-	if m.State == driver.Gone && b.doubtful(a, m.ID, f) {
+	if m.State == driver.Gone && b.doubtful(a, m.ID, f) || m.State < driver.Held && b.halfMade(a, serial) {
 		return
 	}
 	b.engine.post(a, message{fact: f})
+}
+
+// halfMade reports whether the creation of an instance's machine is still to be answered or repeated.
+// What is not running before that may never run without the call: a crash can leave half a machine.
+func (b *Backend) halfMade(a *actor, serial uint32) (half bool) {
+	if b.Kind.Guarantee == driver.None {
+		return false // the call is not repeated
+	}
+	b.engine.read(a, func(svc *service.Service) {
+		i := svc.Instance(serial)
+		half = i != nil && i.Phase == service.Creating
+	})
+	return half
 }
 
 // doubtful counts a machine that vanished unasked, and reports whether so many did that it is not
@@ -292,7 +305,7 @@ func (b *Backend) compare(m driver.Machine) bool {
 		a.floor = max(a.floor, serial)
 		a.lock.Unlock()
 	}
-	if news {
+	if news && (m.State >= driver.Held || !b.halfMade(a, serial)) {
 		b.engine.post(a, message{fact: service.Fact{Kind: service.Seen, Serial: serial, Incarnation: incarnation, Machine: m}})
 	}
 	if known && m.Generation < b.engine.store.Installation().Generation {
