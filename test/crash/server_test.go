@@ -64,6 +64,8 @@ type reply struct {
 type state struct {
 	State, Reason string
 	Wishes        map[string]int
+	Why           *service.Explanation // of one that is not RUNNING
+	Story         []service.Event
 }
 
 // serve runs a server on the folder until it is told to end: engine, embedded etcd and process driver, its
@@ -125,6 +127,10 @@ func answer(ctx context.Context, e *engine.Engine, q request) reply {
 			one := state{State: s.State.String(), Reason: s.Reason, Wishes: make(map[string]int)}
 			for _, role := range s.Roles {
 				one.Wishes[role.Name] = role.Cardinality
+			}
+			if s.State != service.Running {
+				why := s.Explain(time.Now())
+				one.Why, one.Story = &why, s.Log
 			}
 			r.Services[id] = one
 			return true
