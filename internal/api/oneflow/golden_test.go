@@ -156,7 +156,7 @@ type player struct {
 
 func newPlayer(t *testing.T, r recording, allowed *exceptions) *player {
 	// Slow enough that every state is seen.
-	s := newStage(t, sim.Options{Seed: 1, BootDelay: 60 * time.Millisecond, DestroyDelay: 60 * time.Millisecond})
+	s := newStage(t, sim.Options{Seed: 1, BootDelay: 300 * time.Millisecond, DestroyDelay: 300 * time.Millisecond})
 	ctx := t.Context()
 	for _, name := range []string{"router", "spare"} { // numbers 2 and 3
 		m := service.Machine{Implementations: []service.Implementation{{Driver: "sim"}}}

@@ -186,6 +186,41 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
+// The inputs of a role may be secret too.
+func TestRoleSecrets(t *testing.T) {
+	s := newStage(t, sim.Options{})
+	template := s.template(`{"name":"sec","roles":[{"name":"r","type":"vm","template_id":0,"cardinality":1,
+		"user_inputs":{"PW":"M|password|the password"},"template_contents":{"LINE":"password=$PW"}}]}`)
+	id := s.instantiate(template, `{"merge_template":{"roles":[{"name":"r","user_inputs_values":{"PW":"hunter2hunter2"}}]}}`)
+	r := s.until(id, 2)
+	if strings.Contains(r.text, "hunter2") {
+		t.Errorf("shown: %s", r.text)
+	}
+	s.must(204, "PUT", "/service/"+id, `{"append":true,"template":"{\"description\":\"new\"}"}`)
+	check(t, s.Control.Read(s.Root(), serial(t, id), func(svc *service.Service) {
+		if got := svc.Spec.Roles[0].Inputs["PW"]; got != "hunter2hunter2" {
+			t.Errorf("after the update the password is %q", got)
+		}
+	}))
+}
+
+// Sections 6.4 and 14: what works otherwise than it may be meant is told in the log.
+func TestWarnings(t *testing.T) {
+	s := newStage(t, sim.Options{})
+	id := s.running(`{"name":"w","networks":{"P":"M|network|||template_id:3"},"roles":[{"name":"r","type":"vm","template_id":0,"parents":["x"]}]}`)
+	log := fmt.Sprint(s.must(200, "GET", "/service/"+id, "").body("log"))
+	for _, want := range []string{"roles[0].parents[0]", "networks_values[0].P"} {
+		if !strings.Contains(log, "Warning: "+want) {
+			t.Errorf("no warning of %s: %s", want, log)
+		}
+	}
+	path := "/service_template/" + s.template(`{"name":"w","networks":{"P":"M|network|||template_id:3"},"roles":[]}`)
+	r := s.must(400, "POST", path+"/action", act("instantiate", `{"merge_template":{"networks_values":[{"P":{"reserve_from":1}}]}}`))
+	if r.at("error", "place") != "networks_values[0].P" {
+		t.Errorf("a reservation without a size: %s", r.text)
+	}
+}
+
 // Section 3.5: updates of a running service.
 func TestUpdateService(t *testing.T) {
 	s := newStage(t, sim.Options{})
