@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -33,8 +34,10 @@ func Main() int {
 	t := &terminal{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv}
 	t.live = term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("TERM") != "dumb"
 	t.colour = t.live && os.Getenv("NO_COLOR") == ""
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
+	// Once it was told to end, a second signal ends it at once.
+	defer context.AfterFunc(ctx, stop)()
 	return run(ctx, t, os.Args[1:])
 }
 
@@ -102,6 +105,9 @@ func newRootCommand(t *terminal) *cobra.Command {
 		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
 		for _, c := range g.commands {
 			c.GroupID = g.id
+			if strings.Contains(c.Use, " SERVICE") || strings.Contains(c.Use, "[SERVICE]") {
+				c.ValidArgsFunction = completeServices(t)
+			}
 			root.AddCommand(c)
 		}
 	}

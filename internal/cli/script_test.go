@@ -139,11 +139,11 @@ func eventually(ts *testscript.TestScript, neg bool, args []string) {
 
 // signalProcess sends a signal to the process whose number a file holds:
 //
-//	signal FILE
+//	signal KILL|STOP|CONT FILE
 func signalProcess(ts *testscript.TestScript, _ bool, args []string) {
-	pid, err := strconv.Atoi(strings.TrimSpace(ts.ReadFile(args[0])))
+	pid, err := strconv.Atoi(strings.TrimSpace(ts.ReadFile(args[1])))
 	ts.Check(err)
-	ts.Check(syscall.Kill(pid, syscall.SIGKILL))
+	ts.Check(syscall.Kill(pid, unix.SignalNum("SIG"+args[0])))
 }
 
 // etcd starts a cluster of one member; $ETCD is its address.
