@@ -84,6 +84,15 @@ func hasSettled(s *client.Service, good []string) bool {
 	case "PENDING", "DEPLOYING", "UNDEPLOYING", "SCALING", "UPDATING", "DEPLOYING_NETS", "UNDEPLOYING_NETS":
 		return false
 	}
+	if s.State == "WARNING" { // it mends itself as long as an instance is on its way
+		for _, r := range s.Roles {
+			for _, phase := range [...]string{"queued", "backoff", "creating", "starting", "replacing"} {
+				if r.Phases[phase] > 0 {
+					return false
+				}
+			}
+		}
+	}
 	if s.Leaving && !s.Failed() { // its end is on the way
 		return slices.Contains(good, s.State)
 	}
