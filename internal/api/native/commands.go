@@ -194,7 +194,7 @@ func (in *cancelActions) command() service.Command {
 
 type replaceInstance struct {
 	Commanded
-	Serial uint32 `path:"serial"`
+	Serial uint32 `path:"serial" maximum:"4294967295" doc:"Number of the instance within the service."`
 }
 
 func (in *replaceInstance) command() service.Command {

@@ -159,6 +159,10 @@ func (f *face) reword(ctx huma.Context, _ string, v any) (any, error) {
 		return v, nil
 	}
 	p := client.Problem{Status: m.Status, Title: http.StatusText(m.Status), Detail: m.Detail, Request: api.RequestID(ctx.Context())}
+	if m.Detail == "cannot read request body" { // the client broke off; huma takes that for a failure of its own
+		p.Status, p.Title, p.Detail = http.StatusBadRequest, http.StatusText(http.StatusBadRequest), "the body ended early"
+		return &p, nil
+	}
 	if m.Status == http.StatusInternalServerError {
 		f.options.Log.Error("request failed", "request", p.Request, "error", m.Detail)
 		p.Detail = "internal error; the server's log has it under request " + p.Request
