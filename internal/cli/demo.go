@@ -36,6 +36,7 @@ func newDemoCommand(t *terminal) *cobra.Command {
 type demo struct {
 	t       *terminal
 	dir     string
+	log     *slog.Logger // of the server
 	app     *app.App
 	ended   chan error
 	client  *client.Client
@@ -88,6 +89,7 @@ func (d *demo) start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	d.log = slog.New(slog.NewTextHandler(log, nil))
 	began := time.Now()
 	account := app.Account{Driver: "process"}
 	if os.Geteuid() == 0 { // the programs of the tour are this program, which others may not be able to read
@@ -95,7 +97,7 @@ func (d *demo) start(ctx context.Context) (err error) {
 	}
 	d.app, err = app.New(ctx, app.Options{
 		DataDir: filepath.Join(d.dir, "data"), Listen: "127.0.0.1:0", OneFlowListen: "127.0.0.1:0", Version: version(),
-		Accounts: []app.Account{account, {Driver: "sim"}}, Log: slog.New(slog.NewTextHandler(log, nil)),
+		Accounts: []app.Account{account, {Driver: "sim"}}, Log: d.log,
 	})
 	if err != nil {
 		return errors.Join(err, log.Close())
@@ -322,6 +324,7 @@ func (d *demo) stay(ctx context.Context) {
 		fmt.Fprintf(out, "  %s\n", line)
 	}
 	fmt.Fprintf(out, "  curl -u oneadmin:%s %s/service\n", d.app.Password(), urls["oneflow"])
+	d.log.Info("the tour is over; the server stays")
 	<-ctx.Done()
 	fmt.Fprintln(out)
 }

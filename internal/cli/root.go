@@ -155,7 +155,7 @@ func version() string {
 			v = "devel-" + s.Value[:min(12, len(s.Value))]
 		}
 	}
-	if v == "" {
+	if v == "" || v == "(devel)" {
 		v = "devel"
 	}
 	return v
