@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/troupe-dev/troupe/driver"
 	"github.com/troupe-dev/troupe/driver/sim"
 	"github.com/troupe-dev/troupe/internal/service"
 )
@@ -60,13 +61,19 @@ func TestLife(t *testing.T) {
 	path := "/service/" + id
 	machines := s.Cloud.Machines()
 	s.Cloud.Kill(machines[0].ID)
-	r := s.until(id, 4) // WARNING
+	s.until(id, 4) // WARNING
+	var r reply
 	s.must(204, "POST", path+"/action", act("recover", "{}"))
 	s.until(id, 2)
 	s.must(409, "POST", path+"/action", act("recover", "{}"))
 
 	// A machine that is removed behind our back is forgotten.
-	r = s.must(200, "GET", path, "")
+	vm := s.must(200, "GET", path, "").body("roles", 1, "nodes", 0, "vm_info", "VM")
+	s.Cloud.Remove(driver.MachineID(fmt.Sprint(at(vm, "DEPLOY_ID"))))
+	s.within("back has one machine less", func() bool {
+		r = s.root("GET", path, "")
+		return fmt.Sprint(r.body("roles", 1, "cardinality")) == "1" && fmt.Sprint(r.body("state")) == "2"
+	})
 	s.must(201, "POST", path+"/role/back/action", act("terminate", "{}"))
 	s.within("back is empty", func() bool {
 		r = s.root("GET", path, "")

@@ -3,6 +3,7 @@ package oneflow
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"math"
 	"net/http"
 	"strconv"
@@ -53,11 +54,21 @@ func (a answer) write(w http.ResponseWriter) {
 
 // writeJSON prints with two spaces: people read it on terminals.
 func writeJSON(w http.ResponseWriter, status int, v any) {
+	var raw []byte
+	var err error
+	if o, ok := v.(*format.Object); ok {
+		raw, err = o.MarshalJSON() // json.Marshal would read it all again
+	} else {
+		raw, err = json.Marshal(v)
+	}
 	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	_ = e.Encode(v) // objects, lists, texts and numbers always encode
+	if err == nil {
+		err = json.Indent(&b, raw, "", "  ")
+	}
+	if err != nil { // objects, lists, texts and numbers always encode
+		panic(fmt.Sprintf("oneflow: an answer cannot be encoded: %v", err))
+	}
+	b.WriteByte('\n')
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = w.Write(b.Bytes()) // a lost client has nobody to tell
