@@ -1,9 +1,13 @@
 package oneflow_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/troupe-dev/troupe/driver/sim"
 	"github.com/troupe-dev/troupe/internal/api/apitest"
@@ -162,9 +166,17 @@ func TestDocument(t *testing.T) {
 			t.Errorf("%s is %v, want %q", key, got, bit)
 		}
 	}
-	r = s.must(200, "GET", "/service_template", "")
-	if list, ok := r.at("DOCUMENT_POOL", "DOCUMENT").([]any); !ok || len(list) != 1 {
-		t.Errorf("a pool of one: %s", r.text)
+	for n := 1; n <= 3; n++ {
+		r = s.must(200, "GET", "/service_template", "")
+		if list, ok := r.at("DOCUMENT_POOL", "DOCUMENT").([]any); !ok || len(list) != n {
+			t.Errorf("a pool of %d: %s", n, r.text)
+		}
+		var want bytes.Buffer
+		check(t, json.Indent(&want, []byte(r.text), "", "  "))
+		if d := cmp.Diff(want.String(), r.text); d != "" {
+			t.Errorf("not printed with two spaces (-want +got):\n%s", d)
+		}
+		s.template(web)
 	}
 }
 
