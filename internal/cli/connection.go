@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -195,6 +196,8 @@ func explainError(err error) string {
 	switch {
 	case client.IsUnauthorized(err):
 		text += "; log in with `troupe login`, or set TROUPE_USER and TROUPE_PASSWORD, or TROUPE_TOKEN"
+	case errors.As(err, new(x509.UnknownAuthorityError)):
+		text += "; name the file of the authority of the server's certificate with --cacert or TROUPE_CACERT"
 	case unreachable(err):
 		text += "; does the server run? Start one with `troupe server`, or name another with --url or TROUPE_URL"
 	}

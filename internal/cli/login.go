@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -80,6 +81,11 @@ func runLogin(ctx context.Context, t *terminal, o *loginOptions, args []string) 
 	token, err := c.Tokens().Add(ctx, client.AddToken{Name: "login on " + host, Scopes: scopes, Expires: client.Duration(loginTime)})
 	if err != nil {
 		return fmt.Errorf("log in at %s: make a token: %w", url, err)
+	}
+	if ca != "" {
+		if ca, err = filepath.Abs(ca); err != nil {
+			return fmt.Errorf("--cacert: %w", err)
+		}
 	}
 	if err := t.store(login{URL: url, User: me.User.Name, Token: token.Text, CA: ca}); err != nil {
 		return err
