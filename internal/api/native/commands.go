@@ -151,7 +151,12 @@ func (f *face) rollback(ctx context.Context, who *identity.Caller, in *rollback)
 	if err != nil {
 		return nil, err
 	}
-	return accepted(f.control.Rollback(ctx, who, id, in.Body.Revision))
+	spec, err := f.control.Before(ctx, who, id, in.Body.Revision)
+	if err != nil {
+		return nil, err
+	}
+	cmd := service.Command{ID: commandID(who, in.Key), Update: &service.Update{Spec: spec, Rollback: true}}
+	return accepted(f.control.Order(ctx, who, id, cmd))
 }
 
 func pauseUpdate(*Commanded) service.Command {

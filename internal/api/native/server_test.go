@@ -149,11 +149,12 @@ func TestWatch(t *testing.T) {
 		t.Errorf("watched from %d to %d, after %d", first, latest, page.Revision)
 	}
 	// Of one service, until it is gone; others' services stay unseen.
-	go func() {
-		_, _ = s.Services().Remove(ctx, "web", client.Undeploy{})
-	}()
 	states := map[string]bool{}
-	for x, err := range s.Watch(ctx, client.WatchOptions{Service: "web"}) {
+	for x, err := range s.Watch(ctx, client.WatchOptions{Service: "web", Now: true}) {
+		if err == nil && x.Reset { // from here on nothing is missed
+			s.must(s.Services().Remove(ctx, "web", client.Undeploy{}))
+			continue
+		}
 		if err != nil || x.Service != 1 {
 			t.Fatalf("%+v, %v", x, err)
 		}

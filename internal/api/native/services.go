@@ -170,7 +170,7 @@ func (f *face) changeService(ctx context.Context, who *identity.Caller, in *chan
 		return nil, err
 	}
 	m := control.MetaChange{Name: in.Body.Name}
-	if m.Owner, m.Group, err = f.parties(in.Body.Owner, in.Body.Group); err != nil {
+	if m.Owner, m.Group, err = f.parties(who, in.Body.Owner, in.Body.Group); err != nil {
 		return nil, err
 	}
 	if in.Body.Permissions != nil {
@@ -184,16 +184,16 @@ func (f *face) changeService(ctx context.Context, who *identity.Caller, in *chan
 }
 
 // parties finds the numbers of whom something is given to; nil for nobody.
-func (f *face) parties(owner, group *string) (o, g *int, err error) {
+func (f *face) parties(who *identity.Caller, owner, group *string) (o, g *int, err error) {
 	if owner != nil {
-		id, err := f.control.UserID(*owner)
+		id, err := f.control.UserID(who, *owner)
 		if err != nil {
 			return nil, nil, err
 		}
 		o = &id
 	}
 	if group != nil {
-		id, err := f.control.GroupID(*group)
+		id, err := f.control.GroupID(who, *group)
 		if err != nil {
 			return nil, nil, err
 		}
