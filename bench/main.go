@@ -26,6 +26,9 @@ type benchmark struct {
 var cases = []benchmark{
 	{"deploy", "one service of 10,000 instances until RUNNING", false, deployOne},
 	{"many", "1,000 services of 10 instances until all are RUNNING", false, deployMany},
+	{"http", "1,000 services of 10 instances over HTTP", false, deployHTTP},
+	{"get", "GET of one service over HTTP, under 50 writes/s", false, get},
+	{"start", "the program on an empty folder", false, startUp},
 	{"first-call", "first driver call after the answer, at 1,000 writes/s", false, firstCall},
 	{"replace", "a killed process until its replacement runs", false, replaceProcess},
 	{"soak", "1,000 random changes/s; SOAK=30m for half an hour", false, soak},

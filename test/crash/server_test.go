@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -45,7 +46,7 @@ func TestMain(m *testing.M) {
 // A request is one line to the server.
 type request struct {
 	Seq     int
-	Do      string // create, scale, update, remove, list
+	Do      string // create, scale, update, continue, remove, list
 	Service uint64
 	Key     string // of the command
 	Role    string
@@ -130,7 +131,7 @@ func answer(ctx context.Context, e *engine.Engine, q request) reply {
 			}
 			if s.State != service.Running {
 				why := s.Explain(time.Now())
-				one.Why, one.Story = &why, s.Log
+				one.Why, one.Story = &why, slices.Clone(s.Log)
 			}
 			r.Services[id] = one
 			return true
@@ -142,6 +143,8 @@ func answer(ctx context.Context, e *engine.Engine, q request) reply {
 		c.Scale = &service.Scale{Role: q.Role, Cardinality: q.N}
 	case "update":
 		c.Update = &service.Update{Spec: spec(q.N)}
+	case "continue":
+		c.PauseUpdate = &service.PauseUpdate{}
 	case "remove":
 		c.Undeploy = &service.Undeploy{Remove: true, Data: true, Force: true}
 	}
