@@ -297,9 +297,13 @@ func (a *App) backends(ctx context.Context) ([]*engine.Backend, error) {
 		if err := os.MkdirAll(dir, 0o711); err != nil {
 			return nil, fmt.Errorf("folder of driver %s: %w", account.key(), err)
 		}
+		values, err := kind.CheckAccount(account.Values)
+		if err != nil {
+			return nil, fmt.Errorf("driver %s: %w", account.key(), err)
+		}
 		log := a.opts.Log.With("driver", account.key())
 		d, err := kind.New(ctx, driver.Config{
-			Values: account.Values, Installation: installation.ID, Generation: installation.Generation, Dir: dir,
+			Values: values, Installation: installation.ID, Generation: installation.Generation, Dir: dir,
 			Supervisor: slices.Clone(a.opts.Supervisor), Log: log,
 		})
 		if err != nil {
