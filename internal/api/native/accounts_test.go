@@ -9,19 +9,25 @@ import (
 	"github.com/troupe-dev/troupe/client"
 )
 
-func TestUsersAndGroups(t *testing.T) {
-	s := newStage(t)
-	ctx := t.Context()
-	services := 1
+// research makes the group research, which may have one service, and its only user ann.
+func (s *stage) research() *client.Client {
+	s.t.Helper()
+	ctx, services := s.t.Context(), 1
 	g, err := s.Groups().Add(ctx, client.AddGroup{Name: "research", Quota: client.Quota{Services: &services}})
 	if err != nil || *g.Quota.Services != 1 {
-		t.Fatalf("%+v, %v", g, err)
+		s.t.Fatalf("%+v, %v", g, err)
 	}
 	u, err := s.Users().Add(ctx, client.AddUser{Name: "ann", Password: "correct horse", Group: "research", Groups: []string{"users"}, Grants: []string{"host"}})
 	if err != nil || u.Group.Name != "research" || len(u.Groups) != 2 || !slices.Equal(u.Grants, []string{"host"}) {
-		t.Fatalf("%+v, %v", u, err)
+		s.t.Fatalf("%+v, %v", u, err)
 	}
-	ann := s.as("ann", "correct horse")
+	return s.as("ann", "correct horse")
+}
+
+func TestWhatUsersMayNot(t *testing.T) {
+	s := newStage(t)
+	ctx := t.Context()
+	ann := s.research()
 	me, err := ann.Me(ctx)
 	if err != nil || me.User.Name != "ann" || me.Admin || !me.Host {
 		t.Errorf("%+v, %v", me, err)
@@ -61,6 +67,12 @@ func TestUsersAndGroups(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+}
+
+func TestPasswordsAndQuotas(t *testing.T) {
+	s := newStage(t)
+	ctx := t.Context()
+	ann := s.research()
 	if err := ann.Users().SetPassword(ctx, "ann", "correct horse", "battery staple"); err != nil {
 		t.Fatal(err)
 	}
@@ -71,21 +83,28 @@ func TestUsersAndGroups(t *testing.T) {
 
 	// The quota of the group holds, and is told with its numbers.
 	s.up(ann, web)
-	_, err = ann.Services().Create(ctx, client.CreateService{Document: source(web), Name: "two"})
+	_, err := ann.Services().Create(ctx, client.CreateService{Document: source(web), Name: "two"})
 	if !client.IsDenied(err) || !strings.Contains(err.Error(), "services") || !strings.Contains(err.Error(), "1") {
 		t.Errorf("over quota: %v", err)
 	}
-	if g, err = s.Groups().Get(ctx, "research"); err != nil || g.Used.Services != 1 || g.Used.Instances != 3 {
+	g, err := s.Groups().Get(ctx, "research")
+	if err != nil || g.Used.Services != 1 || g.Used.Instances != 3 {
 		t.Errorf("used %+v, %v", g.Used, err)
 	}
 	if g, err = s.Groups().Change(ctx, "research", client.ChangeGroup{Quota: &client.Quota{}, Revision: g.Revision}); err != nil || g.Quota.Services != nil {
 		t.Errorf("%+v, %v", g, err)
 	}
+	name := "development"
 	if _, err := s.Groups().Change(ctx, "research", client.ChangeGroup{Name: &name, Revision: 1}); !client.IsStale(err) {
 		t.Errorf("a change of a revision that has passed: %v", err)
 	}
+}
 
-	// Nobody goes who owns something.
+func TestNobodyGoesWhoOwnsSomething(t *testing.T) {
+	s := newStage(t)
+	ctx := t.Context()
+	ann := s.research()
+	s.up(ann, web)
 	if err := s.Users().Remove(ctx, "ann"); !client.IsConflict(err) || !strings.Contains(err.Error(), "service 1 web") {
 		t.Errorf("an owner: %v", err)
 	}
@@ -95,7 +114,7 @@ func TestUsersAndGroups(t *testing.T) {
 	s.must(ann.Services().Remove(ctx, "web", client.Undeploy{}))
 	s.UntilGone(1)
 	disabled := true
-	if u, err = s.Users().Change(ctx, "ann", client.ChangeUser{Disabled: &disabled, Grants: &[]string{}}); err != nil || !u.Disabled || len(u.Grants) != 0 {
+	if u, err := s.Users().Change(ctx, "ann", client.ChangeUser{Disabled: &disabled, Grants: &[]string{}}); err != nil || !u.Disabled || len(u.Grants) != 0 {
 		t.Errorf("%+v, %v", u, err)
 	}
 	if _, err := ann.Me(ctx); !client.IsUnauthorized(err) {
@@ -107,6 +126,11 @@ func TestUsersAndGroups(t *testing.T) {
 	if err := s.Groups().Remove(ctx, "research"); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestBadAccounts(t *testing.T) {
+	s := newStage(t)
+	ctx := t.Context()
 	for what, err := range map[string]error{
 		"user 0":        s.Users().Remove(ctx, "oneadmin"),
 		"bad name":      second(s.Users().Add(ctx, client.AddUser{Name: "a b", Password: "long enough"})),
