@@ -185,7 +185,7 @@ func (r *request) deleteType() (string, error) {
 	case "none", "templates", "all":
 		return kind, nil
 	}
-	return "", misusef("delete_type", "must be one of none, templates, all")
+	return "", &format.Error{Kind: format.Invalid, Path: "delete_type", Message: "must be one of none, templates, all"}
 }
 
 // machineIDs returns the numbers of the machine definitions that the roles name, each once.
