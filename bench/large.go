@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"sync"
@@ -106,9 +107,25 @@ func runChild(stage, dir string) error {
 
 func child(stage string, args []string) error {
 	kind := sim.Kind()
+	var opened time.Duration
+	open := kind.New
+	kind.New = func(ctx context.Context, cfg driver.Config) (driver.Driver, error) {
+		began := time.Now()
+		defer func() { opened = time.Since(began) }()
+		return open(ctx, cfg)
+	}
 	values, err := kind.CheckAccount(map[string]any{"persist": true, "name": "bench"})
 	if err != nil {
 		return err
+	}
+	if file := os.Getenv("PROFILE"); file != "" {
+		f, err := os.Create(file + "." + stage)
+		if err != nil {
+			return err
+		}
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
 	}
 	began := time.Now()
 	r, err := newRig(args[0], kind, driver.Config{Values: values}, nil, func(o *engine.Options) { o.ListEvery = 30 * time.Second })
@@ -125,6 +142,11 @@ func child(stage string, args []string) error {
 		for r.engine.Backends()[0].Status().Listed.IsZero() {
 			time.Sleep(time.Millisecond)
 		}
+		pprof.StopCPUProfile()
+		var used unix.Rusage
+		_ = unix.Getrusage(unix.RUSAGE_SELF, &used)
+		note("processor time of that, both cores", time.Duration(used.Utime.Nano()+used.Stime.Nano()).Seconds(), "s")
+		note("of the whole, the simulated machines' file", opened.Seconds(), "s")
 		figure("restart until every service is watched", time.Since(began).Seconds(), 15, "s", false)
 		fmt.Println("done")
 		time.Sleep(time.Hour)
@@ -135,6 +157,7 @@ func child(stage string, args []string) error {
 		}
 	}
 	note("filled at", int(float64(services*10)/time.Since(began).Seconds()), "instances/s")
+	pprof.StopCPUProfile()
 	time.Sleep(10 * time.Second)
 	full, goroutines := heap(), runtime.NumGoroutine()
 	rss, anon := status("VmRSS"), status("RssAnon")

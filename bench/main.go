@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/pprof"
 	"slices"
 	"strings"
@@ -75,6 +76,8 @@ func runAll(names []string) error {
 			return fmt.Errorf("no case %q; see -list", n)
 		}
 	}
+	load, _ := os.ReadFile("/proc/loadavg")
+	fmt.Printf("%d processors; load before: %s", runtime.NumCPU(), load)
 	for _, c := range cases {
 		if len(names) == 0 && c.long || len(names) > 0 && !slices.Contains(names, c.name) {
 			continue
