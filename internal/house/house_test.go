@@ -75,7 +75,7 @@ func TestImports(t *testing.T) {
 		{from: "driver/process", allowed: []string{"driver", "internal/nearest"}},
 		{from: "internal/store", allowed: []string{}},
 		{from: "client", allowed: []string{}},
-		{from: "internal/api/native", denied: []string{"driver/sim", "driver/process"}},
+		{from: "internal/api/native", denied: []string{"internal/engine", "internal/store", "driver/sim", "driver/process"}},
 		{from: "internal/api/oneflow", denied: []string{"internal/engine", "internal/store", "driver/sim", "driver/process"}},
 		{from: "internal/cli", denied: []string{"internal/engine", "internal/control"}},
 	}
