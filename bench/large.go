@@ -161,11 +161,17 @@ func child(stage string, args []string) error {
 	time.Sleep(10 * time.Second)
 	full, goroutines := heap(), runtime.NumGoroutine()
 	rss, anon := status("VmRSS"), status("RssAnon")
+	if file := os.Getenv("PROFILE"); file != "" {
+		if f, err := os.Create(file + ".rest"); err == nil {
+			_ = pprof.StartCPUProfile(f)
+		}
+	}
 	var from, to unix.Rusage
 	_ = unix.Getrusage(unix.RUSAGE_SELF, &from)
 	const watch = 90 * time.Second
 	time.Sleep(watch)
 	_ = unix.Getrusage(unix.RUSAGE_SELF, &to)
+	pprof.StopCPUProfile()
 	used := time.Duration(to.Utime.Nano() + to.Stime.Nano() - from.Utime.Nano() - from.Stime.Nano())
 	note("live heap, simulated machines included", full>>20, "MB")
 	note("resident, file-mapped pages included", int(rss)>>20, "MB")
