@@ -156,7 +156,13 @@ func (e *Engine) idle(a *actor) bool {
 // commit submits what a turn came to; e.calls counts it until it is settled.
 func (e *Engine) commit(t *turnOf) {
 	started := time.Now()
+	bytes := int64(0)
+	for _, p := range t.txn.Puts {
+		bytes += int64(len(p.Value))
+	}
+	e.writing.Add(bytes)
 	e.store.Submit(t.txn, func(revision int64, err error) {
+		e.wrote(bytes)
 		e.metrics.commit(time.Since(started), err)
 		if err != nil {
 			go func() {

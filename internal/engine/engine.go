@@ -70,6 +70,7 @@ type Engine struct {
 
 	urgent  runQueue // actors that somebody waits for
 	queue   runQueue
+	writing atomic.Int64 // bytes of commits that are not answered
 	timers  timerHeap
 	began   time.Time
 	paused  atomic.Bool
@@ -164,19 +165,27 @@ func (e *Engine) Run(ctx context.Context) error {
 
 // next waits for an actor that wants a turn: those first that somebody waits for, so that a command does
 // not stand behind a thousand services whose machines died; but every eighth turn goes to the others, so
-// that a flood of commands does not keep facts out. It returns false when ctx has ended.
+// that a flood of commands does not keep facts out. While much is being written the others wait, so that
+// the commit of a command does not stand behind theirs. It returns false when ctx has ended.
 func (e *Engine) next(ctx context.Context, turn int) (*actor, bool) {
-	first, second := &e.urgent, &e.queue
-	if turn%8 == 7 {
-		first, second = second, first
-	}
-	for ctx.Err() == nil {
-		if a, ok := first.take(); ok {
-			second.nudge() // this worker may have been called for that one
+	for ; ctx.Err() == nil; turn++ {
+		free := e.writing.Load() < writingMost
+		if free && turn%8 == 7 {
+			if a, ok := e.queue.take(); ok {
+				e.urgent.nudge() // this worker may have been called for that one
+				return a, true
+			}
+		}
+		if a, ok := e.urgent.take(); ok {
+			if free {
+				e.queue.nudge()
+			}
 			return a, true
 		}
-		if a, ok := second.take(); ok {
-			return a, true
+		if free {
+			if a, ok := e.queue.take(); ok {
+				return a, true
+			}
 		}
 		select {
 		case <-e.urgent.ready:
@@ -185,6 +194,17 @@ func (e *Engine) next(ctx context.Context, turn int) (*actor, bool) {
 		}
 	}
 	return nil, false
+}
+
+// writingMost is how many bytes may be on their way to the store when a turn begins that nobody waits for:
+// about one merged transaction.
+const writingMost = 1 << 20
+
+// wrote tells that a commit was answered.
+func (e *Engine) wrote(bytes int64) {
+	if left := e.writing.Add(-bytes); left < writingMost && left+bytes >= writingMost {
+		e.queue.nudge()
+	}
 }
 
 // Pause stops or resumes all work: nothing is decided and no effect runs while paused.
