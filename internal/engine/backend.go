@@ -263,6 +263,7 @@ func (b *Backend) list(ctx context.Context) {
 		close(b.heard)
 		e.log.Info("back end listed", "backend", b.Key(), "machines", known, "missing", len(absent), "unknown", len(strangers))
 	}
+	b.strangeResources(ctx, strangers)
 	b.judgeStrangers(ctx, strangers, began)
 }
 

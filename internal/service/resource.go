@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -73,6 +74,23 @@ const (
 // ResourceID names a resource for its driver, for ever.
 func ResourceID(service uint64, serial uint32) driver.MachineID {
 	return driver.MachineID(fmt.Sprintf("%d-r%d", service, serial))
+}
+
+// ParseResourceID splits what ResourceID built.
+func ParseResourceID(id driver.MachineID) (service uint64, serial uint32, ok bool) {
+	a, b, ok := strings.Cut(string(id), "-r")
+	if !ok {
+		return 0, 0, false
+	}
+	service, err1 := strconv.ParseUint(a, 10, 64)
+	n, err2 := strconv.ParseUint(b, 10, 32)
+	return service, uint32(n), err1 == nil && err2 == nil
+}
+
+// Makes reports whether the resource with that serial is the service's, and exists or may exist.
+func (s *Service) Makes(serial uint32) bool {
+	x := s.resourceBy(serial)
+	return x != nil && x.Made
 }
 
 // Resource returns the named resource, or nil.
