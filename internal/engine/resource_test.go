@@ -15,7 +15,8 @@ import (
 func (s *stage) createNetworked(id uint64) {
 	s.t.Helper()
 	role := simRole("app", 2)
-	role.Needs = []string{"inner"}
+	role.Needs = []string{"inner", "outer"}
+	role.Machine.Env = map[string]string{"NET": "{{ resources.outer.cidr }}"}
 	spec := &service.Spec{Name: "net", Strategy: service.Straight, Roles: []service.RoleSpec{role}, Resources: []service.ResourceSpec{
 		{Name: "inner", Kind: "network", Driver: "sim", Needs: []string{"outer"}}, {Name: "outer", Kind: "network", Driver: "sim", Options: map[string]any{"cidr": "10.7.0.0/16"}},
 	}}
@@ -29,7 +30,7 @@ func (s *stage) createNetworked(id uint64) {
 
 func TestResources(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, sim.Options{Guarantee: driver.Token, BootDelay: time.Second, CreateDelay: 50 * time.Millisecond})
+		s := newStage(t, sim.Options{Guarantee: driver.Token, KeepRequests: true, BootDelay: time.Second, CreateDelay: 50 * time.Millisecond})
 		s.start()
 		s.createNetworked(7)
 		s.until(7, "making networks", func(svc *service.Service) bool { return svc.State == service.DeployingNets })
@@ -40,6 +41,9 @@ func TestResources(t *testing.T) {
 				t.Errorf("outputs %v", svc.Resource("outer").Outputs)
 			}
 		})
+		if req, ok := s.clouds[0].Request(s.machine(7, "app", 0)); !ok || req.Env["NET"] != "10.7.0.0/16" {
+			t.Errorf("the machine sees the network as %q", req.Env["NET"])
+		}
 		if n := s.clouds[0].Networks(); n != 2 {
 			t.Errorf("%d networks", n)
 		}
