@@ -261,7 +261,7 @@ func command(m *service.Machine) any {
 	if len(m.Implementations) != 1 || m.Implementations[0].Driver != processDriver {
 		return nil
 	}
-	if s, ok := m.Implementations[0].Options[commandOption].(string); ok && s != "" {
+	if s, ok := m.Implementations[0].Options[commandOption].(string); ok && strings.TrimSpace(s) != "" {
 		return s
 	}
 	return nil
