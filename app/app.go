@@ -42,6 +42,7 @@ type App struct {
 	store     *store.Store
 	vault     *store.Vault
 	directory *identity.Directory
+	started   time.Time
 	followed  int64 // revision of the store that the directory was read at
 	password  string
 	kinds     all.Drivers
@@ -72,7 +73,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 	if err := o.fill(); err != nil {
 		return nil, err
 	}
-	a := &App{opts: o, kinds: all.Kinds(), ready: make(chan struct{}), done: make(chan struct{}), registry: prometheus.NewRegistry()}
+	a := &App{opts: o, started: time.Now(), kinds: all.Kinds(), ready: make(chan struct{}), done: make(chan struct{}), registry: prometheus.NewRegistry()}
 	a.release = sync.OnceFunc(a.close)
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.state.Store(&state{"starting", "the state is being read"})
@@ -296,9 +297,13 @@ func (a *App) backends(ctx context.Context) ([]*engine.Backend, error) {
 		if err := os.MkdirAll(dir, 0o711); err != nil {
 			return nil, fmt.Errorf("folder of driver %s: %w", account.key(), err)
 		}
+		values, err := kind.CheckAccount(account.Values)
+		if err != nil {
+			return nil, fmt.Errorf("driver %s: %w", account.key(), err)
+		}
 		log := a.opts.Log.With("driver", account.key())
 		d, err := kind.New(ctx, driver.Config{
-			Values: account.Values, Installation: installation.ID, Generation: installation.Generation, Dir: dir,
+			Values: values, Installation: installation.ID, Generation: installation.Generation, Dir: dir,
 			Supervisor: slices.Clone(a.opts.Supervisor), Log: log,
 		})
 		if err != nil {

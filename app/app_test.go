@@ -349,3 +349,35 @@ func TestStandby(t *testing.T) {
 		t.Errorf("after the take-over: %d %s", code, text)
 	}
 }
+
+// systemd is told when the server runs and when it stops.
+func TestNotify(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "notify")
+	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	t.Setenv("NOTIFY_SOCKET", socket)
+	hear := func() string {
+		text := make([]byte, 100)
+		if err := l.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		n, err := l.Read(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text[:n])
+	}
+	_, stop := serve(t, options(t.TempDir()))
+	if got := hear(); got != "READY=1" {
+		t.Errorf("told %q at the start", got)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if got := hear(); got != "STOPPING=1" {
+		t.Errorf("told %q at the end", got)
+	}
+}

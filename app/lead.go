@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/troupe-dev/troupe/internal/api"
+	"github.com/troupe-dev/troupe/internal/api/native"
 	flowface "github.com/troupe-dev/troupe/internal/api/oneflow"
 	"github.com/troupe-dev/troupe/internal/audit"
 	"github.com/troupe-dev/troupe/internal/control"
@@ -154,6 +155,8 @@ func (a *App) open(c *control.Control) {
 	})
 	a.afterwards = flow.Stop
 	mux := http.NewServeMux()
+	own := native.New(c, native.Options{Version: a.opts.Version, Started: a.started, OneFlow: a.oneflow, Log: a.opts.Log.With("face", "native")})
+	under(mux, own.Prefix, a.api.Face(own))
 	under(mux, "/oneflow", a.api.Face(flow.Face("/oneflow")))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		api.WriteError(w, r, &api.Problem{Status: http.StatusNotFound, Detail: "nothing is served at " + r.URL.Path + "; the API is at /v1, OneFlow at /oneflow"})

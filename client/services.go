@@ -221,11 +221,8 @@ const Gone = "GONE"
 // DONE or WARNING that is none of them ends the wait with a *StateError; so does a service that is
 // gone, with the Problem of a 404, unless Gone is waited for.
 func (s *Services) WaitFor(ctx context.Context, service string, states ...string) (Service, error) {
-	found, err := s.Get(ctx, service)
-	if IsNotFound(err) && slices.Contains(states, Gone) {
-		return Service{State: Gone}, nil
-	}
-	if err != nil {
+	found, done, err := s.reached(ctx, service, states)
+	if done || err != nil {
 		return found, err
 	}
 	// From here on by number: the name may change, or another service may get it.
@@ -236,31 +233,37 @@ func (s *Services) WaitFor(ctx context.Context, service string, states ...string
 		if err != nil && !IsNotFound(err) {
 			return found, err
 		}
-		if change.Revision != 0 && !change.Reset && !change.Removed && change.State == found.State && !slices.Contains(states, change.State) {
+		if err == nil && !change.Reset && change.State == found.State {
 			continue
 		}
-		now, err := s.Get(ctx, ref)
-		if IsNotFound(err) {
-			found.State = Gone
-			if slices.Contains(states, Gone) {
-				return found, nil
+		now, done, err := s.reached(ctx, ref, states)
+		if done || err != nil {
+			if now.ID == 0 { // it is gone; this is how it was last seen
+				now, now.State = found, Gone
 			}
-			return found, err
-		}
-		if err != nil {
-			return found, err
+			return now, err
 		}
 		found = now
-		switch {
-		case slices.Contains(states, found.State):
-			return found, nil
-		case found.Failed(), found.State == "DONE", found.State == "WARNING":
-			if !(found.Leaving && slices.Contains(states, Gone)) {
-				return found, &StateError{found, states}
-			}
-		}
 	}
 	return found, ctx.Err()
+}
+
+// reached looks whether the wait for a state of a service is over.
+func (s *Services) reached(ctx context.Context, service string, states []string) (found Service, done bool, err error) {
+	found, err = s.Get(ctx, service)
+	switch {
+	case IsNotFound(err) && slices.Contains(states, Gone):
+		return Service{State: Gone}, true, nil
+	case err != nil:
+		return found, false, err
+	case slices.Contains(states, found.State):
+		return found, true, nil
+	case found.Leaving && slices.Contains(states, Gone):
+		return found, false, nil
+	case found.Failed(), found.State == "DONE", found.State == "WARNING":
+		return found, false, &StateError{found, states}
+	}
+	return found, false, nil
 }
 
 // order makes a call that answers the revision of the store that holds a command's verdict.

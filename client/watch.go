@@ -20,7 +20,8 @@ import (
 // WatchOptions choose what is watched.
 type WatchOptions struct {
 	Service string // one service; "" for all that the caller may use
-	// After is the revision of the store after which changes are told; 0 for none of the past.
+	// After is the revision of the store after which changes are told, those of that revision
+	// again; 0 for none of the past.
 	After int64
 	// Now asks for a Change of Reset at the beginning, when the watch stands: what is read then and
 	// the changes that follow miss nothing.
@@ -33,26 +34,15 @@ type WatchOptions struct {
 // attempt would not help, and ends then.
 func (c *Client) Watch(ctx context.Context, o WatchOptions) iter.Seq2[Change, error] {
 	return func(yield func(Change, error) bool) {
-		after, now := o.After, o.Now
+		w := watcher{client: c, options: o, after: o.After, seen: map[uint64]bool{}}
 		wait := backoff.NewExponentialBackOff()
 		wait.InitialInterval, wait.MaxInterval = 100*time.Millisecond, 5*time.Second
 		for ctx.Err() == nil {
-			done := false
-			err := c.watchOnce(ctx, o.Service, after, func(x Change, opened bool) bool {
+			err := w.once(ctx, func(x Change) bool {
 				wait.Reset()
-				if opened {
-					begin := now || (after == 0 && o.After != 0)
-					now = false
-					if after = max(after, x.Revision); !begin {
-						return true
-					}
-					x = Change{Revision: x.Revision, Reset: true}
-				}
-				after = max(after, x.Revision)
-				done = !yield(x, nil) || (o.Service != "" && x.Removed)
-				return !done
+				return yield(x, nil)
 			})
-			if done || ctx.Err() != nil {
+			if w.done || ctx.Err() != nil {
 				return
 			}
 			if again, _ := repeat(call{}, err); err != nil && !again {
@@ -67,20 +57,54 @@ func (c *Client) Watch(ctx context.Context, o WatchOptions) iter.Seq2[Change, er
 	}
 }
 
-// watchOnce calls f for each change of one connection, first with opened for the state in which it
-// begins. It returns nil when the server ended the stream.
-func (c *Client) watchOnce(ctx context.Context, service string, after int64, f func(x Change, opened bool) bool) error {
+// A watcher is a watch over any number of connections.
+type watcher struct {
+	client  *Client
+	options WatchOptions
+	begun   bool
+	done    bool
+	after   int64           // revision of the last change
+	seen    map[uint64]bool // services whose change of that revision was told
+}
+
+// tell passes a change on, unless it was told before the connection broke: a watch that goes on begins
+// with all changes of its last revision again. It reports whether more is wanted.
+func (w *watcher) tell(name string, x Change, f func(Change) bool) bool {
+	switch {
+	case name == "open":
+		first := !w.begun
+		w.begun = true
+		if w.after == 0 {
+			w.after = x.Revision
+		}
+		if first && w.options.Now && !f(Change{Revision: x.Revision, Reset: true}) {
+			w.done = true
+		}
+		return !w.done
+	case x.Revision != w.after:
+		w.after = x.Revision
+		clear(w.seen)
+	case w.seen[x.Service] && !x.Reset:
+		return true
+	}
+	w.seen[x.Service] = true
+	w.done = !f(x) || (w.options.Service != "" && x.Removed)
+	return !w.done
+}
+
+// once watches over one connection. It returns nil when the server ended the stream.
+func (w *watcher) once(ctx context.Context, f func(Change) bool) error {
 	q := url.Values{}
-	set(q, "service", service)
+	set(q, "service", w.options.Service)
 	r := get("watch").with(q)
 	r.stream = true
 	r.header = http.Header{"Accept": {"text/event-stream"}}
-	if after > 0 {
-		r.header.Set("Last-Event-ID", strconv.FormatInt(after, 10))
+	if w.after > 0 {
+		r.header.Set("Last-Event-ID", strconv.FormatInt(w.after, 10))
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	resp, _, err := c.try(ctx, r, nil)
+	resp, _, err := w.client.try(ctx, r, nil)
 	if err != nil {
 		return err
 	}
@@ -101,7 +125,7 @@ func (c *Client) watchOnce(ctx context.Context, service string, after int64, f f
 		if err := json.Unmarshal(data, &x); err != nil {
 			return fmt.Errorf("watch: %w", err)
 		}
-		if !f(x, name == "open") {
+		if !w.tell(name, x, f) {
 			return nil
 		}
 	}
@@ -116,14 +140,12 @@ const (
 func readEvent(r *bufio.Reader, alive func()) (name string, data []byte, err error) {
 	size := 0
 	for {
-		line, err := r.ReadBytes('\n')
+		line, err := readLine(r, maxEvent-size)
 		if err != nil {
 			return "", nil, err
 		}
 		alive()
-		if size += len(line); size > maxEvent {
-			return "", nil, errors.New("the server sent an event without an end")
-		}
+		size += len(line)
 		line = bytes.TrimRight(line, "\r\n")
 		field, value, _ := bytes.Cut(line, []byte(":"))
 		value = bytes.TrimPrefix(value, []byte(" "))
@@ -142,6 +164,19 @@ func readEvent(r *bufio.Reader, alive func()) (name string, data []byte, err err
 			if len(line) == 0 {
 				name, size = "", 0
 			}
+		}
+	}
+}
+
+// readLine reads a line of at most so many bytes.
+func readLine(r *bufio.Reader, most int) (line []byte, err error) {
+	for {
+		part, err := r.ReadSlice('\n')
+		if line = append(line, part...); len(line) > most {
+			return nil, errors.New("the server sent an event without an end")
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return line, err
 		}
 	}
 }

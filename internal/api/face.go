@@ -28,6 +28,8 @@ type Face struct {
 	// Public reports requests that are served without credentials; Caller is nil then. It sees
 	// the path without prefix. nil means none.
 	Public func(r *http.Request) bool
+	// AnyScope leaves it to the routes what a token must be good for; otherwise it must at least read.
+	AnyScope bool
 }
 
 // Face returns the handler of a face: it authenticates and then lets its routes answer.
@@ -46,6 +48,10 @@ func (s *Server) Face(f Face) http.Handler {
 			caller, err := s.authenticate(r, req)
 			if err != nil {
 				s.refuse(w, r, face, err)
+				return
+			}
+			if !face.AnyScope && !caller.Can(identity.ScopeRead) {
+				face.Errors(w, r, &Problem{Status: http.StatusForbidden, Detail: "the token is not good for this: it lacks the scope read", cause: identity.ErrDenied})
 				return
 			}
 			req.caller = caller

@@ -28,7 +28,7 @@ func (s *Server) Operations(mux *http.ServeMux) {
 	for path, h := range map[string]http.HandlerFunc{"": pprof.Index, "cmdline": pprof.Cmdline, "profile": pprof.Profile, "symbol": pprof.Symbol, "trace": pprof.Trace} {
 		routes.HandleFunc("GET /debug/pprof/"+path, forAdminsHere(h))
 	}
-	face := s.Face(Face{Name: "operations", Routes: routes, Challenge: `Basic realm="Troupe"`, Public: func(r *http.Request) bool {
+	face := s.Face(Face{Name: "operations", AnyScope: true, Routes: routes, Challenge: `Basic realm="Troupe"`, Public: func(r *http.Request) bool {
 		switch r.URL.Path {
 		case "/healthz", "/readyz":
 			return true

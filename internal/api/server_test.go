@@ -193,6 +193,7 @@ func TestAuthentication(t *testing.T) {
 		{"/v1/who/x", "", 401, "a user name and password, or a token, are needed", `Basic realm="Troupe"`},
 		{"/v1/who/x", "eve", 401, "invalid user name", `Basic realm="Troupe"`},
 		{"/v1/who/x", "token:nope", 401, "invalid user name", `Basic realm="Troupe"`},
+		{"/v1/who/x", "token:scraper", 403, "lacks the scope read", ""},
 		{"/v1/who/x", "busy", 429, "too many failed logins", ""},
 		{"/v1/who/x", "broken", 500, "could not be checked", ""},
 		{"/v1/unknown", "", 401, "", `Basic realm="Troupe"`},

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,16 +19,12 @@ import (
 
 const defaultURL = "http://127.0.0.1:7070"
 
-// serverFlags say which server is meant and who asks. Secrets come from files and the environment only:
+// serverFlags say which server is meant. Who asks comes from the environment or the stored login:
 // everybody can read a command line.
-type serverFlags struct {
-	url, user, passwordFile, ca string
-}
+type serverFlags struct{ url, ca string }
 
 func (f *serverFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.url, "url", "", "`URL` of the server (TROUPE_URL; default what `troupe login` stored, or "+defaultURL+")")
-	flags.StringVar(&f.user, "user", "", "`name` to log in with (TROUPE_USER; password in TROUPE_PASSWORD, or a token in TROUPE_TOKEN)")
-	flags.StringVar(&f.passwordFile, "password-file", "", "`file` with the password")
 	flags.StringVar(&f.ca, "cacert", "", "PEM `file` of the authority of the server's certificate (TROUPE_CACERT)")
 }
 
@@ -116,9 +113,6 @@ func (t *terminal) connect() (*client.Client, error) {
 	}
 	url, ca := t.target(l)
 	o := client.Options{Agent: "cli/" + version(), Token: t.env("TROUPE_TOKEN")}
-	if t.server.user != "" || t.server.passwordFile != "" {
-		o.Token = ""
-	}
 	if o.Token == "" {
 		if o.User, o.Password, err = t.password(); err != nil {
 			return nil, err
@@ -144,22 +138,14 @@ func (t *terminal) client(url, ca string, o client.Options) (*client.Client, err
 	return c, nil
 }
 
-// password returns the name and password of flags and environment; "" for neither.
+// password returns the name and password of the environment; "" for neither.
 func (t *terminal) password() (user, password string, err error) {
-	user, password = t.server.user, t.env("TROUPE_PASSWORD")
-	if user == "" {
-		user = t.env("TROUPE_USER")
-	}
-	if t.server.passwordFile != "" {
-		if password, err = readSecret(t.server.passwordFile); err != nil {
-			return "", "", err
-		}
-	}
+	user, password = t.env("TROUPE_USER"), t.env("TROUPE_PASSWORD")
 	if password != "" && user == "" {
 		user = "oneadmin"
 	}
 	if user != "" && password == "" {
-		return "", "", usageError("a password for %s is missing: set TROUPE_PASSWORD, give --password-file, or `troupe login`", user)
+		return "", "", usageError("a password for %s is missing: set TROUPE_PASSWORD, or unset TROUPE_USER and `troupe login`", user)
 	}
 	return user, password, nil
 }
@@ -210,6 +196,8 @@ func explainError(err error) string {
 	switch {
 	case client.IsUnauthorized(err):
 		text += "; log in with `troupe login`, or set TROUPE_USER and TROUPE_PASSWORD, or TROUPE_TOKEN"
+	case errors.As(err, new(x509.UnknownAuthorityError)):
+		text += "; name the file of the authority of the server's certificate with --cacert or TROUPE_CACERT"
 	case unreachable(err):
 		text += "; does the server run? Start one with `troupe server`, or name another with --url or TROUPE_URL"
 	}

@@ -3,8 +3,10 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 
+	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 
 	"github.com/troupe-dev/troupe/internal/format/native"
@@ -44,6 +46,9 @@ func runConvert(t *terminal, name string) error {
 		return t.convertJSON(spec)
 	}
 	out, err := native.Encode(spec)
+	if err == nil {
+		out, err = nameMachines(out, spec)
+	}
 	if err != nil {
 		return fmt.Errorf("convert %s: %w", name, err)
 	}
@@ -84,4 +89,47 @@ func (t *terminal) convertJSON(spec *service.Spec) error {
 	}
 	fmt.Fprintln(t.out, string(text))
 	return nil
+}
+
+// nameMachines puts the name of a machine definition in the place of the definition, which only a server
+// knows; what the role says besides becomes the role's own.
+func nameMachines(text []byte, spec *service.Spec) ([]byte, error) {
+	if !slices.ContainsFunc(spec.Roles, func(r service.RoleSpec) bool { return r.Machine.Name != "" }) {
+		return text, nil
+	}
+	var doc yaml.MapSlice
+	if err := yaml.UnmarshalWithOptions(text, &doc, yaml.UseOrderedMap()); err != nil {
+		return nil, err
+	}
+	for i := range doc {
+		if doc[i].Key != "roles" {
+			continue
+		}
+		roles, _ := doc[i].Value.(yaml.MapSlice) // as Encode writes them
+		for k := range roles {
+			if n := spec.Role(fmt.Sprint(roles[k].Key)); n >= 0 && spec.Roles[n].Machine.Name != "" {
+				role, _ := roles[k].Value.(yaml.MapSlice)
+				roles[k].Value = nameMachine(role, spec.Roles[n].Machine.Name)
+			}
+		}
+	}
+	return yaml.MarshalWithOptions(doc, yaml.Indent(2))
+}
+
+func nameMachine(role yaml.MapSlice, name string) yaml.MapSlice {
+	var out yaml.MapSlice
+	for _, item := range role {
+		machine, ok := item.Value.(yaml.MapSlice)
+		if item.Key != "machine" || !ok {
+			out = append(out, item)
+			continue
+		}
+		out = append(out, yaml.MapItem{Key: "machine", Value: name})
+		for _, own := range machine {
+			if own.Key != "name" && own.Key != "driver" {
+				out = append(out, own)
+			}
+		}
+	}
+	return out
 }

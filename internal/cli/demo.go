@@ -36,15 +36,15 @@ func newDemoCommand(t *terminal) *cobra.Command {
 type demo struct {
 	t       *terminal
 	dir     string
+	log     *slog.Logger // of the server
 	app     *app.App
 	ended   chan error
 	client  *client.Client
 	service client.Service
-	pids    map[int]string // of every process that was seen, with its name
 }
 
 func runDemo(ctx context.Context, t *terminal) (err error) {
-	d := &demo{t: t, pids: make(map[int]string)}
+	d := &demo{t: t}
 	tour, cancel := context.WithTimeout(ctx, demoTime)
 	defer cancel()
 	defer func() { err = errors.Join(err, d.end()) }()
@@ -89,6 +89,7 @@ func (d *demo) start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	d.log = slog.New(slog.NewTextHandler(log, nil))
 	began := time.Now()
 	account := app.Account{Driver: "process"}
 	if os.Geteuid() == 0 { // the programs of the tour are this program, which others may not be able to read
@@ -96,7 +97,7 @@ func (d *demo) start(ctx context.Context) (err error) {
 	}
 	d.app, err = app.New(ctx, app.Options{
 		DataDir: filepath.Join(d.dir, "data"), Listen: "127.0.0.1:0", OneFlowListen: "127.0.0.1:0", Version: version(),
-		Accounts: []app.Account{account, {Driver: "sim"}}, Log: slog.New(slog.NewTextHandler(log, nil)),
+		Accounts: []app.Account{account, {Driver: "sim"}}, Log: d.log,
 	})
 	if err != nil {
 		return errors.Join(err, log.Close())
@@ -189,7 +190,7 @@ func (d *demo) deploy(ctx context.Context) error {
 // settle prints what happens to the service until it runs.
 func (d *demo) settle(ctx context.Context, after int64) error {
 	p := &progress{t: d.t}
-	s, err := p.follow(ctx, d.client, d.service.Ref(), after)
+	s, err := p.follow(ctx, d.client, d.service.Ref(), after, []string{"RUNNING"})
 	p.clear()
 	switch {
 	case err != nil:
@@ -201,7 +202,7 @@ func (d *demo) settle(ctx context.Context, after int64) error {
 	return nil
 }
 
-// instances returns the instances by role, and notes their processes.
+// instances returns the instances that are up, by role.
 func (d *demo) instances(ctx context.Context) (map[string][]client.Instance, error) {
 	out := make(map[string][]client.Instance)
 	for i, err := range d.client.Services().Instances(ctx, d.service.Ref(), client.InstanceFilter{}) {
@@ -211,11 +212,6 @@ func (d *demo) instances(ctx context.Context) (map[string][]client.Instance, err
 		if i.Phase != "up" {
 			continue
 		}
-		pid, err := d.pid(ctx, i)
-		if err != nil {
-			return nil, fmt.Errorf("ask %s for its process id: %w", i.Name, err)
-		}
-		d.pids[pid] = i.Name
 		out[i.Role] = append(out[i.Role], i)
 	}
 	return out, nil
@@ -324,10 +320,11 @@ func (d *demo) stay(ctx context.Context) {
 	out, urls := d.t.out, d.app.Addrs()
 	fmt.Fprintf(out, "\nThe server stays until Ctrl-C. In another terminal, try:\n\n")
 	fmt.Fprintf(out, "  export TROUPE_URL=%s TROUPE_USER=oneadmin TROUPE_PASSWORD=%s\n", urls["main"], d.app.Password())
-	for _, line := range [...]string{"troupe ps shop", "troupe scale shop/web 6", "troupe exec shop/db/0 -- sh -c 'kill -9 $PPID'", "troupe events -f", "troupe explain shop"} {
+	for _, line := range [...]string{"troupe events -f", "troupe ps shop", "troupe scale shop/web 6", "pkill -9 -f 'demo-node --name app'", "troupe explain shop"} {
 		fmt.Fprintf(out, "  %s\n", line)
 	}
 	fmt.Fprintf(out, "  curl -u oneadmin:%s %s/service\n", d.app.Password(), urls["oneflow"])
+	d.log.Info("the tour is over; the server stays")
 	<-ctx.Done()
 	fmt.Fprintln(out)
 }
@@ -341,22 +338,29 @@ func (d *demo) remove(ctx context.Context) error {
 	if _, err := d.client.Services().WaitFor(ctx, d.service.Ref(), client.Gone); err != nil {
 		return err
 	}
-	for pid, name := range d.pids {
-		if alive(pid, d.dir) {
-			return fmt.Errorf("process %d (%s) is still there", pid, name)
-		}
+	if left := processesOf(d.dir); len(left) > 0 {
+		return fmt.Errorf("processes %v are still there", left)
 	}
 	fmt.Fprintf(d.t.out, "gone after %d ms: no process is left\n", time.Since(began).Milliseconds())
 	return nil
 }
 
-// alive reports whether a process of the tour still runs: another may have got its number since.
-func alive(pid int, dir string) bool {
-	if syscall.Kill(pid, 0) != nil {
-		return false
+// processesOf returns the processes that run in a folder, or supervise one in it.
+func processesOf(dir string) []int {
+	var out []int
+	folders, _ := filepath.Glob("/proc/[0-9]*") // there are none on systems without /proc
+	for _, f := range folders {
+		pid, err := strconv.Atoi(filepath.Base(f))
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		cwd, _ := os.Readlink(filepath.Join(f, "cwd"))         // of a process that has just ended
+		command, _ := os.ReadFile(filepath.Join(f, "cmdline")) // likewise
+		if strings.HasPrefix(cwd, dir+"/") || strings.Contains(string(command), "\x00"+dir+"/") {
+			out = append(out, pid)
+		}
 	}
-	cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
-	return err == nil && strings.HasPrefix(cwd, dir)
+	return out
 }
 
 // end takes down what is left, however the tour went.
@@ -372,6 +376,9 @@ func (d *demo) end() error {
 		errs = append(errs, d.app.Stop(), <-d.ended)
 	}
 	if d.dir != "" {
+		for _, pid := range processesOf(d.dir) { // when the server could not remove them any more
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
 		errs = append(errs, os.RemoveAll(d.dir))
 	}
 	return errors.Join(errs...)

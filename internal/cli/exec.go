@@ -32,7 +32,11 @@ func newExecCommand(t *terminal) *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runExec(cmd.Context(), t, &o, args[0], args[1:])
+			command := args[1:]
+			if command[0] == "--" && len(command) > 1 {
+				command = command[1:]
+			}
+			return runExec(cmd.Context(), t, &o, args[0], command)
 		},
 	}
 	cmd.Flags().StringArrayVarP(&o.env, "env", "e", nil, "`KEY=VALUE` for the command; may be repeated")

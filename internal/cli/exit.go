@@ -30,9 +30,9 @@ const exitCodesHelp = `troupe ends with one of these codes:
     3  there is no such service, role, instance, template, user, ...
     4  refused: the state does not allow it, it exists already, or it was changed meanwhile
     5  not permitted, or wrong credentials
-    6  the server cannot be reached, or is a standby
+    6  the server cannot be reached or does no work now: a standby, or paused after a restore
     7  waited in vain: the time given by --timeout is over
-    8  a file is wrong: the message says where
+    8  a file or a value is wrong: the message says which and where
   130  interrupted by Ctrl-C
 
 troupe exec ends with the code of the command that it ran.`

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -18,18 +20,24 @@ import (
 // loginTime is how long a stored login is good.
 const loginTime = 30 * 24 * time.Hour
 
+type loginOptions struct{ user, passwordFile string }
+
 func newLoginCommand(t *terminal) *cobra.Command {
-	return &cobra.Command{
+	var o loginOptions
+	cmd := &cobra.Command{
 		Use:   "login [URL]",
 		Short: "log in to a server and remember it",
 		Long: "Log in to a server and remember it for the commands that follow. What is stored, readable for you alone, is a\n" +
 			"token that is good for 30 days, not the password. The password is asked for, or read from standard input.",
 		Args: atMost(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return runLogin(cmd.Context(), t, args) },
+		RunE: func(cmd *cobra.Command, args []string) error { return runLogin(cmd.Context(), t, &o, args) },
 	}
+	cmd.Flags().StringVar(&o.user, "user", "", "`name` to log in with (TROUPE_USER)")
+	cmd.Flags().StringVar(&o.passwordFile, "password-file", "", "`file` with the password")
+	return cmd
 }
 
-func runLogin(ctx context.Context, t *terminal, args []string) error {
+func runLogin(ctx context.Context, t *terminal, o *loginOptions, args []string) error {
 	if len(args) == 1 {
 		t.server.url = args[0]
 	}
@@ -38,7 +46,7 @@ func runLogin(ctx context.Context, t *terminal, args []string) error {
 		old = login{} // a new one takes its place
 	}
 	url, ca := t.target(old)
-	user, password := t.server.user, t.env("TROUPE_PASSWORD")
+	user, password := o.user, t.env("TROUPE_PASSWORD")
 	if user == "" {
 		user = t.env("TROUPE_USER")
 	}
@@ -48,8 +56,8 @@ func runLogin(ctx context.Context, t *terminal, args []string) error {
 			return err
 		}
 	}
-	if t.server.passwordFile != "" {
-		password, err = readSecret(t.server.passwordFile)
+	if o.passwordFile != "" {
+		password, err = readSecret(o.passwordFile)
 	} else if password == "" {
 		password, err = t.askSecret(lines, "Password of "+user)
 	}
@@ -74,6 +82,11 @@ func runLogin(ctx context.Context, t *terminal, args []string) error {
 	if err != nil {
 		return fmt.Errorf("log in at %s: make a token: %w", url, err)
 	}
+	if ca != "" {
+		if ca, err = filepath.Abs(ca); err != nil {
+			return fmt.Errorf("--cacert: %w", err)
+		}
+	}
 	if err := t.store(login{URL: url, User: me.User.Name, Token: token.Text, CA: ca}); err != nil {
 		return err
 	}
@@ -90,8 +103,8 @@ func (t *terminal) ask(lines *bufio.Reader, what, fallback string) (string, erro
 	if line = strings.TrimSpace(line); line != "" {
 		return line, nil
 	}
-	if err != nil && !t.interactive() {
-		return fallback, nil
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", fmt.Errorf("read %s: %w", strings.ToLower(what), err)
 	}
 	return fallback, nil
 }

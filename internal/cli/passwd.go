@@ -18,7 +18,7 @@ func newPasswdCommand(t *terminal) *cobra.Command {
 		Args:  atMost(1),
 		RunE:  func(cmd *cobra.Command, args []string) error { return runPasswd(cmd.Context(), t, &o, args) },
 	}
-	cmd.Flags().StringVar(&o.newFile, "new-password-file", "", "`file` with the new password (default: it is asked for)")
+	cmd.Flags().StringVar(&o.newFile, "password-file", "", "`file` with the new password (default: it is asked for)")
 	return cmd
 }
 

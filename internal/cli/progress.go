@@ -40,7 +40,7 @@ func (t *terminal) outcome(ctx context.Context, c *client.Client, ref string, af
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
 	p := &progress{t: t}
-	s, err := p.follow(ctx, c, ref, after)
+	s, err := p.follow(ctx, c, ref, after, good)
 	p.clear()
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
@@ -78,11 +78,23 @@ func (t *terminal) result(s *client.Service) error {
 	return t.show(s, &table{rows: [][]string{{s.Ref()}}})
 }
 
-// settledState reports whether a service stays in the state by itself.
-func settledState(state string) bool {
-	switch state {
+// hasSettled reports whether a service is in a good state, or stays in another one by itself.
+func hasSettled(s *client.Service, good []string) bool {
+	switch s.State {
 	case "PENDING", "DEPLOYING", "UNDEPLOYING", "SCALING", "UPDATING", "DEPLOYING_NETS", "UNDEPLOYING_NETS":
 		return false
+	}
+	if s.State == "WARNING" { // it mends itself as long as an instance is on its way
+		for _, r := range s.Roles {
+			for _, phase := range [...]string{"queued", "backoff", "creating", "starting", "replacing"} {
+				if r.Phases[phase] > 0 {
+					return false
+				}
+			}
+		}
+	}
+	if s.Leaving && !s.Failed() { // its end is on the way
+		return slices.Contains(good, s.State)
 	}
 	return true
 }
@@ -92,10 +104,12 @@ func settledState(state string) bool {
 type progress struct {
 	t     *terminal
 	drawn bool
+	last  time.Time // of the last event that was printed
 }
 
-// follow prints events until the service has settled, and returns it as it is then.
-func (p *progress) follow(ctx context.Context, c *client.Client, ref string, after int64) (client.Service, error) {
+// follow prints events until the service is in a good state or stays in another one, and returns it as it
+// is then.
+func (p *progress) follow(ctx context.Context, c *client.Client, ref string, after int64, good []string) (client.Service, error) {
 	var s client.Service
 	look := func() (done bool, err error) {
 		now, err := c.Services().Get(ctx, ref)
@@ -108,7 +122,7 @@ func (p *progress) follow(ctx context.Context, c *client.Client, ref string, aft
 		}
 		s = now
 		p.draw(&s)
-		return settledState(s.State) && !(s.Leaving && s.State != "DONE" && !s.Failed()) && s.Rollout == nil || s.State == "FAILED_UPDATING", nil
+		return hasSettled(&s, good), nil
 	}
 	if done, err := look(); done {
 		return s, err
@@ -117,26 +131,40 @@ func (p *progress) follow(ctx context.Context, c *client.Client, ref string, aft
 		if err != nil && !client.IsNotFound(err) {
 			return s, err
 		}
-		for _, e := range change.Events {
-			p.say(p.t.eventLine(e))
+		events := change.Events
+		if change.Reset && after == 0 { // the beginning was missed; the service's own log has it
+			if events, err = c.Services().Events(ctx, ref, 0); err != nil && !client.IsNotFound(err) {
+				return s, err
+			}
 		}
-		if done, err := look(); done {
+		p.tellEvents(events)
+		if done, err := look(); done && (change.Reset || change.Removed || change.State == s.State) {
 			return s, err
 		}
 	}
 	return s, ctx.Err()
 }
 
+// tellEvents prints the events that are later than those printed before.
+func (p *progress) tellEvents(events []client.Event) {
+	from := p.last
+	for _, e := range events {
+		if e.Time.After(from) {
+			p.say(p.t.eventLine(e))
+			p.last = e.Time
+		}
+	}
+}
+
 // eventLine words an event as one line of progress.
 func (t *terminal) eventLine(e client.Event) string {
-	where := e.Role
+	text, where := oneLine(e.Message), e.Role
 	if e.Instance != "" {
 		where = e.Instance
 	}
-	if where != "" {
-		where += ": "
+	if where != "" && !strings.Contains(text, where) {
+		text = where + ": " + text
 	}
-	text := where + oneLine(e.Message)
 	if e.Error {
 		text = t.paint(red, text)
 	}

@@ -27,12 +27,15 @@ func newQuotaCommand(t *terminal) *cobra.Command {
 			})(cmd, args)
 		},
 	}
-	f := cmd.Flags()
+	o.addFlags(cmd.Flags())
+	return cmd
+}
+
+func (o *quotaOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.services, "services", "", "most services, or none for no `limit`")
 	f.StringVar(&o.instances, "instances", "", "most instances, or none for no `limit`")
 	f.StringVar(&o.cpus, "cpus", "", "most cores, or none for no `limit`")
 	f.StringVar(&o.memory, "memory", "", "most memory, such as 64G, or none for no `limit`")
-	return cmd
 }
 
 func runQuota(ctx context.Context, t *terminal, c *client.Client, o *quotaOptions, f *pflag.FlagSet, args []string) error {

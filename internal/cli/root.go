@@ -14,6 +14,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"github.com/troupe-dev/troupe/internal/nearest"
 )
 
 // A terminal is what a command reads from and writes to.
@@ -32,8 +34,10 @@ func Main() int {
 	t := &terminal{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv}
 	t.live = term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("TERM") != "dumb"
 	t.colour = t.live && os.Getenv("NO_COLOR") == ""
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
+	// Once it was told to end, a second signal ends it at once.
+	defer context.AfterFunc(ctx, stop)()
 	return run(ctx, t, os.Args[1:])
 }
 
@@ -101,6 +105,9 @@ func newRootCommand(t *terminal) *cobra.Command {
 		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
 		for _, c := range g.commands {
 			c.GroupID = g.id
+			if strings.Contains(c.Use, " SERVICE") || strings.Contains(c.Use, "[SERVICE]") {
+				c.ValidArgsFunction = completeServices(t)
+			}
 			root.AddCommand(c)
 		}
 	}
@@ -111,10 +118,16 @@ func newRootCommand(t *terminal) *cobra.Command {
 }
 
 func commandHint(cmd *cobra.Command, word string) string {
-	if names := cmd.SuggestionsFor(word); len(names) > 0 {
-		return "; did you mean " + strings.Join(names, " or ") + "?"
+	var names []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			names = append(names, c.Name())
+		}
 	}
-	return "; see `troupe --help`"
+	if hint := nearest.Hint(word, names); hint != "" {
+		return hint
+	}
+	return "; see `" + cmd.CommandPath() + " --help`"
 }
 
 // needsCommand is for commands that only group others.
@@ -142,7 +155,7 @@ func version() string {
 			v = "devel-" + s.Value[:min(12, len(s.Value))]
 		}
 	}
-	if v == "" {
+	if v == "" || v == "(devel)" {
 		v = "devel"
 	}
 	return v

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -100,7 +98,7 @@ func newServerCommand(t *terminal) *cobra.Command {
 		Example: "  troupe server --data-dir /var/lib/troupe\n  troupe server --etcd https://a:2379,https://b:2379 --etcd-ca ca.pem",
 		Args:    atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runServer(cmd.Context(), t, &o, cmd.Flags())
+			return runServer(cmd.Context(), t, &o, cmd.LocalFlags())
 		},
 	}
 	o.addFlags(cmd.Flags(), t.env)
@@ -119,10 +117,6 @@ func runServer(ctx context.Context, t *terminal, o *serverOptions, flags *pflag.
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	// Once it was told to end, a second signal ends it at once.
-	defer context.AfterFunc(ctx, stop)()
 	err = a.Run(ctx)
 	if errors.Is(err, app.ErrReplaced) {
 		return withCode(exitRefused, err)

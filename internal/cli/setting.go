@@ -57,7 +57,7 @@ func parseConfig(name string, text []byte, flags *pflag.FlagSet) (*configFile, e
 	c := &configFile{name: name, values: make(map[string]string), lines: make(map[string]int)}
 	file, err := parser.ParseBytes(text, 0)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %s", name, yaml.FormatError(err, false, false))
+		return nil, placed(name, err)
 	}
 	var errs []error
 	for _, doc := range file.Docs {
@@ -97,25 +97,50 @@ func (c *configFile) take(v *ast.MappingValueNode, flags *pflag.FlagSet) error {
 		})
 		return fmt.Errorf("%s: no such setting%s", place, nearest.Hint(key, names))
 	}
-	switch value := v.Value.(type) {
-	case *ast.SequenceNode:
-		var parts []string
-		for _, e := range value.Values {
-			parts = append(parts, e.GetToken().Value)
-		}
-		c.values[key] = strings.Join(parts, ",")
-	case ast.ScalarNode:
-		c.values[key] = value.GetToken().Value
-	default:
-		return fmt.Errorf("%s: wants a value or a list of values", place)
+	nodes := []ast.Node{v.Value}
+	if list, ok := v.Value.(*ast.SequenceNode); ok {
+		nodes = list.Values
 	}
+	parts := make([]string, len(nodes))
+	for i, n := range nodes {
+		var ok bool
+		if parts[i], ok = scalar(n); !ok {
+			return fmt.Errorf("%s: wants a value or a list of values", place)
+		}
+	}
+	c.values[key] = strings.Join(parts, ",")
 	return nil
+}
+
+// scalar returns the text of a plain value.
+func scalar(n ast.Node) (string, bool) {
+	switch n := n.(type) {
+	case *ast.StringNode:
+		return n.Value, true
+	case *ast.LiteralNode:
+		return strings.TrimSpace(n.Value.Value), true
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
+		return n.GetToken().Value, true
+	case *ast.NullNode:
+		return "", true
+	}
+	return "", false
+}
+
+// placed words an error of the YAML reader as name:line:column: what.
+func placed(name string, err error) error {
+	var e yaml.Error
+	if !errors.As(err, &e) || e.GetToken() == nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	at := e.GetToken().Position
+	return fmt.Errorf("%s:%d:%d: %s", name, at.Line, at.Column, e.GetMessage())
 }
 
 func (c *configFile) takeDrivers(place string, node ast.Node) error {
 	var nodes []accountNode
 	if err := yaml.NodeToValue(node, &nodes, yaml.DisallowUnknownField()); err != nil {
-		return fmt.Errorf("%s: a list of accounts, each with driver, name and options: %s", place, yaml.FormatError(err, false, false))
+		return fmt.Errorf("%w (drivers are a list of accounts, each with driver, name and options)", placed(c.name, err))
 	}
 	c.accounts = []app.Account{}
 	for i, n := range nodes {

@@ -54,7 +54,7 @@ func newUserAddCommand(t *terminal) *cobra.Command {
 	var noPassword bool
 	cmd := &cobra.Command{
 		Use: "add NAME", Short: "make a user", Args: exactly("NAME"),
-		Long: "Make a user. The password is asked for, piped in, or read from the file of --new-password-file.",
+		Long: "Make a user. The password is asked for, piped in, or read from the file of --password-file.",
 		RunE: calling(t, func(ctx context.Context, c *client.Client, args []string) (err error) {
 			n.Name = args[0]
 			switch {
@@ -75,7 +75,7 @@ func newUserAddCommand(t *terminal) *cobra.Command {
 			return t.program(u, strconv.Itoa(u.ID))
 		}),
 	}
-	cmd.Flags().StringVar(&file, "new-password-file", "", "`file` with the user's password")
+	cmd.Flags().StringVar(&file, "password-file", "", "`file` with the user's password")
 	cmd.Flags().BoolVar(&noPassword, "no-password", false, "for a user that has tokens only")
 	cmd.Flags().StringVar(&n.Group, "group", "", "primary `group` (default users)")
 	cmd.Flags().StringSliceVar(&n.Groups, "groups", nil, "further `groups`")

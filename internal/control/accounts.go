@@ -42,15 +42,22 @@ func (c *Control) groupOf(ref string) (identity.Group, error) {
 	return g, err
 }
 
-// UserID returns the number of a user by name or number, to give something to.
-func (c *Control) UserID(ref string) (int, error) {
+// UserID returns the number of a user by name or number, to give something to. What the name may have
+// meant is told to administrators alone.
+func (c *Control) UserID(who *identity.Caller, ref string) (int, error) {
 	u, err := c.userOf(ref)
+	if err != nil && !who.Administers() {
+		err = fmt.Errorf("user %q: %w", ref, identity.ErrNotFound)
+	}
 	return u.ID, err
 }
 
-// GroupID returns the number of a group by name or number, to give something to.
-func (c *Control) GroupID(ref string) (int, error) {
+// GroupID does for groups what UserID does for users.
+func (c *Control) GroupID(who *identity.Caller, ref string) (int, error) {
 	g, err := c.groupOf(ref)
+	if err != nil && !who.Administers() {
+		err = fmt.Errorf("group %q: %w", ref, identity.ErrNotFound)
+	}
 	return g.ID, err
 }
 

@@ -16,7 +16,7 @@ import (
 type Revision struct {
 	// From is what the document gave before the change and To what it gives now, both read with the
 	// machine definitions of today. A role whose machine is the same in both keeps the machine that
-	// it runs: later changes of a named definition do not reach it.
+	// it runs: later changes of a named definition do not reach it. Cardinalities stay as they are.
 	From, To *service.Spec
 	// In are the states in which the service may be; none means any that the core accepts.
 	In []service.State
@@ -49,10 +49,19 @@ func (c *Control) Revise(ctx context.Context, who *identity.Caller, id uint64, r
 		if was >= 0 && reflect.DeepEqual(r.From.Roles[was].Machine, role.Machine) {
 			role.Machine = present.Roles[now].Machine
 		}
+		role.Cardinality = within(role, present.Roles[now].Cardinality)
 		live = live && sameRun(&present.Roles[now], role)
 	}
 	live = live && sameTexts(present.Inputs, next.Inputs)
 	return c.Order(ctx, who, id, service.Command{Update: &service.Update{Spec: &next, Revision: revision, Live: live}})
+}
+
+// within brings a cardinality into the role's bounds, which may be new; what runs changes by scaling.
+func within(r *service.RoleSpec, n int) int {
+	if top := r.MaxOf(); top >= 0 {
+		n = min(n, top)
+	}
+	return max(n, r.MinOf())
 }
 
 // sameRun reports whether instances of the one role serve the other as they are.

@@ -20,7 +20,6 @@ type Backend struct {
 	Driver  driver.Driver // wrapped
 
 	engine  *Engine
-	ctx     context.Context
 	creates jobQueue
 	others  jobQueue
 	round   uint32        // of listing
@@ -71,7 +70,6 @@ func (b *Backend) init(e *Engine) {
 	b.heard = make(chan struct{})
 	b.vanished = make(map[driver.MachineID]time.Time)
 	b.suspects = make(map[driver.MachineID]*suspect)
-	b.ctx = e.ctx
 }
 
 func (b *Backend) start(ctx context.Context, g *errgroup.Group) {
@@ -146,10 +144,23 @@ func (b *Backend) saw(m driver.Machine) {
 		return
 	}
 	f := service.Fact{Kind: service.Seen, Serial: serial, Incarnation: incarnation, Machine: m}
-	if m.State == driver.Gone && b.doubtful(a, m.ID, f) {
+	if m.State == driver.Gone && b.doubtful(a, m.ID, f) || m.State < driver.Held && b.halfMade(a, serial) {
 		return
 	}
 	b.engine.post(a, message{fact: f})
+}
+
+// halfMade reports whether the creation of an instance's machine is still to be answered or repeated.
+// What is not running before that may never run without the call: a crash can leave half a machine.
+func (b *Backend) halfMade(a *actor, serial uint32) (half bool) {
+	if b.Kind.Guarantee == driver.None {
+		return false // the call is not repeated
+	}
+	b.engine.read(a, func(svc *service.Service) {
+		i := svc.Instance(serial)
+		half = i != nil && i.Phase == service.Creating
+	})
+	return half
 }
 
 // doubtful counts a machine that vanished unasked, and reports whether so many did that it is not
@@ -214,6 +225,7 @@ func (b *Backend) list(ctx context.Context) {
 	began := time.Now()
 	b.round++
 	strangers := make(map[driver.MachineID]driver.Machine)
+	var r reading
 	for m, err := range b.Driver.List(ctx) {
 		if err != nil {
 			b.mu.Lock()
@@ -228,7 +240,7 @@ func (b *Backend) list(ctx context.Context) {
 			e.fail(fmt.Errorf("back end %s has machine %s of generation %d, newer than this server's %d: its state is out of date, and it stops", b.Key(), m.ID, m.Generation, e.store.Installation().Generation))
 			return
 		}
-		if !b.compare(m) {
+		if !b.compare(m, &r) {
 			strangers[m.ID] = m
 		}
 	}
@@ -263,19 +275,29 @@ func (b *Backend) list(ctx context.Context) {
 		close(b.heard)
 		e.log.Info("back end listed", "backend", b.Key(), "machines", known, "missing", len(absent), "unknown", len(strangers))
 	}
+	b.stamp(ctx, r.stale)
 	b.strangeResources(ctx, strangers)
 	b.judgeStrangers(ctx, strangers, began)
 }
 
+// A reading is what one list carries along.
+type reading struct {
+	last  *actor       // machines of one service often follow each other
+	stale []driver.Ref // adopted machines that bear an older generation
+}
+
 // compare tells the service what is new about one of its machines; false when no record knows it.
-func (b *Backend) compare(m driver.Machine) bool {
+func (b *Backend) compare(m driver.Machine, r *reading) bool {
 	id, serial, incarnation, ok := service.ParseMachineID(m.ID)
 	if !ok {
 		return true // tagged as ours, but not by this program: left alone
 	}
-	a := b.engine.actor(id)
-	if a == nil {
-		return false
+	a := r.last
+	if a == nil || a.id != id {
+		if a = b.engine.actor(id); a == nil {
+			return false
+		}
+		r.last = a
 	}
 	known, news, higher := false, false, false
 	b.engine.read(a, func(svc *service.Service) {
@@ -293,23 +315,29 @@ func (b *Backend) compare(m driver.Machine) bool {
 		a.floor = max(a.floor, serial)
 		a.lock.Unlock()
 	}
-	if news {
+	if news && (m.State >= driver.Held || !b.halfMade(a, serial)) {
 		b.engine.post(a, message{fact: service.Fact{Kind: service.Seen, Serial: serial, Incarnation: incarnation, Machine: m}})
 	}
 	if known && m.Generation < b.engine.store.Installation().Generation {
-		b.stamp(m)
+		r.stale = append(r.stale, driver.Ref{ID: m.ID, Native: m.Native})
 	}
 	return known
 }
 
-// stamp marks an adopted machine as this generation's.
-func (b *Backend) stamp(m driver.Machine) {
+// stamp marks adopted machines as this generation's. What fails is tried again after the next list.
+func (b *Backend) stamp(ctx context.Context, stale []driver.Ref) {
 	s, ok := driver.As[driver.Stamper](b.Driver)
-	if !ok || b.engine.paused.Load() {
+	if !ok {
 		return
 	}
-	if err := s.Stamp(b.ctx, driver.Ref{ID: m.ID, Native: m.Native}, b.engine.store.Installation().Generation); err != nil {
-		b.engine.log.Warn("cannot stamp a machine", "backend", b.Key(), "machine", m.ID, "error", err)
+	for _, ref := range stale {
+		if ctx.Err() != nil || b.engine.paused.Load() {
+			return
+		}
+		if err := s.Stamp(ctx, ref, b.engine.store.Installation().Generation); err != nil {
+			b.engine.log.Warn("cannot stamp a machine", "backend", b.Key(), "machine", ref.ID, "error", err)
+			return
+		}
 	}
 }
 

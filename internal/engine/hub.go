@@ -129,7 +129,9 @@ func (h *hub) from(k int) []Change {
 func (h *hub) publish(c Change) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.last = max(h.last, c.Revision)
+	// Answers of commits overtake each other. What is told keeps an order that can be resumed.
+	c.Revision = max(h.last, c.Revision)
+	h.last = c.Revision
 	if len(h.ring) < changesKept {
 		h.ring = append(h.ring, c)
 		h.next = 0

@@ -62,11 +62,21 @@ func (t *throttle) begin(source netip.Addr, user string, now time.Time) (wait ti
 	network := networkOf(source)
 	pair, whole := suspect{network, user}, suspect{source: network}
 	if wait = max(t.entries[pair].until.Sub(now), t.entries[whole].until.Sub(now)); wait > 0 {
+		t.seen(pair, now)
+		t.seen(whole, now)
 		return wait
 	}
 	t.count(pair, perUser, now)
 	t.count(whole, perSource, now)
 	return 0
+}
+
+// seen keeps the entry of one who does not give up from being evicted as old.
+func (t *throttle) seen(s suspect, now time.Time) {
+	if f, known := t.entries[s]; known {
+		f.last = now
+		t.entries[s] = f
+	}
 }
 
 func (t *throttle) count(s suspect, p pace, now time.Time) {

@@ -47,8 +47,9 @@ func (s *Service) Decide(now time.Time) Decision {
 }
 
 func (s *Service) evaluateInstances(now Time) {
+	most := 100*(s.instances.size()+len(s.todo)) + 1000 // as there are now: some may leave
 	for n := 0; n < len(s.todo); n++ {
-		if n > 100*s.instances.size()+1000 { // cannot happen: an instance passes few phases at one instant
+		if n > most { // cannot happen: an instance passes few phases at one instant
 			panic(fmt.Sprintf("service %d: instance %d does not settle", s.ID, s.todo[n].Serial))
 		}
 		if s.full() {

@@ -37,7 +37,7 @@ func holdFolder(path string) (*folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: data folder %s: %w", path, diskError(err))
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := flock(lock); err != nil {
 		defer lock.Close()
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, fmt.Errorf("store: lock data folder %s: %w", path, err)
@@ -53,6 +53,20 @@ func holdFolder(path string) (*folder, error) {
 		return nil, fmt.Errorf("store: data folder %s: %w", path, diskError(err))
 	}
 	return &folder{path, lock}, nil
+}
+
+// lockPatience is how long a folder may be held before it counts as in use: a server that was killed while
+// it started a process leaves the lock with its child until that has become another program.
+const lockPatience = 2 * time.Second
+
+// flock locks the file, within lockPatience.
+func flock(f *os.File) error {
+	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil || !errors.Is(err, syscall.EWOULDBLOCK) || time.Since(began) > lockPatience {
+			return err
+		}
+	}
 }
 
 // holder returns " (pid 7)" when the lock file tells.

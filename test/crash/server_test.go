@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -45,7 +46,7 @@ func TestMain(m *testing.M) {
 // A request is one line to the server.
 type request struct {
 	Seq     int
-	Do      string // create, scale, update, remove, list
+	Do      string // create, scale, update, continue, remove, list
 	Service uint64
 	Key     string // of the command
 	Role    string
@@ -64,6 +65,8 @@ type reply struct {
 type state struct {
 	State, Reason string
 	Wishes        map[string]int
+	Why           *service.Explanation // of one that is not RUNNING
+	Story         []service.Event
 }
 
 // serve runs a server on the folder until it is told to end: engine, embedded etcd and process driver, its
@@ -126,6 +129,10 @@ func answer(ctx context.Context, e *engine.Engine, q request) reply {
 			for _, role := range s.Roles {
 				one.Wishes[role.Name] = role.Cardinality
 			}
+			if s.State != service.Running {
+				why := s.Explain(time.Now())
+				one.Why, one.Story = &why, slices.Clone(s.Log)
+			}
 			r.Services[id] = one
 			return true
 		})
@@ -136,6 +143,8 @@ func answer(ctx context.Context, e *engine.Engine, q request) reply {
 		c.Scale = &service.Scale{Role: q.Role, Cardinality: q.N}
 	case "update":
 		c.Update = &service.Update{Spec: spec(q.N)}
+	case "continue":
+		c.PauseUpdate = &service.PauseUpdate{}
 	case "remove":
 		c.Undeploy = &service.Undeploy{Remove: true, Data: true, Force: true}
 	}

@@ -61,23 +61,23 @@ type addUser struct{ Body client.AddUser }
 func (f *face) addUser(ctx context.Context, who *identity.Caller, in *addUser) (*tagged[client.User], error) {
 	n := identity.NewUser{Name: in.Body.Name, Password: in.Body.Password, Grants: grants(in.Body.Grants)}
 	if in.Body.Group != "" {
-		id, err := f.control.GroupID(in.Body.Group)
+		id, err := f.control.GroupID(who, in.Body.Group)
 		if err != nil {
 			return nil, err
 		}
 		n.Group = &id
 	}
 	var err error
-	if n.Groups, err = f.groupIDs(in.Body.Groups); err != nil {
+	if n.Groups, err = f.groupIDs(who, in.Body.Groups); err != nil {
 		return nil, err
 	}
 	return f.showUser(f.control.AddUser(ctx, who, n))
 }
 
-func (f *face) groupIDs(refs []string) ([]int, error) {
+func (f *face) groupIDs(who *identity.Caller, refs []string) ([]int, error) {
 	out := make([]int, len(refs))
 	for n, ref := range refs {
-		id, err := f.control.GroupID(ref)
+		id, err := f.control.GroupID(who, ref)
 		if err != nil {
 			return nil, err
 		}
@@ -94,13 +94,13 @@ type changeUser struct {
 
 func (f *face) changeUser(ctx context.Context, who *identity.Caller, in *changeUser) (*tagged[client.User], error) {
 	b := &in.Body
-	_, group, err := f.parties(nil, b.Group)
+	_, group, err := f.parties(who, nil, b.Group)
 	if err != nil {
 		return nil, err
 	}
 	var groups []int
 	if b.Groups != nil {
-		if groups, err = f.groupIDs(*b.Groups); err != nil {
+		if groups, err = f.groupIDs(who, *b.Groups); err != nil {
 			return nil, err
 		}
 	}
@@ -250,7 +250,7 @@ func (f *face) addToken(ctx context.Context, who *identity.Caller, in *addToken)
 		return nil, err
 	}
 	if in.Body.Group != "" {
-		id, err := f.control.GroupID(in.Body.Group)
+		id, err := f.control.GroupID(who, in.Body.Group)
 		if err != nil {
 			return nil, err
 		}

@@ -151,7 +151,12 @@ func (f *face) rollback(ctx context.Context, who *identity.Caller, in *rollback)
 	if err != nil {
 		return nil, err
 	}
-	return accepted(f.control.Rollback(ctx, who, id, in.Body.Revision))
+	spec, err := f.control.Before(ctx, who, id, in.Body.Revision)
+	if err != nil {
+		return nil, err
+	}
+	cmd := service.Command{ID: commandID(who, in.Key), Update: &service.Update{Spec: spec, Rollback: true}}
+	return accepted(f.control.Order(ctx, who, id, cmd))
 }
 
 func pauseUpdate(*Commanded) service.Command {
@@ -194,7 +199,7 @@ func (in *cancelActions) command() service.Command {
 
 type replaceInstance struct {
 	Commanded
-	Serial uint32 `path:"serial"`
+	Serial uint32 `path:"serial" maximum:"4294967295" doc:"Number of the instance within the service."`
 }
 
 func (in *replaceInstance) command() service.Command {

@@ -26,7 +26,7 @@ import (
 // Numbered is the path of an instance.
 type Numbered struct {
 	Named
-	Serial uint32 `path:"serial" doc:"Number of the instance within the service."`
+	Serial uint32 `path:"serial" maximum:"4294967295" doc:"Number of the instance within the service."`
 }
 
 type listInstances struct {

@@ -11,12 +11,14 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/goccy/go-yaml"
 
+	"github.com/troupe-dev/troupe/client"
 	"github.com/troupe-dev/troupe/internal/api"
 	"github.com/troupe-dev/troupe/internal/control"
 	"github.com/troupe-dev/troupe/internal/format/oneflow"
@@ -55,8 +57,8 @@ func New(c *control.Control, o Options) api.Face {
 	return api.Face{Name: Name, Prefix: Prefix, Routes: f.mux, Errors: f.fail, Challenge: `Basic realm="troupe", charset="UTF-8"`}
 }
 
-// maxBody is a byte more than the server lets in, so that the server is who refuses.
-const maxBody = 8<<20 + 1
+// maxBody is as much as the server lets in: huma refuses what reaches it.
+const maxBody = 8 << 20
 
 type face struct {
 	control *control.Control
@@ -66,10 +68,18 @@ type face struct {
 }
 
 // begin sets the description of the API up, before the routes are added to it.
-func (f *face) begin(mux humago.Mux) {
+func (f *face) begin() {
 	registry := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
+	wrong := &huma.Response{Description: "What is wrong (RFC 9457).", Content: map[string]*huma.MediaType{
+		"application/problem+json": {Schema: registry.Schema(reflect.TypeFor[client.Problem](), true, "Problem")}}}
 	f.huma = huma.NewAPI(huma.Config{
 		OpenAPI: &huma.OpenAPI{
+			OnAddOperation: []huma.AddOpFunc{func(_ *huma.OpenAPI, op *huma.Operation) {
+				op.Responses["default"] = wrong
+				// huma's own words for errors never reach the wire; see reword.
+				delete(registry.Map(), "ErrorModel")
+				delete(registry.Map(), "ErrorDetail")
+			}},
 			OpenAPI: "3.1.0",
 			Info: &huma.Info{Title: "Troupe", Version: "1",
 				Description: "Deploys, heals, scales, updates and removes services made of many machines."},
@@ -89,7 +99,7 @@ func (f *face) begin(mux humago.Mux) {
 		},
 		RejectUnknownQueryParameters: true,
 		Transformers:                 []huma.Transformer{f.reword},
-	}, humago.NewAdapter(mux, ""))
+	}, humago.NewAdapter(f.mux, ""))
 }
 
 func writeJSON(w io.Writer, v any) error {
@@ -143,6 +153,17 @@ func add[I, O any](f *face, method, path, summary string, h handler[I, O], more 
 // status sets the status of a good answer.
 func status(code int) func(*huma.Operation) {
 	return func(op *huma.Operation) { op.DefaultStatus = code }
+}
+
+// shape describes the answer of a status, where it is not what the handler's type says.
+func shape[T any](f *face, code, about string) func(*huma.Operation) {
+	return func(op *huma.Operation) {
+		if op.Responses == nil {
+			op.Responses = map[string]*huma.Response{}
+		}
+		op.Responses[code] = &huma.Response{Description: about, Content: map[string]*huma.MediaType{
+			"application/json": {Schema: f.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[T](), true, "")}}}
+	}
 }
 
 // Shapes that several operations share.

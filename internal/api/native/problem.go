@@ -11,15 +11,12 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/troupe-dev/troupe/client"
-	"github.com/troupe-dev/troupe/driver"
 	"github.com/troupe-dev/troupe/internal/api"
 	"github.com/troupe-dev/troupe/internal/control"
-	"github.com/troupe-dev/troupe/internal/engine"
 	"github.com/troupe-dev/troupe/internal/format/native"
 	"github.com/troupe-dev/troupe/internal/format/oneflow"
 	"github.com/troupe-dev/troupe/internal/identity"
 	"github.com/troupe-dev/troupe/internal/service"
-	"github.com/troupe-dev/troupe/internal/store"
 )
 
 // A failure is an error as the face answers it.
@@ -71,26 +68,26 @@ func statusOf(err error) (status, retry int) {
 		return statusOfRefusal(refusal.Kind), 0
 	case errors.As(err, &problems), errors.As(err, &wrongDocument), errors.As(err, &wrongBody):
 		return http.StatusBadRequest, 0
-	case errors.Is(err, engine.ErrPaused):
-		return http.StatusServiceUnavailable, 0
-	case errors.Is(err, engine.ErrUnavailable), errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrAmbiguous):
-		return http.StatusServiceUnavailable, 1
 	case errors.Is(err, control.ErrStale), errors.Is(err, identity.ErrConflict):
 		return http.StatusPreconditionFailed, 0
 	case errors.Is(err, control.ErrAmbiguousName):
 		return http.StatusConflict, 0
 	case errors.Is(err, identity.ErrInvalid):
 		return http.StatusBadRequest, 0
-	case errors.Is(err, engine.ErrNoService), errors.Is(err, engine.ErrNoInstance):
+	}
+	switch control.ClassOf(err) {
+	case control.Paused:
+		return http.StatusServiceUnavailable, 0
+	case control.Unanswered:
+		return http.StatusServiceUnavailable, 1
+	case control.Missing:
 		return http.StatusNotFound, 0
-	case errors.Is(err, engine.ErrNoMachine), errors.Is(err, engine.ErrNotHalted), errors.Is(err, driver.ErrUnsupported):
+	case control.NotNow:
 		return http.StatusConflict, 0
-	case errors.Is(err, driver.ErrUnavailable), errors.Is(err, driver.ErrThrottled):
-		return http.StatusBadGateway, 0
-	case errors.Is(err, driver.ErrInvalid):
+	case control.Wrong:
 		return http.StatusBadRequest, 0
-	case errors.Is(err, driver.ErrNotFound):
-		return http.StatusNotFound, 0
+	case control.Down:
+		return http.StatusBadGateway, 0
 	}
 	return api.ProblemOf(err).Status, 0
 }
@@ -159,6 +156,10 @@ func (f *face) reword(ctx huma.Context, _ string, v any) (any, error) {
 		return v, nil
 	}
 	p := client.Problem{Status: m.Status, Title: http.StatusText(m.Status), Detail: m.Detail, Request: api.RequestID(ctx.Context())}
+	if m.Detail == "cannot read request body" { // the client broke off; huma takes that for a failure of its own
+		p.Status, p.Title, p.Detail = http.StatusBadRequest, http.StatusText(http.StatusBadRequest), "the body ended early"
+		return &p, nil
+	}
 	if m.Status == http.StatusInternalServerError {
 		f.options.Log.Error("request failed", "request", p.Request, "error", m.Detail)
 		p.Detail = "internal error; the server's log has it under request " + p.Request

@@ -3,6 +3,8 @@ package native
 import (
 	"net/http"
 	"strings"
+
+	"github.com/troupe-dev/troupe/client"
 )
 
 const (
@@ -15,15 +17,16 @@ const (
 
 // table puts every route on the mux: the map of the face. Paths stand below the prefix.
 func (f *face) table() {
-	f.begin(&bypass{ServeMux: f.mux, own: map[string]http.HandlerFunc{"GET /services/{service}": f.getService}})
+	f.begin()
 	f.mux.HandleFunc("/", f.unmatched)
 	taken := status(http.StatusAccepted)
 	made := status(http.StatusCreated)
 	gone := status(http.StatusNoContent)
 
 	add(f, get, "/services", "List services", f.listServices)
-	add(f, post, "/services", "Make a service, or plan one", f.createService, made)
-	add(f, get, "/services/{service}", "Show a service", f.getServiceShape)
+	add(f, post, "/services", "Make a service, or plan one", f.createService, made,
+		shape[client.Service](f, "201", "The service."), shape[client.Plan](f, "200", "With plan: what would happen."))
+	add(f, get, "/services/{service}", "Show a service", f.getService)
 	add(f, patch, "/services/{service}", "Rename a service, give it away, set its permissions", f.changeService, taken)
 	add(f, del, "/services/{service}", "Remove a service", simply(f, func(in *removeService) *Commanded { return &in.Commanded }, (*removeService).command), taken)
 	add(f, post, "/services/{service}/scale", "Scale a role", command(f, f.scale), taken)
@@ -90,20 +93,6 @@ func (f *face) table() {
 	add(f, get, "/backup", "Download a copy of the whole state", f.backup, streaming("application/octet-stream", "The copy."))
 	add(f, get, "/audit", "Read the audit trail", f.audit)
 	add(f, get, "/schema/{kind}", "Show the JSON Schema of a document", f.schema, streaming("application/schema+json", "The schema."))
-}
-
-// A bypass gives some patterns a handler of our own, so that huma describes them and does no more.
-type bypass struct {
-	*http.ServeMux
-	own map[string]http.HandlerFunc
-}
-
-// HandleFunc implements humago.Mux.
-func (b *bypass) HandleFunc(pattern string, h func(http.ResponseWriter, *http.Request)) {
-	if own := b.own[pattern]; own != nil {
-		h = own
-	}
-	b.ServeMux.HandleFunc(pattern, h)
 }
 
 // operationID makes an id such as "post-services-scale" of a route.

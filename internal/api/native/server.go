@@ -12,12 +12,12 @@ import (
 	"github.com/troupe-dev/troupe/driver"
 	"github.com/troupe-dev/troupe/internal/api"
 	"github.com/troupe-dev/troupe/internal/audit"
-	"github.com/troupe-dev/troupe/internal/engine"
+	"github.com/troupe-dev/troupe/internal/control"
 	"github.com/troupe-dev/troupe/internal/format/native"
 	"github.com/troupe-dev/troupe/internal/identity"
 )
 
-func backend(b engine.BackendStatus) client.Backend {
+func backend(b control.BackendStatus) client.Backend {
 	return client.Backend{Key: b.Key, Driver: b.Driver, Account: b.Account, Listed: later(b.Listed), Machines: b.Machines, Error: b.Error,
 		Halted: b.Halted, Creates: b.Creates, Others: b.Others, Strange: b.Strange}
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/troupe-dev/troupe/client"
-	"github.com/troupe-dev/troupe/internal/api"
 	"github.com/troupe-dev/troupe/internal/control"
 	"github.com/troupe-dev/troupe/internal/identity"
 	"github.com/troupe-dev/troupe/internal/service"
@@ -88,31 +87,15 @@ func (in *listServices) chooses(s *service.Service) bool {
 	return true
 }
 
-// getService is the hottest route of all, so it passes huma by; see bypass.
-func (f *face) getService(w http.ResponseWriter, r *http.Request) {
-	who := api.Caller(r.Context())
-	var out client.Service
-	id, err := f.control.Resolve(who, "", r.PathValue("service"))
-	if err == nil && r.URL.RawQuery != "" {
-		err = invalid("query", "this route takes no query parameters")
-	}
-	if err == nil {
-		err = f.control.Read(who, id, func(s *service.Service) { out = f.service(s) })
-	}
+func (f *face) getService(_ context.Context, who *identity.Caller, in *Named) (*tagged[client.Service], error) {
+	id, err := f.resolve(who, in)
 	if err != nil {
-		f.fail(w, r, err)
-		return
+		return nil, err
 	}
-	w.Header()["Etag"] = []string{etag(out.Revision)}
-	w.Header()["Content-Type"] = jsonType
-	_ = writeJSON(w, &out) // a client that left hears nothing
-}
-
-var jsonType = []string{"application/json"}
-
-// getServiceShape is what huma's description says of getService.
-func (f *face) getServiceShape(context.Context, *identity.Caller, *Named) (*tagged[client.Service], error) {
-	return nil, &api.Problem{Status: http.StatusInternalServerError}
+	out := &tagged[client.Service]{}
+	err = f.control.Read(who, id, func(s *service.Service) { out.Body = f.service(s) })
+	out.ETag = etag(out.Body.Revision)
+	return out, err
 }
 
 type createService struct {
@@ -187,7 +170,7 @@ func (f *face) changeService(ctx context.Context, who *identity.Caller, in *chan
 		return nil, err
 	}
 	m := control.MetaChange{Name: in.Body.Name}
-	if m.Owner, m.Group, err = f.parties(in.Body.Owner, in.Body.Group); err != nil {
+	if m.Owner, m.Group, err = f.parties(who, in.Body.Owner, in.Body.Group); err != nil {
 		return nil, err
 	}
 	if in.Body.Permissions != nil {
@@ -201,16 +184,16 @@ func (f *face) changeService(ctx context.Context, who *identity.Caller, in *chan
 }
 
 // parties finds the numbers of whom something is given to; nil for nobody.
-func (f *face) parties(owner, group *string) (o, g *int, err error) {
+func (f *face) parties(who *identity.Caller, owner, group *string) (o, g *int, err error) {
 	if owner != nil {
-		id, err := f.control.UserID(*owner)
+		id, err := f.control.UserID(who, *owner)
 		if err != nil {
 			return nil, nil, err
 		}
 		o = &id
 	}
 	if group != nil {
-		id, err := f.control.GroupID(*group)
+		id, err := f.control.GroupID(who, *group)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -244,7 +227,7 @@ func (f *face) revisions(ctx context.Context, who *identity.Caller, in *Named) (
 
 type showSpec struct {
 	Named
-	Revision uint32 `query:"revision" doc:"An earlier revision; the present one when empty."`
+	Revision uint32 `query:"revision" maximum:"4294967295" doc:"An earlier revision; the present one when empty."`
 }
 
 func (f *face) showSpec(ctx context.Context, who *identity.Caller, in *showSpec) (*tagged[client.SpecRevision], error) {

@@ -8,15 +8,11 @@ import (
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/troupe-dev/troupe/client"
 	"github.com/troupe-dev/troupe/driver/sim"
 	"github.com/troupe-dev/troupe/internal/api/apitest"
 	"github.com/troupe-dev/troupe/internal/api/native"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // A stage is a server with the native face, and its administrator's client.
 type stage struct {
@@ -31,6 +27,16 @@ func newStage(t testing.TB) *stage { return newStageOn(t, sim.Options{}) }
 func newStageOn(t testing.TB, o sim.Options) *stage {
 	s := &stage{Stage: apitest.NewOn(t, o), t: t}
 	s.url = s.Mount(native.New(s.Control, native.Options{Version: "1.2.3"}))
+	inspected.learn(t, s.url)
+	t.Cleanup(func() {
+		inspected.mu.Lock()
+		defer inspected.mu.Unlock()
+		for _, w := range inspected.wrong {
+			t.Errorf("an answer that is not as it is described: %s", w)
+		}
+		inspected.wrong = nil
+		http.DefaultClient.CloseIdleConnections()
+	})
 	s.Client = s.as(apitest.Admin, apitest.Password)
 	return s
 }
@@ -38,11 +44,10 @@ func newStageOn(t testing.TB, o sim.Options) *stage {
 // as returns the client of a user.
 func (s *stage) as(user, password string) *client.Client {
 	s.t.Helper()
-	c, err := client.New(s.url, client.Options{User: user, Password: password, Attempts: 1})
+	c, err := client.New(s.url, client.Options{User: user, Password: password, Attempts: 1, HTTP: &http.Client{Transport: inspected}})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(c.Close)
 	return c
 }
 
@@ -112,12 +117,11 @@ func (s *stage) send(method, path string, body any, headers ...string) reply {
 	for n := 0; n+1 < len(headers); n += 2 {
 		req.Header.Set(headers[n], headers[n+1])
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := inspected.RoundTrip(req)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	defer http.DefaultClient.CloseIdleConnections()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
 		s.t.Fatal(err)

@@ -100,7 +100,7 @@ type changeTemplate struct {
 }
 
 func (f *face) changeTemplate(ctx context.Context, who *identity.Caller, in *changeTemplate) (*tagged[client.Template], error) {
-	owner, group, err := f.parties(in.Body.Owner, in.Body.Group)
+	owner, group, err := f.parties(who, in.Body.Owner, in.Body.Group)
 	if err != nil {
 		return nil, err
 	}

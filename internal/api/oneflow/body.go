@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/troupe-dev/troupe/driver"
 	format "github.com/troupe-dev/troupe/internal/format/oneflow"
 	"github.com/troupe-dev/troupe/internal/service"
 )
@@ -14,9 +15,6 @@ var (
 	runtimeKeys     = []string{"state", "log", "start_time"}
 	runtimeRoleKeys = []string{"state", "nodes", "last_vmname", "disposed_nodes", "scale_way", "cooldown_end", "cooldown_duration"}
 )
-
-// hidden stands in the place of a secret.
-const hidden = "********"
 
 // body is the BODY of a service as it runs: what was stored, with the states, the nodes and the log of
 // now (specification, section 8, the union of both generations).
@@ -149,7 +147,7 @@ func eachSecret(root *format.Object, secrets []string, f func(role string, value
 
 // hide covers the values of secret inputs.
 func hide(root *format.Object, secrets []string) {
-	eachSecret(root, secrets, func(_ string, values *format.Object, name string) { values.Set(name, hidden) })
+	eachSecret(root, secrets, func(_ string, values *format.Object, name string) { values.Set(name, driver.Redacted) })
 }
 
 // reveal puts the stored values back where a body has covered ones.
@@ -157,7 +155,7 @@ func reveal(root, stored *format.Object, secrets []string) {
 	known := make(map[[2]string]any)
 	eachSecret(stored, secrets, func(role string, values *format.Object, name string) { known[[2]string{role, name}] = values.Get(name) })
 	eachSecret(root, secrets, func(role string, values *format.Object, name string) {
-		if v, ok := known[[2]string{role, name}]; ok && values.Get(name) == hidden {
+		if v, ok := known[[2]string{role, name}]; ok && values.Get(name) == driver.Redacted {
 			values.Set(name, v)
 		}
 	})
@@ -180,11 +178,11 @@ func veilOf(spec *service.Spec, role *service.RoleSpec) func(string) string {
 	const short = 4
 	return func(text string) string {
 		if slices.Contains(values, text) {
-			return hidden
+			return driver.Redacted
 		}
 		for _, v := range values {
 			if len(v) >= short {
-				text = strings.ReplaceAll(text, v, hidden)
+				text = strings.ReplaceAll(text, v, driver.Redacted)
 			}
 		}
 		return text

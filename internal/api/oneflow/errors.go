@@ -65,7 +65,8 @@ func (f *OneFlow) problem(err error) (status int, message, place string) {
 		p := api.ProblemOf(err)
 		status, message = p.Status, p.Error()
 	}
-	if f.Reference && errors.As(err, &m) && status == http.StatusBadRequest {
+	unread := errors.As(err, &m) || wrong != nil && wrong.Kind == format.Immutable
+	if f.Reference && unread && status == http.StatusBadRequest {
 		status = http.StatusInternalServerError
 	}
 	return status, message, place

@@ -21,7 +21,7 @@ func (s *stage) client() *goca.Controller {
 	return goca.NewControllerFlow(goca.NewFlowClient(conf, http.DefaultClient))
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/troupe-dev/troupe/driver/sim"
+	"github.com/troupe-dev/troupe/internal/api/oneflow"
 	"github.com/troupe-dev/troupe/internal/identity"
 	"github.com/troupe-dev/troupe/internal/service"
 )
@@ -136,7 +137,13 @@ func TestRecordings(t *testing.T) {
 			r := record(t, file)
 			t.Run(r.Scenario, func(t *testing.T) {
 				t.Parallel()
-				newPlayer(t, r, allowed).play()
+				newPlayer(t, r, allowed, 300*time.Millisecond).play() // slow enough that every state is seen
+			})
+			t.Run(r.Scenario+" as the reference", func(t *testing.T) {
+				t.Parallel()
+				p := newPlayer(t, r, allowed, 20*time.Millisecond, func(o *oneflow.Options) { o.Reference = true })
+				p.reference = true
+				p.play()
 			})
 		}
 	})
@@ -152,11 +159,12 @@ type player struct {
 	allowed *exceptions
 	ids     map[string]string // of documents, recorded to ours
 	ready   int               // machines that were recorded to report READY
+	// reference: the face answers 500 where the reference does, and that is what is compared.
+	reference bool
 }
 
-func newPlayer(t *testing.T, r recording, allowed *exceptions) *player {
-	// Slow enough that every state is seen.
-	s := newStage(t, sim.Options{Seed: 1, BootDelay: 60 * time.Millisecond, DestroyDelay: 60 * time.Millisecond})
+func newPlayer(t *testing.T, r recording, allowed *exceptions, delay time.Duration, change ...func(*oneflow.Options)) *player {
+	s := newStage(t, sim.Options{Seed: 1, BootDelay: delay, DestroyDelay: delay}, change...)
 	ctx := t.Context()
 	for _, name := range []string{"router", "spare"} { // numbers 2 and 3
 		m := service.Machine{Implementations: []service.Implementation{{Driver: "sim"}}}
@@ -173,10 +181,16 @@ func newPlayer(t *testing.T, r recording, allowed *exceptions) *player {
 	return &player{stage: s, recording: r, allowed: allowed, ids: make(map[string]string)}
 }
 
+// passing are the states that end by themselves, and soon.
+var passing = map[string]bool{"1": true, "3": true, "8": true, "11": true}
+
 func (p *player) play() {
 	for n := range p.Exchanges {
 		x := &p.Exchanges[n]
 		p.prepare(x)
+		if p.reference && x.poll() && passing[fmt.Sprint(at(decode(x.Answer), "DOCUMENT", "TEMPLATE", "BODY", "state"))] {
+			continue // errors alone are compared: no need to see every state
+		}
 		if x.Observed || x.Server == "OneGate" || p.allowed.allows(p.Scenario, n, "exchange") {
 			continue
 		}
@@ -243,7 +257,10 @@ func (p *player) repeat(n int, x *exchange) {
 	var got reply
 	send := func() bool {
 		got = p.sendWith("", x.Method, path, x.Body, header)
-		return !x.poll() || p.allowed.allows(p.Scenario, n, "shape") || shape(got.status, got.json) == want
+		if p.reference && x.poll() && strings.HasPrefix(want, "200 2 ") && fmt.Sprint(got.body("state")) == "10" { // the cooldown itself is compared without the switch
+			p.must(204, "POST", path+"/action", act("recover", "{}"))
+		}
+		return !x.poll() || shape(got.status, got.json) == want
 	}
 	deadline := time.After(10 * time.Second)
 	tick := time.NewTicker(time.Millisecond)
@@ -255,7 +272,14 @@ func (p *player) repeat(n int, x *exchange) {
 			p.t.Fatalf("%s/%d %s: not within ten seconds: %s; it is %s", p.Scenario, n, x.Note, want, shape(got.status, got.json))
 		}
 	}
-	p.compare(n, x, got)
+	if id, ok := at(decode(x.Answer), "DOCUMENT", "ID").(string); ok && p.ids[id] == "" && got.status < 300 {
+		p.ids[id] = got.id()
+	}
+	if !p.reference {
+		p.compare(n, x, got)
+	} else if x.Status >= 400 && (x.Status == 500) != (got.status == 500) {
+		p.t.Errorf("%s/%d %s (%s %s %s): recorded %d, we answer %d", p.Scenario, n, x.Note, x.Method, x.Path, x.Body, x.Status, got.status)
+	}
 }
 
 // shape is what polls were kept for: the state of a service, and state, cardinality and number of
@@ -292,9 +316,6 @@ func (p *player) compare(n int, x *exchange, got reply) {
 			differ("error.message", x.Answer, got.text)
 		}
 		return
-	}
-	if id, ok := at(want, "DOCUMENT", "ID").(string); ok && p.ids[id] == "" {
-		p.ids[id] = got.id()
 	}
 	recorded, ours := make(map[string]string), make(map[string]string)
 	p.flatten(recorded, "", want, p.ids)

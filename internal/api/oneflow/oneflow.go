@@ -25,7 +25,7 @@ type Options struct {
 	// BareErrors sends the bare text of an error instead of {"error":{"message":…}}.
 	BareErrors bool
 	// Reference answers 500 where OpenNebula's own server does: refused commands, actions that
-	// cannot be read, and ids of the other kind of document.
+	// cannot be read, changes of what is immutable, and ids of the other kind of document.
 	Reference bool
 	// NewForm shows every body in the new generation's keys (template_id, user_inputs), as
 	// OpenNebula 7 does, and not in those that its client sent.

@@ -105,7 +105,7 @@ func (f *OneFlow) actOnRole(r *request) (answer, error) {
 		}
 	}
 	done := "Action:" + a.perform + " scheduled on Role:" + name + " VMs:" + strings.Join(ids, ",")
-	return answer{http.StatusCreated, []any{true, done}}, nil
+	return answer{status: http.StatusCreated, body: []any{true, done}}, nil
 }
 
 // actOf reads the parameters of an action on machines.

@@ -53,19 +53,22 @@ func (f *OneFlow) order(r *request, s *snapshot, cmd service.Command) (answer, e
 func (f *OneFlow) listServices(r *request) (answer, error) {
 	ids := f.Control.Services(r.who)
 	slices.Reverse(ids)
-	documents := make([]any, 0, len(ids))
-	for _, id := range ids {
-		s, err := f.read(r.who, id)
-		if err != nil {
-			continue // it has left meanwhile
+	return answer{pool: func(yield func(*format.Object) bool) {
+		for _, id := range ids {
+			s, err := f.read(r.who, id)
+			if err != nil {
+				continue // it has left meanwhile
+			}
+			d, err := f.serviceDocument(s)
+			if err != nil {
+				f.Log.Error("a service is left out of the list", "service", id, "error", err)
+				continue
+			}
+			if !yield(d) {
+				return
+			}
 		}
-		d, err := f.serviceDocument(s)
-		if err != nil {
-			return answer{}, err
-		}
-		documents = append(documents, d)
-	}
-	return pool(documents), nil
+	}}, nil
 }
 
 func (f *OneFlow) showService(r *request) (answer, error) {

@@ -28,12 +28,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // A stage is a control plane with the face at the root of a listener, as on OneFlow's own port.
 type stage struct {
 	*apitest.Stage
-	t   *testing.T
+	t   testing.TB
 	url string
 }
 
 // newStage has the machine definitions 0 "default" and 1 "other", which everybody may use.
-func newStage(t *testing.T, cloud sim.Options, change ...func(*oneflow.Options)) *stage {
+func newStage(t testing.TB, cloud sim.Options, change ...func(*oneflow.Options)) *stage {
 	t.Helper()
 	s := &stage{Stage: apitest.NewOn(t, cloud), t: t}
 	for _, name := range []string{"default", "other"} {

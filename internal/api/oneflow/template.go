@@ -52,15 +52,18 @@ func (f *OneFlow) templateDocument(t *control.Template) (*format.Object, error) 
 func (f *OneFlow) listTemplates(r *request) (answer, error) {
 	templates := f.Control.Templates(r.who, formatName)
 	slices.Reverse(templates)
-	documents := make([]any, 0, len(templates))
-	for n := range templates {
-		d, err := f.templateDocument(&templates[n])
-		if err != nil {
-			return answer{}, err
+	return answer{pool: func(yield func(*format.Object) bool) {
+		for n := range templates {
+			d, err := f.templateDocument(&templates[n])
+			if err != nil {
+				f.Log.Error("a template is left out of the list", "template", templates[n].ID, "error", err)
+				continue
+			}
+			if !yield(d) {
+				return
+			}
 		}
-		documents = append(documents, d)
-	}
-	return pool(documents), nil
+	}}, nil
 }
 
 func (f *OneFlow) showTemplate(r *request) (answer, error) {
@@ -182,7 +185,7 @@ func (r *request) deleteType() (string, error) {
 	case "none", "templates", "all":
 		return kind, nil
 	}
-	return "", misusef("delete_type", "must be one of none, templates, all")
+	return "", &format.Error{Kind: format.Invalid, Path: "delete_type", Message: "must be one of none, templates, all"}
 }
 
 // machineIDs returns the numbers of the machine definitions that the roles name, each once.

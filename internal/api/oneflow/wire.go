@@ -3,6 +3,9 @@ package oneflow
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"io"
+	"iter"
 	"math"
 	"net/http"
 	"strconv"
@@ -35,32 +38,70 @@ func (r *request) id() (uint64, error) {
 	return id, nil
 }
 
-// An answer is the status and the body of a response; a nil body is none.
+// An answer is the status and the body of a response: a value, a pool of documents, or nothing.
 type answer struct {
 	status int
 	body   any
+	pool   iter.Seq[*format.Object]
 }
 
 var noContent = answer{status: http.StatusNoContent}
 
 func (a answer) write(w http.ResponseWriter) {
-	if a.body == nil {
+	switch {
+	case a.pool != nil:
+		writePool(w, a.pool)
+	case a.body != nil:
+		writeJSON(w, a.status, a.body)
+	default:
 		w.WriteHeader(a.status)
-		return
 	}
-	writeJSON(w, a.status, a.body)
 }
 
-// writeJSON prints with two spaces: people read it on terminals.
+// writePool prints one document after the other: all at once may be more than the memory. An empty
+// pool has no key (specification, section 4).
+func writePool(w http.ResponseWriter, documents iter.Seq[*format.Object]) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	before := "{\n  \"DOCUMENT_POOL\": {\n    \"DOCUMENT\": [\n      "
+	end := "{\n  \"DOCUMENT_POOL\": {}\n}\n"
+	var b bytes.Buffer
+	for d := range documents {
+		b.WriteString(before)
+		printJSON(&b, d, "      ")
+		if _, err := w.Write(b.Bytes()); err != nil {
+			return // the client is lost
+		}
+		b.Reset()
+		before, end = ",\n      ", "\n    ]\n  }\n}\n"
+	}
+	_, _ = io.WriteString(w, end) // a lost client has nobody to tell
+}
+
+// writeJSON answers with a value.
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	_ = e.Encode(v) // objects, lists, texts and numbers always encode
+	printJSON(&b, v, "")
+	b.WriteByte('\n')
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = w.Write(b.Bytes()) // a lost client has nobody to tell
+}
+
+// printJSON indents with two spaces: people read it on terminals.
+func printJSON(b *bytes.Buffer, v any, prefix string) {
+	var raw []byte
+	var err error
+	if o, ok := v.(*format.Object); ok {
+		raw, err = o.MarshalJSON() // json.Marshal would read it all again
+	} else {
+		raw, err = json.Marshal(v)
+	}
+	if err == nil {
+		err = json.Indent(b, raw, prefix, "  ")
+	}
+	if err != nil { // objects, lists, texts and numbers always encode
+		panic(fmt.Sprintf("oneflow: an answer cannot be encoded: %v", err))
+	}
 }
 
 // object builds an object from keys and values in turn.
@@ -107,17 +148,9 @@ func permissions(b identity.Bits) *format.Object {
 	return o
 }
 
-// one wraps a single document and pool all of a list; an empty pool has no key.
+// one wraps a single document.
 func one(status int, document *format.Object) answer {
-	return answer{status, object("DOCUMENT", document)}
-}
-
-func pool(documents []any) answer {
-	o := new(format.Object)
-	if len(documents) > 0 {
-		o.Set("DOCUMENT", documents)
-	}
-	return answer{http.StatusOK, object("DOCUMENT_POOL", o)}
+	return answer{status: status, body: object("DOCUMENT", document)}
 }
 
 // object reads the body as a JSON object, in which comments may stand, whatever its Content-Type.

@@ -47,6 +47,9 @@ func (b *Body) Instantiate(merge any) (*Body, []Warning, error) {
 	}
 	made := NewBody(root)
 	more, err := made.Normalise()
+	if err == nil {
+		err = made.checkNetworks()
+	}
 	return made, append(warnings, more...), err
 }
 

@@ -131,12 +131,36 @@ func write(b *bytes.Buffer, v any) {
 			write(b, x)
 		}
 		b.WriteByte(']')
+	case json.Number:
+		b.WriteString(string(v))
+	case string:
+		if unescaped(v) {
+			b.WriteByte('"')
+			b.WriteString(v)
+			b.WriteByte('"')
+			return
+		}
+		encode(b, v)
 	default:
-		e := json.NewEncoder(b)
-		e.SetEscapeHTML(false)
-		_ = e.Encode(v) // strings, numbers, booleans and null cannot fail
-		b.Truncate(b.Len() - 1)
+		encode(b, v)
 	}
+}
+
+// unescaped reports whether a text needs no escapes in JSON.
+func unescaped(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+func encode(b *bytes.Buffer, v any) {
+	e := json.NewEncoder(b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(v) // strings, booleans and null cannot fail
+	b.Truncate(b.Len() - 1)
 }
 
 // scalar returns the text of a value: a string as it is, anything else as JSON, null as "".

@@ -60,6 +60,13 @@ func (b *Body) ToSpec(opts Options) (*service.Spec, []Warning, error) {
 			if !slices.Contains(spec.Secrets, name) {
 				spec.Secrets = append(spec.Secrets, name)
 			}
+			// The core knows secrets as inputs of the service, which roles overlay.
+			if _, ok := spec.Inputs[name]; !ok {
+				if spec.Inputs == nil {
+					spec.Inputs = make(map[string]string)
+				}
+				spec.Inputs[name] = ""
+			}
 		}
 		warnings = append(warnings, s.warnings...)
 	}

@@ -1,0 +1,293 @@
+package native_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/troupe-dev/troupe/client"
+	"github.com/troupe-dev/troupe/driver/sim"
+	"github.com/troupe-dev/troupe/internal/service"
+)
+
+// settled waits until a service is RUNNING and nothing of it is under way.
+func (s *stage) settled(ref string) client.Service {
+	s.t.Helper()
+	got, err := s.Services().WaitFor(s.t.Context(), ref, "RUNNING")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return got
+}
+
+func (s *stage) must(_ any, err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func source(text string) client.Document { return client.Document{Source: text} }
+
+func TestUpdateAndRollback(t *testing.T) {
+	s := newStage(t)
+	ctx := t.Context()
+	s.up(s.Client, web)
+	shown, err := s.Services().Spec(ctx, "web", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if shown.Revision != 1 || !strings.Contains(shown.Source, "(secret)") || strings.Contains(shown.Source+string(shown.Spec), "hunter2") {
+		t.Fatalf("shown: %+v", shown)
+	}
+	// What was shown can come back, with a change: secrets stay what they were.
+	changed := strings.Replace(shown.Source, "red", "blue", 1)
+	s.must(s.Services().Update(ctx, "web", client.UpdateService{Document: source(changed), Revision: 1}))
+	s.settled("web")
+	s.Until(1, "updated", func(svc *service.Service) bool {
+		return svc.Revision == 2 && svc.Spec.Inputs["PASSWORD"] == "hunter2" && svc.Spec.Inputs["COLOUR"] == "blue"
+	})
+	if _, err := s.Services().Update(ctx, "web", client.UpdateService{Document: source(changed), Revision: 1}); !client.IsStale(err) {
+		t.Errorf("an update of a revision that has passed: %v", err)
+	}
+	if r, err := s.Services().Revisions(ctx, "web"); err != nil || !slices.Equal(r, []uint32{1, 2}) {
+		t.Errorf("revisions %v, %v", r, err)
+	}
+	one := uint32(1)
+	if p, err := s.Services().Plan(ctx, "web", client.Command{Rollback: &one}); err != nil || p.State != "RUNNING" || p.Name != "web" {
+		t.Errorf("plan of a rollback: %+v, %v", p, err)
+	}
+	s.must(s.Services().Rollback(ctx, "web", 1))
+	s.settled("web")
+	if got, err := s.Services().Get(ctx, "web"); err != nil || got.Inputs["COLOUR"] != "red" || got.Revision != 3 {
+		t.Errorf("rolled back: %+v, %v", got, err)
+	}
+	if _, err := s.Services().Rollback(ctx, "web", 99); !client.IsNotFound(err) {
+		t.Errorf("rollback to a revision that never was: %v", err)
+	}
+	if _, err := s.Services().Spec(ctx, "web", 99); !client.IsNotFound(err) {
+		t.Errorf("spec of a revision that never was: %v", err)
+	}
+	if _, err := s.Services().Update(ctx, "web", client.UpdateService{Document: source(strings.Replace(changed, "COLOUR: blue", "COLOUR: (secret)", 1))}); !client.IsInvalid(err) {
+		t.Errorf("an input that is not secret takes no secret: %v", err)
+	}
+}
+
+func TestUpdatePauses(t *testing.T) {
+	s := newStageOn(t, sim.Options{BootDelay: 30 * time.Millisecond})
+	ctx := t.Context()
+	s.up(s.Client, web)
+	changed := strings.ReplaceAll(web, "machine: {driver: sim}", "machine: {driver: sim, env: {A: b}}")
+	s.must(s.Services().Update(ctx, "web", client.UpdateService{Document: source(changed)}))
+	s.must(s.Services().PauseUpdate(ctx, "web"))
+	got, err := s.Services().Get(ctx, "web")
+	if err != nil || got.Rollout == nil || !got.Rollout.Paused {
+		t.Fatalf("paused: %+v, %v", got.Rollout, err)
+	}
+	s.must(s.Services().ContinueUpdate(ctx, "web"))
+	if got := s.settled("web"); got.Rollout != nil || got.Role("app").Outdated != 0 {
+		t.Errorf("updated: %+v", got)
+	}
+	if _, err := s.Services().PauseUpdate(ctx, "web"); !client.IsConflict(err) {
+		t.Errorf("no update to pause: %v", err)
+	}
+}
+
+func TestScale(t *testing.T) {
+	s := newStage(t)
+	ctx := t.Context()
+	s.up(s.Client, web)
+	for _, c := range []struct {
+		wish string
+		want int
+	}{{"5", 5}, {"+2", 7}, {"-1", 6}, {"+50%", 9}, {"-1%", 8}, {"-50%", 4}, {"4", 4}} {
+		s.must(s.Services().Scale(ctx, "web", client.Scale{Role: "app", Cardinality: c.wish}))
+		if got := s.settled("web"); got.Role("app").Cardinality != c.want {
+			t.Errorf("%s: %d, want %d", c.wish, got.Role("app").Cardinality, c.want)
+		}
+	}
+	for name, c := range map[string]struct {
+		scale client.Scale
+		is    func(error) bool
+		says  string
+	}{
+		"above":   {client.Scale{Role: "app", Cardinality: "11"}, client.IsInvalid, "Maximum cardinality is 10"},
+		"below":   {client.Scale{Role: "app", Cardinality: "-4"}, client.IsInvalid, "Minimum cardinality is 2"},
+		"no role": {client.Scale{Role: "ap", Cardinality: "+1"}, client.IsNotFound, `did you mean "app"?`},
+		"no wish": {client.Scale{Role: "app", Cardinality: "many"}, client.IsInvalid, "body.cardinality"},
+		"percent": {client.Scale{Role: "app", Cardinality: "5%"}, client.IsInvalid, "body.cardinality"},
+		"huge":    {client.Scale{Role: "app", Cardinality: "999999999"}, client.IsInvalid, "cardinality"},
+	} {
+		if _, err := s.Services().Scale(ctx, "web", c.scale); !c.is(err) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	cooldown := client.Duration(time.Hour)
+	s.must(s.Services().Scale(ctx, "web", client.Scale{Role: "app", Cardinality: "11", Force: true, Cooldown: &cooldown}))
+	if got, err := s.Services().WaitFor(ctx, "web", "COOLDOWN"); err != nil || got.Role("app").Until == nil {
+		t.Errorf("forced: %+v, %v", got, err)
+	}
+}
+
+func TestPlansDoNothing(t *testing.T) {
+	s := newStage(t)
+	ctx := t.Context()
+	p, err := s.Services().PlanCreate(ctx, client.CreateService{Document: source(web)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.State != "RUNNING" || p.Total != 3 || len(p.Steps) != 2 || p.Steps[0].Role != "db" || p.Steps[1].Count != 2 {
+		t.Errorf("plan %+v", p)
+	}
+	s.up(s.Client, web)
+	before, err := s.Services().Get(ctx, "web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	role := client.Document{Source: "name: x\nroles: {cache: {needs: [db], machine: {driver: sim}}}"}
+	for name, c := range map[string]client.Command{
+		"scale":       {Scale: &client.Scale{Role: "app", Cardinality: "+1"}},
+		"update":      {Update: &client.UpdateService{Document: source(strings.Replace(web, "count: 1", "count: 2", 1))}},
+		"recover":     {Recover: &client.Recover{Delete: true}},
+		"undeploy":    {Undeploy: &client.Undeploy{}},
+		"add role":    {AddRole: &role},
+		"remove role": {RemoveRole: "app"},
+		"action":      {Action: &client.Action{Name: "reboot", Role: "app"}},
+		"replace":     {Replace: 1},
+	} {
+		if p, err := s.Services().Plan(ctx, "web", c); err != nil || len(p.Steps) == 0 {
+			t.Errorf("%s: %+v, %v", name, p, err)
+		}
+	}
+	if _, err := s.Services().Plan(ctx, "web", client.Command{Release: &client.Release{}}); !client.IsConflict(err) {
+		t.Errorf("release of nothing: %v", err)
+	}
+	for name, c := range map[string]client.Command{"none": {}, "two": {Replace: 1, RemoveRole: "app"}} {
+		if _, err := s.Services().Plan(ctx, "web", c); !client.IsInvalid(err) {
+			t.Errorf("%s commands: %v", name, err)
+		}
+	}
+	after, err := s.Services().Get(ctx, "web")
+	if d := cmp.Diff(before, after); d != "" || err != nil || s.Cloud.Len() != 3 {
+		t.Errorf("plans changed something: %s, %v, %d machines", d, err, s.Cloud.Len())
+	}
+}
+
+func TestRolesComeAndGo(t *testing.T) {
+	s := newStage(t)
+	ctx := t.Context()
+	s.up(s.Client, web)
+	for name, doc := range map[string]string{
+		"list":   "name: x\nroles:\n  cache:\n    needs: [db]\n    count: 2\n    machine: {driver: sim}\n",
+		"word":   "name: x\nroles: {queue: {needs: db, machine: {driver: sim}}}",
+		"alone":  "name: x\nroles: {mail: {machine: {driver: sim}}}",
+		"both":   "name: x\nroles: {two: {needs: [db, cache], machine: {driver: sim}}}",
+		"absent": "name: x\nroles: {bad: {needs: [dbb], machine: {driver: sim}}}",
+		"twice":  "name: x\nroles: {app: {machine: {driver: sim}}}",
+		"many":   "name: x\nroles: {a: {machine: {driver: sim}}, b: {machine: {driver: sim}}}",
+		"wrong":  "name: x\nroles: {bad: {needs: [db], count: lots, machine: {driver: sim}}}",
+	} {
+		if bad := slices.Contains([]string{"absent", "twice", "many", "wrong", "both"}, name); bad {
+			if name == "both" { // map order: cache may be there or not
+				continue
+			}
+			if _, err := s.Services().AddRole(ctx, "web", source(doc)); !client.IsInvalid(err) {
+				t.Errorf("%s: %v", name, err)
+			}
+			continue
+		}
+		s.must(s.Services().AddRole(ctx, "web", source(doc)))
+		s.settled("web")
+	}
+	got, err := s.Services().Get(ctx, "web")
+	if err != nil || got.Role("cache").Settled != 2 || !slices.Equal(got.Role("cache").Parents, []string{"db"}) || !slices.Equal(got.Role("queue").Parents, []string{"db"}) {
+		t.Errorf("added: %+v, %v", got, err)
+	}
+	s.must(s.Services().RemoveRole(ctx, "web", "db"))
+	s.Until(1, "without db", func(svc *service.Service) bool { return svc.Role("db") == nil && svc.State == service.Running })
+	if _, err := s.Services().RemoveRole(ctx, "web", "db"); !client.IsNotFound(err) {
+		t.Errorf("removed twice: %v", err)
+	}
+}
+
+func TestActionsReplaceRecoverRelease(t *testing.T) {
+	s := newStage(t)
+	ctx := t.Context()
+	s.up(s.Client, web)
+	s.must(s.Services().Act(ctx, "web", client.Action{Name: "suspend", Role: "app"}))
+	s.Until(1, "suspended", func(svc *service.Service) bool { return svc.Role("app").Count(service.Parked) == 2 })
+	s.must(s.Services().Act(ctx, "web", client.Action{Name: "resume", Role: "app", Period: client.Duration(time.Hour), Number: 1}))
+	s.Until(1, "half resumed", func(svc *service.Service) bool { return svc.Role("app").Count(service.Up) == 1 })
+	waiting := 0
+	for i, err := range s.Services().Instances(ctx, "web", client.InstanceFilter{Role: "app"}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		waiting += len(i.Actions)
+	}
+	if waiting != 1 {
+		t.Errorf("%d actions wait, want 1", waiting)
+	}
+	s.must(s.Services().CancelActions(ctx, "web", "app"))
+	s.must(s.Services().Act(ctx, "web", client.Action{Name: "resume"}))
+	s.settled("web")
+	s.Until(1, "resumed", func(svc *service.Service) bool { return svc.Role("app").Count(service.Up) == 2 })
+	if _, err := s.Services().Act(ctx, "web", client.Action{Name: "rebot"}); !client.IsInvalid(err) {
+		t.Errorf("an unknown action: %v", err)
+	}
+
+	s.must(s.Services().Replace(ctx, "web", 2))
+	s.Until(1, "replaced", func(svc *service.Service) bool {
+		return svc.Instance(2) == nil && svc.State == service.Running && svc.Len() == 3
+	})
+	if _, err := s.Services().Replace(ctx, "web", 2); !client.IsNotFound(err) {
+		t.Errorf("an instance that is gone: %v", err)
+	}
+
+	if _, err := s.Services().Recover(ctx, "web", client.Recover{}); !client.IsConflict(err) {
+		t.Errorf("nothing to recover: %v", err)
+	}
+	s.must(s.Services().Undeploy(ctx, "web", client.Undeploy{}))
+	if got, err := s.Services().WaitFor(ctx, "web", "DONE"); err != nil || got.State != "DONE" {
+		t.Errorf("undeployed: %+v, %v", got, err)
+	}
+
+	held, err := s.Services().Create(ctx, client.CreateService{Document: source("name: held\nhold: true\nroles: {a: {heal: manual, machine: {driver: sim}}}")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Services().WaitFor(ctx, "held", "HOLD"); err != nil {
+		t.Fatal(err)
+	}
+	s.must(s.Services().Release(ctx, "held", ""))
+	s.settled("held")
+	s.Cloud.Kill(service.MachineID(held.ID, 1, 1))
+	var state *client.StateError
+	waitCtx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if got, err := s.Services().WaitFor(waitCtx, "held", "WARNING"); err != nil {
+		t.Fatalf("%+v, %v, %v", got, err, state)
+	}
+	s.must(s.Services().Recover(ctx, "held", client.Recover{}))
+	s.settled("held")
+	s.must(s.Services().Remove(ctx, "held", client.Undeploy{Hard: true, Data: true, Force: true}))
+	s.UntilGone(held.ID)
+}
+
+func TestRepeatedCommandsCountOnce(t *testing.T) {
+	s := newStage(t)
+	s.up(s.Client, web)
+	for range 3 {
+		r := s.send("POST", "/v1/services/web/scale", `{"role":"app","cardinality":"+1"}`, "Idempotency-Key", "k1")
+		if r.status != 202 {
+			t.Fatalf("%+v", r)
+		}
+	}
+	if got := s.settled("web"); got.Role("app").Cardinality == 5 {
+		t.Errorf("the same wish counted three times")
+	}
+}

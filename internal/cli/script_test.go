@@ -1,0 +1,198 @@
+package cli
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"go.etcd.io/etcd/server/v3/embed"
+	"golang.org/x/sys/unix"
+
+	"github.com/troupe-dev/troupe/driver/process"
+)
+
+// The test binary is the program too: scripts run it as `troupe`.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"troupe": func() {
+		if len(os.Args) > 1 && os.Args[1] == "supervise" {
+			unix.Exit(process.Supervise(os.Args[2:]))
+		}
+		os.Exit(Main())
+	}})
+}
+
+const testPassword = "correct-horse-battery"
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("HOME", e.WorkDir)
+			e.Setenv("TROUPE_USER", "oneadmin")
+			e.Setenv("TROUPE_PASSWORD", testPassword)
+			e.Setenv("TROUPE_ADMIN_PASSWORD_FILE", filepath.Join(e.WorkDir, "password"))
+			e.Defer(func() { sweep(e.WorkDir) })
+			return errors.Join(
+				os.WriteFile(filepath.Join(e.WorkDir, "password"), []byte(testPassword+"\n"), 0o600),
+				os.WriteFile(filepath.Join(e.WorkDir, "server.yaml"), []byte(serverYAML()), 0o600),
+			)
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"await": await, "exits": exits, "eventually": eventually, "etcd": etcd, "signal": signalProcess, "certificate": certificate,
+		},
+	})
+}
+
+// serverYAML is the configuration of the scripts' servers. Where they run as root, so do their machines:
+// others cannot enter the folder of a script.
+func serverYAML() string {
+	user := ""
+	if os.Geteuid() == 0 {
+		user = "user: root"
+	}
+	return `
+listen: 127.0.0.1:0
+oneflow-listen: 127.0.0.1:0
+drivers:
+  - driver: process
+    options: {` + user + `}
+  - driver: sim
+`
+}
+
+// sweep ends processes that a failed script left behind.
+func sweep(dir string) {
+	links, _ := filepath.Glob("/proc/[0-9]*/cwd") // there is none elsewhere
+	for _, link := range links {
+		if at, err := os.Readlink(link); err == nil && strings.HasPrefix(at, dir+"/") {
+			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(link))); err == nil {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+		}
+	}
+}
+
+// poll calls ok until it is content, and reports whether it ever was.
+func poll(limit time.Duration, ok func() bool) bool {
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline); <-ticker.C {
+		if ok() {
+			return true
+		}
+	}
+	return ok()
+}
+
+// await waits for the ready file of a server and makes it the one that commands speak to:
+//
+//	await FILE
+func await(ts *testscript.TestScript, _ bool, args []string) {
+	file := ts.MkAbs(args[0])
+	if !poll(20*time.Second, func() bool { _, err := os.Stat(file); return err == nil }) {
+		ts.Fatalf("no server is ready: %s is missing", file)
+	}
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		name, address, _ := strings.Cut(strings.TrimSpace(line), "=")
+		if name == "main" {
+			ts.Setenv("TROUPE_URL", address)
+		} else {
+			ts.Setenv(strings.ToUpper(name)+"_URL", address)
+		}
+	}
+}
+
+// exits runs a command that must end with a code:
+//
+//	exits CODE COMMAND [ARG...]
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	var exit *exec.ExitError
+	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("%s ended with %d, not %d", strings.Join(args[1:], " "), got, want)
+	}
+}
+
+// eventually runs a command until its output matches:
+//
+//	eventually PATTERN COMMAND [ARG...]
+func eventually(ts *testscript.TestScript, neg bool, args []string) {
+	pattern := regexp.MustCompile("(?m)" + args[0])
+	if !poll(20*time.Second, func() bool {
+		err := ts.Exec(args[1], args[2:]...)
+		return err == nil && pattern.MatchString(ts.ReadFile("stdout")) != neg
+	}) {
+		ts.Fatalf("%s never printed %q", strings.Join(args[1:], " "), args[0])
+	}
+}
+
+// signalProcess sends a signal to the process whose number a file holds:
+//
+//	signal KILL|STOP|CONT FILE
+func signalProcess(ts *testscript.TestScript, _ bool, args []string) {
+	pid, err := strconv.Atoi(strings.TrimSpace(ts.ReadFile(args[1])))
+	ts.Check(err)
+	ts.Check(syscall.Kill(pid, unix.SignalNum("SIG"+args[0])))
+}
+
+// certificate writes cert.pem and key.pem, for 127.0.0.1 and signed by itself.
+func certificate(ts *testscript.TestScript, _ bool, _ []string) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	ts.Check(err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	ts.Check(err)
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	ts.Check(err)
+	for name, block := range map[string]*pem.Block{"cert.pem": {Type: "CERTIFICATE", Bytes: cert}, "key.pem": {Type: "PRIVATE KEY", Bytes: private}} {
+		ts.Check(os.WriteFile(ts.MkAbs(name), pem.EncodeToMemory(block), 0o600))
+	}
+}
+
+// etcd starts a cluster of one member; $ETCD is its address.
+func etcd(ts *testscript.TestScript, _ bool, _ []string) {
+	free := func() url.URL {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		ts.Check(err)
+		defer l.Close()
+		return url.URL{Scheme: "http", Host: l.Addr().String()}
+	}
+	c := embed.NewConfig()
+	c.Dir, c.LogLevel, c.LogOutputs = ts.MkAbs("etcd-data"), "error", []string{"/dev/null"}
+	peer, public := free(), free()
+	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
+	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{public}, []url.URL{public}
+	c.InitialCluster = c.InitialClusterFromName(c.Name)
+	e, err := embed.StartEtcd(c)
+	ts.Check(err)
+	ts.Defer(e.Close)
+	<-e.Server.ReadyNotify()
+	ts.Setenv("ETCD", fmt.Sprint(&public))
+}
