@@ -17,6 +17,7 @@ import (
 type waitOptions struct {
 	wait, noWait bool
 	timeout      time.Duration
+	before       uint32 // the revision that an update came from; 0 without an update
 }
 
 func (o *waitOptions) addFlags(f *pflag.FlagSet) {
@@ -56,6 +57,8 @@ func (t *terminal) outcome(ctx context.Context, c *client.Client, ref string, af
 	case s.State == client.Gone:
 		t.tell("service %s is gone", orDash(s.Name))
 		return nil
+	case o.before > 0 && s.Revision > o.before+1:
+		return fmt.Errorf("the update of service %s was rolled back: it is as it was, now at revision %d; see `troupe explain %s`", s.Name, s.Revision, ref)
 	}
 	t.tell("service %s is %s: %s", s.Name, t.paintState(s.State), rolesLine(&s))
 	return t.result(&s)

@@ -128,6 +128,7 @@ func runUp(ctx context.Context, t *terminal, o *upOptions, file string) error {
 	} else {
 		t.tell("service %s (%s) is being changed", w.name, ref)
 	}
+	o.before = w.service.Revision
 	return t.outcome(ctx, c, ref, revision, &o.waitOptions)
 }
 

@@ -83,5 +83,10 @@ func updateFrom(ctx context.Context, t *terminal, c *client.Client, o *updateOpt
 	if err != nil {
 		return 0, err
 	}
+	now, err := c.Services().Get(ctx, ref)
+	if err != nil {
+		return 0, err
+	}
+	o.before = now.Revision
 	return c.Services().Update(ctx, ref, client.UpdateService{Document: d.Document, Inputs: inputs})
 }

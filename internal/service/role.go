@@ -31,6 +31,7 @@ type Role struct {
 	outdated          int
 	progress          Time // when an instance last came up
 	alarm             Time // the timer that looks after progress
+	proof             Time // the timer that looks after instances which have come up only just
 	dirty             bool
 	wasReady          bool
 }
@@ -68,6 +69,16 @@ func (l *list) drop(i *Instance) {
 	}
 	i.prev, i.next = nil, nil
 	l.n--
+}
+
+// youngest yields the instances backwards, the one that came last first.
+func (l *list) youngest(yield func(*Instance) bool) {
+	if l.head == nil {
+		return
+	}
+	for i := l.head.prev; yield(i) && i != l.head; {
+		i = i.prev
+	}
 }
 
 // note counts i in; forget counts it out. Every change of phase, machine state or revision happens

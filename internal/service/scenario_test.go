@@ -229,7 +229,7 @@ func (x *scene) section(name string) ([]byte, error) {
 }
 
 // durations are the keys of a specification whose values may be written as "30s".
-var durations = []string{"cooldown", "start_timeout", "stop_timeout", "stable", "action_period", "retain", "interval", "timeout", "start_period"}
+var durations = []string{"cooldown", "start_timeout", "stop_timeout", "stable", "action_period", "retain", "interval", "timeout", "start_period", "settle"}
 
 // spec reads a specification in YAML with the names of its JSON; what a scenario does not care for
 // has the defaults of Troupe's own format.
@@ -261,6 +261,9 @@ func completeRole(r *RoleSpec) {
 	set((*string)(&r.Identity), string(New))
 	set((*string)(&r.OnGone), string(Replace))
 	set((*string)(&r.Restart), string(Always))
+	if r.Update.Settle == nil { // scenarios that do not ask for it need not wait
+		r.Update.Settle = new(time.Duration)
+	}
 	if r.Machine.Implementations == nil {
 		r.Machine.Implementations = []Implementation{{Driver: "sim"}}
 	}

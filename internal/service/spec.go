@@ -146,6 +146,9 @@ type UpdatePolicy struct {
 	// Surge is how many instances beyond the cardinality may exist meanwhile. Stable identities
 	// never surge.
 	Surge *int `json:"surge,omitempty"` // nil: 1
+	// Settle is how long a replacement must stay up before the update goes on; nil: 1 s, and no time at
+	// all for roles with a check or a ready gate.
+	Settle *time.Duration `json:"settle,omitempty"`
 	// Rollback goes back to the revision before by itself when an instance of the new one fails.
 	Rollback bool `json:"rollback,omitempty"`
 }

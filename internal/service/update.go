@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"time"
 )
 
 // surge is how many instances beyond the cardinality the role may have during an update.
@@ -67,7 +68,7 @@ func (s *Service) roll(r *Role, now Time) {
 			i = next
 		}
 	}
-	missing := r.Cardinality - r.Settled()
+	missing := r.Cardinality - r.Settled() + s.unproven(r, now)
 	may := max(0, r.batch()-r.surge()) - missing
 	for n := 0; n < len(r.order) && may > 0; n++ {
 		i := r.order[n]
@@ -114,11 +115,46 @@ func (s *Service) replaceOutdated(i *Instance, now Time) {
 	s.stop(i, now)
 }
 
+// settle is how long an instance of a new revision must stay up before the update relies on it. What
+// has a check or a ready gate has proven itself by being up.
+func (r *Role) settle() time.Duration {
+	switch {
+	case r.Spec.Update.Settle != nil:
+		return *r.Spec.Update.Settle
+	case len(r.Spec.Machine.Checks) > 0 || r.Spec.ReadyGate:
+		return 0
+	}
+	return time.Second
+}
+
+// unproven counts the instances of the new revision that have come up only just, and sees to it that the
+// role is looked at again when they have proven themselves.
+func (s *Service) unproven(r *Role, now Time) (n int) {
+	d := r.settle()
+	if d == 0 {
+		return 0
+	}
+	for i := range r.lists[Up].youngest {
+		if i.Since.Add(d) <= now {
+			break
+		}
+		if i.outdated() {
+			continue
+		}
+		if n == 0 && r.proof <= now {
+			r.proof = i.Since.Add(d)
+			s.wake(r.proof, 0)
+		}
+		n++
+	}
+	return n
+}
+
 func (s *Service) advanceUpdating(r *Role, now Time) {
 	switch {
 	case s.Rollout != nil && s.Rollout.Paused:
 		s.setRole(r, FailedUpdating, s.Rollout.Reason, now)
-	case r.outdated == 0 && r.complete():
+	case r.outdated == 0 && r.complete() && s.unproven(r, now) == 0:
 		r.Overdue = false
 		s.setRole(r, Running, "", now)
 		s.advanceRunning(r, now)

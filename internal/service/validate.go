@@ -189,6 +189,9 @@ func (v *validator) role(at string, r *RoleSpec) {
 
 func (v *validator) update(at string, u UpdatePolicy) {
 	least(v, at+".batch", u.Batch, 0)
+	if u.Settle != nil {
+		least(v, at+".settle", *u.Settle, 0)
+	}
 	if u.Surge != nil {
 		least(v, at+".surge", *u.Surge, 0)
 	}

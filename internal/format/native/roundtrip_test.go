@@ -103,7 +103,11 @@ func drawCheck(t *rapid.T) (c service.Check) {
 }
 
 func drawUpdate(t *rapid.T) service.UpdatePolicy {
-	return service.UpdatePolicy{Batch: amount.Draw(t, "batch"), Surge: optional(t, "surge"), Rollback: rapid.Bool().Draw(t, "rollback")}
+	u := service.UpdatePolicy{Batch: amount.Draw(t, "batch"), Surge: optional(t, "surge"), Rollback: rapid.Bool().Draw(t, "rollback")}
+	if rapid.Bool().Draw(t, "settle?") {
+		u.Settle = ptr(duration.Draw(t, "settle"))
+	}
+	return u
 }
 
 func drawSpec(t *rapid.T) *service.Spec {

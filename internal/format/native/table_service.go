@@ -170,6 +170,31 @@ var updateFields = []field[service.UpdatePolicy]{
 			return *u.Surge
 		},
 	},
+	{
+		key: "settle", shape: durationShape, def: "1s, and none for roles with a check or a ready gate", example: "5s",
+		help: "How long a replacement must stay up before the update goes on.",
+		read: func(d *decoder, n *node, u *service.UpdatePolicy) {
+			s, ok := d.text(n)
+			if !ok {
+				return
+			}
+			v, err := parseDuration(s)
+			if err != nil {
+				d.fail(n.at, "%v", err)
+				return
+			}
+			u.Settle = &v
+		},
+		write: func(u *service.UpdatePolicy) any {
+			if u.Settle == nil {
+				return nil
+			}
+			if *u.Settle == 0 {
+				return "0s"
+			}
+			return formatDuration(*u.Settle)
+		},
+	},
 	boolField("rollback", "Go back to the revision before when an instance of the new one fails.",
 		func(u *service.UpdatePolicy) *bool { return &u.Rollback }),
 }
