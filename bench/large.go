@@ -209,7 +209,11 @@ func machinesOnly(_ string, services int) (uint64, error) {
 }
 
 func mass() error {
-	const services, instances = 1000, 1000
+	const instances = 1000
+	services := 1000
+	if n, err := strconv.Atoi(os.Getenv("MASS")); err == nil {
+		services = n
+	}
 	r, cloud, err := simRig()
 	if err != nil {
 		return err
@@ -219,7 +223,7 @@ func mass() error {
 	if err := r.createAll(1, services, instances); err != nil {
 		return err
 	}
-	note("deployed 1,000,000 at", int(services*instances/time.Since(began).Seconds()), "instances/s")
+	note("deployed 1,000,000 at", int(float64(services*instances)/time.Since(began).Seconds()), "instances/s")
 	const others = 50
 	if err := r.createAll(10_000, others, 2); err != nil {
 		return err
@@ -252,10 +256,21 @@ func mass() error {
 	before := r.store.Stats()
 	began = time.Now()
 	killed := cloud.KillFraction(0.1, 7)
+	// Every replacement is a new instance: when as many were made as died, but for the others' few, all
+	// deaths were noticed.
+	for made := 0; made < killed-others*3 && time.Since(began) < 10*time.Minute; time.Sleep(10 * time.Millisecond) {
+		made = -services * instances
+		for id := range services {
+			r.engine.View(uint64(1+id), func(s *service.Service) { made += int(s.Serial) })
+		}
+	}
 	if err := r.settle(1, services, instances, 10*time.Minute); err != nil {
 		return err
 	}
 	took := time.Since(began)
+	if n := cloud.Len() - others*3; n > services*instances {
+		note("dead machines still to be cleared away", n-services*instances, "")
+	}
 	stop()
 	wait.Wait()
 	after := r.store.Stats()

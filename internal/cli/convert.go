@@ -77,8 +77,33 @@ func (t *terminal) specOfOneFlow(name string, text []byte) (*service.Spec, error
 	for _, w := range warnings {
 		fmt.Fprintf(t.err, "%s: %s\n", name, w)
 	}
+	for _, w := range lost(spec.Document) {
+		fmt.Fprintf(t.err, "%s: %s\n", name, w)
+	}
 	spec.Format, spec.Document = "", nil
 	return spec, nil
+}
+
+// lost names what a OneFlow document says and the native format cannot.
+func lost(document []byte) (out []string) {
+	var d struct {
+		Networks map[string]any `json:"networks"`
+		Roles    []map[string]any
+	}
+	if json.Unmarshal(document, &d) != nil {
+		return nil
+	}
+	if len(d.Networks) > 0 {
+		out = append(out, "networks: left out: the native format has none yet")
+	}
+	for n, r := range d.Roles {
+		for _, key := range [...]string{"elasticity_policies", "scheduled_policies"} {
+			if list, ok := r[key].([]any); ok && len(list) > 0 {
+				out = append(out, fmt.Sprintf("roles[%d].%s: left out: the native format has no policies yet", n, key))
+			}
+		}
+	}
+	return out
 }
 
 // convertJSON prints the specification as the server keeps it.

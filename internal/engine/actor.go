@@ -77,7 +77,10 @@ func (e *Engine) post(a *actor, m message) {
 	run := !a.queued
 	a.queued = true
 	a.mu.Unlock()
-	if run {
+	switch {
+	case run && m.reply != nil:
+		e.urgent.push(a)
+	case run:
 		e.queue.push(a)
 	}
 }

@@ -68,6 +68,7 @@ type Engine struct {
 	specs  specCache
 	loaded []*actor // from the store at the start; adopt gives them their first turn
 
+	urgent  runQueue // actors that somebody waits for
 	queue   runQueue
 	timers  timerHeap
 	began   time.Time
@@ -100,6 +101,7 @@ func New(ctx context.Context, opts Options) (*Engine, error) {
 		backends: make(map[string]*Backend), actors: make(map[uint64]*actor), names: make(map[nameKey][]uint64),
 		usage: make(map[int]service.Usage), began: time.Now(), stopped: make(chan struct{}), fatal: make(chan error, 1)}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
+	e.urgent.init()
 	e.queue.init()
 	e.timers.init()
 	e.hub.init()
@@ -144,8 +146,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	g.Go(func() error { e.housekeep(gctx); return nil })
 	for range max(2, runtime.GOMAXPROCS(0)) {
 		g.Go(func() error {
-			for {
-				a, ok := e.queue.pop(gctx)
+			for turn := 0; ; turn++ {
+				a, ok := e.next(gctx, turn)
 				if !ok {
 					return nil
 				}
@@ -158,6 +160,31 @@ func (e *Engine) Run(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// next waits for an actor that wants a turn: those first that somebody waits for, so that a command does
+// not stand behind a thousand services whose machines died; but every eighth turn goes to the others, so
+// that a flood of commands does not keep facts out. It returns false when ctx has ended.
+func (e *Engine) next(ctx context.Context, turn int) (*actor, bool) {
+	first, second := &e.urgent, &e.queue
+	if turn%8 == 7 {
+		first, second = second, first
+	}
+	for ctx.Err() == nil {
+		if a, ok := first.take(); ok {
+			second.nudge() // this worker may have been called for that one
+			return a, true
+		}
+		if a, ok := second.take(); ok {
+			return a, true
+		}
+		select {
+		case <-e.urgent.ready:
+		case <-e.queue.ready:
+		case <-ctx.Done():
+		}
+	}
+	return nil, false
 }
 
 // Pause stops or resumes all work: nothing is decided and no effect runs while paused.
@@ -199,7 +226,8 @@ func (e *Engine) Create(ctx context.Context, svc *service.Service, with ...store
 	e.actors[svc.ID] = a
 	e.mu.Unlock()
 	e.index(a, nil)
-	e.schedule(a)
+	a.queued = true
+	e.urgent.push(a)
 	return e.await(ctx, reply)
 }
 

@@ -34,36 +34,47 @@ func (q *queue[T]) signal() {
 	}
 }
 
-// pop waits for an element; false when ctx has ended.
-func (q *queue[T]) pop(ctx context.Context) (T, bool) {
+// nudge calls a worker if something waits.
+func (q *queue[T]) nudge() {
+	if q.Len() > 0 {
+		q.signal()
+	}
+}
+
+// take returns the first element; false when there is none.
+func (q *queue[T]) take() (first T, ok bool) {
 	var none T
-	for {
-		if ctx.Err() != nil {
-			return none, false
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.head == len(q.list) {
+		return none, false
+	}
+	first = q.list[q.head]
+	q.list[q.head] = none
+	q.head++
+	if q.head < len(q.list) {
+		q.signal()
+		return first, true
+	}
+	q.list, q.head = q.list[:0], 0
+	if cap(q.list) > 4096 {
+		q.list = nil
+	}
+	return first, true
+}
+
+// pop waits for an element; false when ctx has ended.
+func (q *queue[T]) pop(ctx context.Context) (first T, ok bool) {
+	for ctx.Err() == nil {
+		if first, ok = q.take(); ok {
+			return first, true
 		}
-		q.mu.Lock()
-		if q.head < len(q.list) {
-			j := q.list[q.head]
-			q.list[q.head] = none
-			q.head++
-			if q.head == len(q.list) {
-				q.list, q.head = q.list[:0], 0
-				if cap(q.list) > 4096 {
-					q.list = nil
-				}
-			} else {
-				q.signal()
-			}
-			q.mu.Unlock()
-			return j, true
-		}
-		q.mu.Unlock()
 		select {
 		case <-q.ready:
 		case <-ctx.Done():
-			return none, false
 		}
 	}
+	return first, false
 }
 
 // Len returns how many wait.

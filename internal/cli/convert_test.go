@@ -1,0 +1,17 @@
+package cli
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestLost(t *testing.T) {
+	got := lost([]byte(`{"networks":{"a":"M|network|| |id:"},"roles":[{"name":"x"},{"name":"y","elasticity_policies":[{}],"scheduled_policies":[]}]}`))
+	want := []string{"networks: left out: the native format has none yet", "roles[1].elasticity_policies: left out: the native format has no policies yet"}
+	if !slices.Equal(got, want) {
+		t.Errorf("lost %q", got)
+	}
+	if got := lost([]byte(`{"roles":[{"name":"x"}]}`)); got != nil {
+		t.Errorf("lost %q of a plain template", got)
+	}
+}
