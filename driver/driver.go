@@ -211,7 +211,9 @@ type Kind struct {
 	HostAccess bool
 	// Actions that Act accepts; empty without an Actor.
 	Actions []Action
-	New     func(ctx context.Context, cfg Config) (Driver, error)
+	// Resources that MakeResource makes; empty without a Resourcer.
+	Resources []ResourceKind
+	New       func(ctx context.Context, cfg Config) (Driver, error)
 }
 
 // Supports reports whether machines of this kind take the action.

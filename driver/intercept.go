@@ -74,6 +74,9 @@ func Intercept(d Driver, around Around) Driver {
 	if t, ok := As[Stamper](d); ok {
 		l.next = &stamperFacet{l.facet(), t}
 	}
+	if t, ok := As[Resourcer](d); ok {
+		l.next = &resourcerFacet{l.facet(), t}
+	}
 	return l
 }
 

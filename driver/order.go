@@ -29,9 +29,9 @@ func newOrder() *order {
 
 func (o *order) around(ctx context.Context, call *Call, do func(context.Context) error) error {
 	switch call.Name {
-	case "create":
+	case "create", "make-resource":
 		return o.create(ctx, call.ID, do)
-	case "destroy":
+	case "destroy", "remove-resource":
 		return o.destroy(ctx, call.ID, do)
 	}
 	return do(ctx)

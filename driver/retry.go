@@ -42,7 +42,7 @@ func retry(guarantee Guarantee, attempts int) Around {
 			if attempt == attempts || !repeatable(call, guarantee, err) || delay > longestRetryAfter || !pause(ctx, delay) {
 				return settle(err, inDoubt, attempt)
 			}
-			inDoubt = inDoubt || call.Name == "create" && !Definite(err)
+			inDoubt = inDoubt || (call.Name == "create" || call.Name == "make-resource") && !Definite(err)
 		}
 	}
 }

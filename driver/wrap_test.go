@@ -102,6 +102,22 @@ func (e *everything) Measure(ctx context.Context) iter.Seq2[driver.Figures, erro
 	}
 }
 
+func (e *everything) MakeResource(ctx context.Context, req driver.ResourceRequest) (driver.Resource, error) {
+	return driver.Resource{ID: req.ID}, e.run(ctx, "make-resource", req.ID)
+}
+func (e *everything) RemoveResource(ctx context.Context, ref driver.Ref) error {
+	return e.run(ctx, "remove-resource", ref.ID)
+}
+func (e *everything) ListResources(ctx context.Context) iter.Seq2[driver.Resource, error] {
+	return func(yield func(driver.Resource, error) bool) {
+		if err := e.run(ctx, "list-resources", ""); err != nil {
+			yield(driver.Resource{}, err)
+			return
+		}
+		yield(driver.Resource{ID: "1-r1"}, nil)
+	}
+}
+
 func idle(ctx context.Context, d time.Duration) error {
 	select {
 	case <-time.After(d):
@@ -126,6 +142,7 @@ func TestAsThroughWrappers(t *testing.T) {
 		got := []bool{
 			has[driver.Actor](d), has[driver.Watcher](d), has[driver.Logger](d), has[driver.Prober](d),
 			has[driver.Refresher](d), has[driver.DataKeeper](d), has[driver.Measurer](d), has[driver.Stamper](d),
+			has[driver.Resourcer](d),
 		}
 		for j, ok := range got {
 			if want := i == 2 || i == 1 && j < 2; ok != want {
@@ -149,6 +166,14 @@ func TestAsThroughWrappers(t *testing.T) {
 		as[driver.Refresher](d).Refresh(ctx, driver.Ref{}, nil), as[driver.DataKeeper](d).RemoveData(ctx, "x"),
 		as[driver.Stamper](d).Stamp(ctx, driver.Ref{}, 1),
 	)
+	r := as[driver.Resourcer](d)
+	_, err1 := r.MakeResource(ctx, driver.ResourceRequest{ID: "1-r1"})
+	err = errors.Join(err, err1, r.RemoveResource(ctx, driver.Ref{}))
+	for x, e := range r.ListResources(ctx) {
+		if x.ID != "1-r1" || e != nil {
+			t.Errorf("list resources: %v, %v", x, e)
+		}
+	}
 	exit, err2 := as[driver.Prober](d).Exec(ctx, driver.Ref{}, driver.Command{})
 	_, err3 := as[driver.Logger](d).Logs(ctx, driver.Ref{}, driver.LogOptions{})
 	for f, err := range as[driver.Measurer](d).Measure(ctx) {
@@ -159,7 +184,7 @@ func TestAsThroughWrappers(t *testing.T) {
 	if errors.Join(err, err2, err3) != nil || exit != 4 {
 		t.Errorf("exit %d, errors %v", exit, errors.Join(err, err2, err3))
 	}
-	if got := strings.Join(seen, " "); got != "act watch refresh remove-data stamp exec logs measure" || e.calls.Load() != 8 {
+	if got := strings.Join(seen, " "); got != "act watch refresh remove-data stamp make-resource remove-resource list-resources exec logs measure" || e.calls.Load() != 11 {
 		t.Errorf("seen %s; %d calls arrived", got, e.calls.Load())
 	}
 }

@@ -29,6 +29,7 @@ var broken = map[string]struct {
 	"does not watch":          {part: "Watch", around: silent("watch")},
 	"does not act":            {part: "Actions", around: skipped("act")},
 	"does not stamp":          {part: "Generation", around: skipped("stamp")},
+	"keeps resources":         {part: "Resources", around: skipped("remove-resource")},
 	"promises actions":        {part: "ActionsRefused", around: skipped("act")},
 	"does not boot":           {part: "Life", cloud: sim.Options{BootFailures: 1}},
 	"has an untyped option":   {part: "Kind", kind: func(k *driver.Kind) { k.Options = []driver.Option{{Name: "x"}} }},

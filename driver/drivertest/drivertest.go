@@ -38,6 +38,8 @@ type Harness struct {
 	Exits func(code int) map[string]any
 	// Prints returns the options of a machine that prints the line, then runs on.
 	Prints func(line string) map[string]any
+	// Resources are the options of a resource of each kind, by the kind's name; absent means none.
+	Resources map[string]map[string]any
 	// Refused are options of which each must be refused as invalid.
 	Refused []map[string]any
 	// Kill makes the machine's main program die, behind the driver's back.
@@ -85,6 +87,8 @@ func Run(t *testing.T, h Harness) {
 		{"Refresh", refreshes},
 		{"Data", data},
 		{"Measure", measures},
+		{"Resources", resources},
+		{"ResourcesRefused", resourcesRefused},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(open(t, h)) })
 	}

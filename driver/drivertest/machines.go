@@ -17,7 +17,14 @@ func kindIsWhole(a *account) {
 	if k.Name == "" || k.Help == "" || strings.ToLower(k.Name) != k.Name {
 		a.Errorf("name %q and help %q: both are needed, the name in lower case", k.Name, k.Help)
 	}
-	for _, options := range [][]driver.Option{k.Account, k.Options} {
+	lists := [][]driver.Option{k.Account, k.Options}
+	for _, r := range k.Resources {
+		if r.Name == "" || r.Help == "" {
+			a.Errorf("resources of kind %q lack their name or help", r.Name)
+		}
+		lists = append(lists, r.Options)
+	}
+	for _, options := range lists {
 		seen := map[string]bool{}
 		for _, o := range options {
 			if seen[o.Name] {
@@ -37,6 +44,9 @@ func kindIsWhole(a *account) {
 	}
 	if _, ok := driver.As[driver.Actor](a.d); ok != (len(k.Actions) > 0) {
 		a.Errorf("Kind.Actions has %d actions, but being an Actor is %t", len(k.Actions), ok)
+	}
+	if _, ok := driver.As[driver.Resourcer](a.d); ok != (len(k.Resources) > 0) {
+		a.Errorf("Kind.Resources has %d kinds, but being a Resourcer is %t", len(k.Resources), ok)
 	}
 }
 

@@ -27,14 +27,17 @@ type Cloud struct {
 	live    int
 	serial  uint32
 	doubles int
-	events  events
-	journal *journal // nil when nothing is kept
+	// networks numbers the networks that were ever made.
+	networks uint32
+	events   events
+	journal  *journal // nil when nothing is kept
 }
 
 // A tenant is what one installation has on a back end.
 type tenant struct {
 	name     string
 	machines map[driver.MachineID]*machine
+	networks map[driver.MachineID]*network
 	slots    []*machine // in a place that never changes while the machine lives, so that a list can pause
 	free     []uint32   // places without a machine
 	ghosts   []*machine // removed of late, for lists that are stale
@@ -45,7 +48,8 @@ type tenant struct {
 // NewCloud returns an empty back end.
 func NewCloud(o Options) *Cloud {
 	c := &Cloud{tenants: map[string]*tenant{}, calls: map[string]*atomic.Int64{}}
-	for _, name := range []string{"create", "destroy", "list", "act", "watch", "logs", "exec", "refresh", "remove-data", "measure", "stamp"} {
+	for _, name := range []string{"create", "destroy", "list", "act", "watch", "logs", "exec", "refresh", "remove-data", "measure", "stamp",
+		"make-resource", "remove-resource", "list-resources"} {
 		c.calls[name] = new(atomic.Int64)
 	}
 	c.events.cloud, c.wrong = c, driver.Misbehave(c.faults.Load)
@@ -90,7 +94,7 @@ func (c *Cloud) open(cfg driver.Config) driver.Driver {
 func (c *Cloud) tenant(installation string) *tenant {
 	t := c.tenants[installation]
 	if t == nil {
-		t = &tenant{name: installation, machines: map[driver.MachineID]*machine{}, data: map[string]bool{}}
+		t = &tenant{name: installation, machines: map[driver.MachineID]*machine{}, networks: map[driver.MachineID]*network{}, data: map[string]bool{}}
 		c.tenants[installation] = t
 	}
 	return t

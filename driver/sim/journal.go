@@ -36,6 +36,7 @@ type line struct {
 	Load       float32          `json:"load,omitempty"`
 	Details    *lineDetails     `json:"details,omitempty"`
 	Serial     uint32           `json:"serial"`
+	Network    *network         `json:"network,omitempty"` // the line is about a network, and nothing else counts
 }
 
 type lineDetails struct {
@@ -50,10 +51,16 @@ type lineDetails struct {
 
 // record writes the machine down. The caller holds the lock.
 func (c *Cloud) record(m *machine) {
+	if c.journal != nil {
+		c.write(c.lineOf(m))
+	}
+}
+
+func (c *Cloud) write(l line) {
 	if c.journal == nil || c.journal.err != nil {
 		return
 	}
-	text, err := json.Marshal(c.lineOf(m))
+	text, err := json.Marshal(l)
 	if err == nil {
 		_, err = c.journal.file.Write(append(text, '\n'))
 	}
@@ -97,6 +104,11 @@ func (c *Cloud) persist(path string) error {
 		for _, m := range t.slots {
 			if m != nil && err == nil {
 				err = enc.Encode(c.lineOf(m))
+			}
+		}
+		for _, n := range t.networks {
+			if err == nil {
+				err = enc.Encode(lineOfNetwork(t, n, c.serial))
 			}
 		}
 	}
@@ -148,7 +160,10 @@ func (c *Cloud) read(path string) error {
 		c.serial = max(c.serial, l.Serial)
 	}
 	for _, k := range order {
-		if l := last[k]; l.State != driver.Gone {
+		switch l := last[k]; {
+		case l.Network != nil:
+			c.reviveNetwork(l)
+		case l.State != driver.Gone:
 			c.revive(l)
 		}
 	}

@@ -125,7 +125,7 @@ func (c *Cloud) Kind() *driver.Kind {
 func describe(g driver.Guarantee, visibleAfter time.Duration) *driver.Kind {
 	return &driver.Kind{
 		Name: "sim", Help: "simulated machines in memory, with delays and failures at will",
-		Options: machineOptions, Guarantee: g, VisibleAfter: visibleAfter, Actions: actions,
+		Options: machineOptions, Guarantee: g, VisibleAfter: visibleAfter, Actions: actions, Resources: resourceKinds,
 		Limits: driver.Limits{Concurrency: 256},
 	}
 }

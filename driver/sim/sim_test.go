@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -519,4 +520,57 @@ func values(m map[driver.MachineID]driver.Machine) []driver.Machine {
 		all = append(all, v)
 	}
 	return all
+}
+
+func TestNetworks(t *testing.T) {
+	ctx := context.Background()
+	cfg := driver.Config{Dir: t.TempDir(), Installation: "i", Values: account(t, map[string]any{"persist": true})}
+	maker := func() driver.Resourcer {
+		r, ok := driver.As[driver.Resourcer](open(t, sim.Kind(), cfg))
+		if !ok {
+			t.Fatal("sim makes no resources")
+		}
+		return r
+	}
+	r := maker()
+	made := map[driver.MachineID]driver.Resource{}
+	for _, req := range []driver.ResourceRequest{
+		{ID: "7-r1", Kind: "network", Name: "private"},
+		{ID: "7-r2", Kind: "network", Name: "public", Options: map[string]any{"cidr": "10.1.0.0/16"}},
+	} {
+		n, err := r.MakeResource(ctx, req)
+		if err != nil || n.State != driver.Running {
+			t.Fatalf("%+v: %v", n, err)
+		}
+		made[req.ID] = n
+	}
+	if made["7-r2"].Outputs["cidr"] != "10.1.0.0/16" || made["7-r1"].Outputs["id"] == made["7-r2"].Outputs["id"] {
+		t.Errorf("made %v", made)
+	}
+	if _, err := r.MakeResource(ctx, driver.ResourceRequest{ID: "7-r3", Kind: "network", Options: map[string]any{"cidr": "ten"}}); !errors.Is(err, driver.ErrInvalid) {
+		t.Errorf("cidr ten: %v", err)
+	}
+	if err := r.RemoveResource(ctx, driver.Ref{ID: "7-r1"}); err != nil {
+		t.Fatal(err)
+	}
+	r = maker() // another process would do the same
+	for n, err := range r.ListResources(ctx) {
+		if err != nil || !reflect.DeepEqual(n, made["7-r2"]) {
+			t.Errorf("after a restart: %+v, %v; want %+v", n, err, made["7-r2"])
+		}
+		delete(made, n.ID)
+	}
+	if len(made) != 1 {
+		t.Errorf("after a restart %v are missing", made)
+	}
+
+	c := sim.NewCloud(sim.Options{BootFailures: 1})
+	broken, _ := driver.As[driver.Resourcer](open(t, c.Kind(), driver.Config{Installation: "i"}))
+	if n, err := broken.MakeResource(ctx, driver.ResourceRequest{ID: "7-r1", Kind: "network"}); err != nil || n.State != driver.Failed || n.Reason == "" {
+		t.Errorf("a network that fails: %+v, %v", n, err)
+	}
+	c.Outage(true)
+	if _, err := broken.MakeResource(ctx, driver.ResourceRequest{ID: "7-r2", Kind: "network"}); !errors.Is(err, driver.ErrUnavailable) {
+		t.Errorf("in an outage: %v", err)
+	}
 }

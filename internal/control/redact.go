@@ -22,6 +22,7 @@ func (c *Control) Redact(spec *service.Spec) *service.Spec {
 		r.Inputs = redactInputs(r.Inputs, spec.Secrets)
 		r.Machine = c.RedactMachine(r.Machine)
 	}
+	shown.Resources = c.redactResources(spec.Resources)
 	return &shown
 }
 
@@ -76,7 +77,7 @@ func (c *Control) RestoreSecrets(spec, old *service.Spec) error {
 			return err
 		}
 	}
-	return nil
+	return c.restoreResources(spec, old)
 }
 
 func restoreInputs(place string, inputs, old map[string]string, secrets []string) error {

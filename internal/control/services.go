@@ -135,7 +135,7 @@ func (c *Control) Check(who *identity.Caller, spec *service.Spec) error {
 			}
 		}
 	}
-	return nil
+	return c.checkResources(who, spec)
 }
 
 // find returns the service's owner data if the caller has the right.

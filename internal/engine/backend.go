@@ -276,6 +276,7 @@ func (b *Backend) list(ctx context.Context) {
 		e.log.Info("back end listed", "backend", b.Key(), "machines", known, "missing", len(absent), "unknown", len(strangers))
 	}
 	b.stamp(ctx, r.stale)
+	b.strangeResources(ctx, strangers)
 	b.judgeStrangers(ctx, strangers, began)
 }
 

@@ -58,28 +58,29 @@ func (e *Engine) dispatch(a *actor, eff service.Effect) {
 func (a *actor) takeTurn(j job) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	behind, busy := a.lines[j.effect.Serial]
+	line := j.line()
+	behind, busy := a.lines[line]
 	if busy {
-		a.lines[j.effect.Serial] = append(behind, j)
+		a.lines[line] = append(behind, j)
 		return false
 	}
 	if a.lines == nil {
 		a.lines = make(map[uint32][]job)
 	}
-	a.lines[j.effect.Serial] = nil
+	a.lines[line] = nil
 	return true
 }
 
 // giveTurn follows a call on a machine; it returns the next one, if there is one.
-func (a *actor) giveTurn(serial uint32) (next job, ok bool) {
+func (a *actor) giveTurn(line uint32) (next job, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	behind := a.lines[serial]
+	behind := a.lines[line]
 	if len(behind) > 0 {
-		a.lines[serial] = behind[1:]
+		a.lines[line] = behind[1:]
 		return behind[0], true
 	}
-	if delete(a.lines, serial); len(a.lines) == 0 {
+	if delete(a.lines, line); len(a.lines) == 0 {
 		a.lines = nil
 	}
 	return job{}, false
@@ -94,9 +95,16 @@ func (e *Engine) read(a *actor, f func(*service.Service)) {
 	}
 }
 
-// backendOf finds the back end of an effect: that of the implementation which the machine was, or is
-// to be, made with.
+// backendOf finds the back end of an effect: that of the resource, or of the implementation which the
+// machine was, or is to be, made with.
 func (e *Engine) backendOf(svc *service.Service, eff service.Effect) (*Backend, string) {
+	if concernsResource(eff) {
+		x := svc.ResourceOf(eff)
+		if x == nil {
+			return nil, ""
+		}
+		return e.backends[backendKey(x.Driver, x.Account)], backendKey(x.Driver, x.Account)
+	}
 	r := svc.RoleOf(eff)
 	if r == nil || int(eff.Impl) >= len(r.Spec.Machine.Implementations) {
 		return nil, ""
@@ -113,6 +121,10 @@ func (e *Engine) answerMissing(a *actor, eff service.Effect, name string) {
 		f.Kind = service.Created
 	case service.DoDestroy:
 		f.Kind = service.Destroyed
+	case service.DoMake:
+		f.Kind = service.Made
+	case service.DoUnmake:
+		f.Kind = service.Unmade
 	default:
 		f.Kind = service.Acted
 	}
@@ -288,10 +300,14 @@ func (b *Backend) other(ctx context.Context, j job) {
 		return
 	}
 	defer func() {
-		if next, ok := j.actor.giveTurn(j.effect.Serial); ok {
+		if next, ok := j.actor.giveTurn(j.line()); ok {
 			e.dispatchNext(next)
 		}
 	}()
+	if concernsResource(j.effect) {
+		b.resource(ctx, j)
+		return
+	}
 	ref := driver.Ref{ID: service.MachineID(j.actor.id, j.effect.Serial, j.effect.Incarnation), Native: j.effect.Native}
 	switch j.effect.Kind {
 	case service.DoDestroy:
@@ -319,7 +335,7 @@ func (e *Engine) dispatchNext(j job) {
 		b.others.push(j)
 		return
 	}
-	if next, ok := j.actor.giveTurn(j.effect.Serial); ok { // its role has left
+	if next, ok := j.actor.giveTurn(j.line()); ok { // its role has left
 		e.dispatchNext(next)
 	}
 }

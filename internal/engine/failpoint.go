@@ -9,7 +9,8 @@ import (
 )
 
 // Fail points kill this process at a named place, for the tests of crashes: TROUPE_FAILPOINT=NAME:N
-// dies at the N-th passing. Their names: observe, commit, effect, create, created, destroy, destroyed.
+// dies at the N-th passing. Their names: observe, commit, effect, create, created, destroy, destroyed,
+// make, made, unmake, unmade.
 var failName, failCount = parseFailpoint(os.Getenv("TROUPE_FAILPOINT"))
 
 var passed atomic.Int64

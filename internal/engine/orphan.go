@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// A suspect is a machine of this installation's that no record knows.
+// A suspect is a machine, or a resource, of this installation's that no record knows.
 type suspect struct {
 	machine driver.Machine
 	first   time.Time
@@ -68,12 +68,23 @@ const (
 )
 
 func (b *Backend) destroyOrphan(ctx context.Context, m driver.Machine) {
-	if id, _, _, ok := service.ParseMachineID(m.ID); !ok || !b.engine.mayStart(store.Shard(idText(id)), leaseMargin) {
+	id, _, _, machine := service.ParseMachineID(m.ID)
+	resource := false
+	if !machine {
+		id, _, resource = service.ParseResourceID(m.ID)
+	}
+	if !machine && !resource || !b.engine.mayStart(store.Shard(idText(id)), leaseMargin) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, orphanTime)
 	defer cancel()
-	err := b.Driver.Destroy(ctx, driver.Ref{ID: m.ID, Native: m.Native}, driver.Hard)
+	ref := driver.Ref{ID: m.ID, Native: m.Native}
+	if resource {
+		err := b.removeStranger(ctx, ref)
+		b.engine.log.Warn("removed a resource that no record knows", "backend", b.Key(), "resource", m.ID, "error", err)
+		return
+	}
+	err := b.Driver.Destroy(ctx, ref, driver.Hard)
 	b.engine.log.Warn("destroyed a machine that no record knows", "backend", b.Key(), "machine", m.ID, "error", err)
 }
 
@@ -117,6 +128,9 @@ func (b *Backend) highest(id uint64) (serial uint32) {
 
 // recorded reads, linearizably, whether a machine belongs to an instance.
 func (e *Engine) recorded(ctx context.Context, m driver.MachineID) (bool, error) {
+	if id, serial, ok := service.ParseResourceID(m); ok {
+		return e.recordedResource(ctx, id, serial)
+	}
 	id, serial, incarnation, ok := service.ParseMachineID(m)
 	if !ok {
 		return true, nil

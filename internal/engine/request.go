@@ -82,6 +82,13 @@ func scopeOf(a *actor, i *service.Instance) render.Scope {
 	if len(i.Addresses) > 0 {
 		scope.Instance.Address = i.Addresses[0]
 	}
+	if needs := r.Resources(); len(needs) > 0 {
+		outputs := make(map[string]any, len(needs))
+		for _, x := range needs {
+			outputs[x.Name] = x.Outputs
+		}
+		scope.Keys = map[string]any{"resources": outputs}
+	}
 	if len(r.Spec.Inputs) > 0 {
 		scope.Inputs = make(map[string]string, len(svc.Spec.Inputs)+len(r.Spec.Inputs))
 		for k, v := range svc.Spec.Inputs {

@@ -167,7 +167,7 @@ func (s *Service) recover(c *Recover, now Time) *Refusal {
 	switch s.State {
 	case Running, Hold, Done:
 		return refuse(WrongState, "Service cannot be recovered in state: %s", s.State)
-	case Undeploying, FailedUndeploying:
+	case Undeploying, FailedUndeploying, UndeployingNets, FailedUndeployingNets:
 		s.retryStops(now)
 		return nil
 	case Cooldown:
@@ -238,6 +238,7 @@ func (s *Service) retryStops(now Time) {
 		}
 		s.touch(r)
 	}
+	s.recoverResources(now)
 }
 
 func (s *Service) undeploy(c *Undeploy, cmd *Command, now Time) *Refusal {
@@ -287,6 +288,9 @@ func (s *Service) update(c *Update, now Time) *Refusal {
 	if s.Rollout == nil && reflect.DeepEqual(c.Spec, s.Spec) {
 		return nil // as it is already: no revision without a change
 	}
+	if refusal := s.resourcesAgree(c.Spec); refusal != nil {
+		return refusal
+	}
 	if c.Live {
 		s.applyLive(c.Spec)
 		return nil
@@ -321,6 +325,11 @@ func (s *Service) addRoleTo(spec *RoleSpec, now Time) *Refusal {
 	}
 	if len(s.Spec.Roles) >= MaxRoles {
 		return refuse(BadValue, "the service has %d roles; that is the most", MaxRoles)
+	}
+	for _, name := range spec.Needs {
+		if s.Spec.Resource(name) == nil {
+			return refuse(BadValue, "role %s needs resource %q, which the service does not have", spec.Name, name)
+		}
 	}
 	changed := *s.Spec
 	changed.Roles = append(slices.Clone(s.Spec.Roles), *spec)

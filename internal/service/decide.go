@@ -34,6 +34,9 @@ func (s *Service) Decide(now time.Time) Decision {
 		}
 	}
 	s.askForFresh(t)
+	if len(s.Resources) > 0 {
+		s.evaluateResources(t)
+	}
 	s.derive(t)
 	d := Decision{Effects: s.effects, More: s.drained}
 	s.effects = nil
@@ -381,7 +384,12 @@ func (s *Service) mayCreate(r *Role) bool {
 	return s.parentsReady(r)
 }
 
+// parentsReady reports whether all that the role needs is ready. Parents count where the strategy says so,
+// resources always.
 func (s *Service) parentsReady(r *Role) bool {
+	if r.lacking() != nil {
+		return false
+	}
 	if s.Spec.Strategy != Straight {
 		return true
 	}

@@ -92,6 +92,13 @@ func (x *scene) backend(args []string) error {
 			return errors.New("backend refuse full|invalid|fail|lost|doubt|doubt-made|pending|dead [on=DRIVER]")
 		}
 		x.silent, x.wrong = false, append(x.wrong, trouble{DoCreate, o["on"], args[1]})
+	case "refuse-resources":
+		if len(args) < 2 {
+			return errors.New("backend refuse-resources full|invalid|fail|lost|pending|dead")
+		}
+		x.silent, x.wrong = false, append(x.wrong, trouble{DoMake, "", args[1]})
+	case "keep-resources":
+		x.silent, x.wrong = false, append(x.wrong, trouble{DoUnmake, "", "fail"})
 	case "keep": // machines that are to be destroyed
 		x.silent, x.wrong = false, append(x.wrong, trouble{DoDestroy, "", "fail"})
 	default:
@@ -335,6 +342,10 @@ func (x *scene) expect(args []string) error {
 	switch args[0] {
 	case "service":
 		return same(s.State.String(), s.Reason, args[1:])
+	case "resource":
+		return x.expectResource(args[1:])
+	case "resources":
+		return equal(strconv.Itoa(len(x.w.resources)), text)
 	case "refusal":
 		return x.expectRefusal(args[1:])
 	case "event":
@@ -456,7 +467,7 @@ func (x *scene) expectPlan(args []string) error {
 func planText(p Plan) string {
 	var b strings.Builder
 	for _, s := range p.Steps {
-		fmt.Fprintf(&b, "%d %s %d %s %v on %q: %s\n", s.Wave, s.Do, s.Count, s.Role, s.Instances, s.Driver, s.Why)
+		fmt.Fprintf(&b, "%d %s %d %s %v on %q: %s\n", s.Wave, s.Do, s.Count, s.Role+s.Resource, s.Instances, s.Driver, s.Why)
 	}
 	fmt.Fprintf(&b, "ends %s with %d\n", p.State, p.Total)
 	return b.String()
@@ -470,6 +481,9 @@ func explainText(e Explanation) string {
 		for _, bad := range r.Bad {
 			fmt.Fprintf(&b, "  bad %s\n", bad)
 		}
+	}
+	for _, r := range e.Resources {
+		fmt.Fprintf(&b, "resource %s (%s of %s) %s %v %s\n", r.Name, r.Kind, r.Driver, r.State, r.Outputs, r.Why)
 	}
 	for _, list := range []struct {
 		name  string

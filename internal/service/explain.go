@@ -7,14 +7,15 @@ import (
 
 // An Explanation says why a service is in its state, what it waits for and what comes next.
 type Explanation struct {
-	State  string            `json:"state"`
-	Since  time.Time         `json:"since"`
-	Why    string            `json:"why"`
-	Waits  []string          `json:"waits,omitempty"`
-	Next   []string          `json:"next,omitempty"`
-	Advice []string          `json:"advice,omitempty"`
-	Roles  []RoleExplanation `json:"roles"`
-	Story  []Event           `json:"-"`
+	State     string                `json:"state"`
+	Since     time.Time             `json:"since"`
+	Why       string                `json:"why"`
+	Waits     []string              `json:"waits,omitempty"`
+	Next      []string              `json:"next,omitempty"`
+	Advice    []string              `json:"advice,omitempty"`
+	Roles     []RoleExplanation     `json:"roles"`
+	Resources []ResourceExplanation `json:"resources,omitempty"`
+	Story     []Event               `json:"-"`
 }
 
 // A RoleExplanation does the same for a role.
@@ -25,6 +26,16 @@ type RoleExplanation struct {
 	Cardinality int            `json:"cardinality"`
 	Phases      map[string]int `json:"phases"`
 	Bad         []string       `json:"bad,omitempty"` // instances that do not work, with their reasons
+}
+
+// A ResourceExplanation does the same for a resource.
+type ResourceExplanation struct {
+	Name    string            `json:"name"`
+	Kind    string            `json:"kind"`
+	Driver  string            `json:"driver"`
+	State   string            `json:"state"`
+	Why     string            `json:"why,omitempty"`
+	Outputs map[string]string `json:"outputs,omitempty"`
 }
 
 // Explain explains the service as it stands, from the same state that Decide decides from.
@@ -55,8 +66,21 @@ func (s *Service) Explain(now time.Time) Explanation {
 		}
 		e.Next = append(e.Next, s.next(r, t)...)
 	}
+	s.explainResources(&e, t)
 	e.Advice = s.advice()
 	return e
+}
+
+func (s *Service) explainResources(e *Explanation, now Time) {
+	for _, x := range s.Resources {
+		e.Resources = append(e.Resources, ResourceExplanation{Name: x.Name, Kind: x.Kind, Driver: x.Driver, State: x.Phase.String(), Why: x.Reason, Outputs: x.Outputs})
+		if x.Phase != ResourceReady && x.Phase != ResourceGone {
+			e.Waits = append(e.Waits, "resource "+x.Name+": "+x.waitsFor())
+		}
+		if x.Until > now {
+			e.Next = append(e.Next, fmt.Sprintf("resource %s is tried again in %v", x.Name, x.Until.Sub(now).Round(time.Second)))
+		}
+	}
 }
 
 func (s *Service) badInstance(i *Instance, now Time) string {
@@ -71,6 +95,10 @@ func (s *Service) inWords() string {
 	switch s.State {
 	case Pending, Deploying:
 		return "its roles are being deployed"
+	case DeployingNets:
+		return "its resources are being made"
+	case UndeployingNets:
+		return "its machines are gone, its resources are being removed"
 	case Running:
 		return "all roles have what they should"
 	case Undeploying:
@@ -102,11 +130,11 @@ func (s *Service) next(r *Role, now Time) (out []string) {
 
 func (s *Service) advice() (out []string) {
 	switch s.State {
-	case FailedDeploying, FailedScaling, Warning:
+	case FailedDeploying, FailedDeployingNets, FailedScaling, Warning:
 		out = append(out, "mend the cause, then recover the service; or remove it")
 	case FailedUpdating:
 		out = append(out, "roll back to the revision before, or mend the cause and recover the service to go on")
-	case FailedUndeploying:
+	case FailedUndeploying, FailedUndeployingNets:
 		out = append(out, "removal is tried again by itself; recover asks again at once, the hard way")
 	case Hold:
 		out = append(out, "release the service to start its machines")

@@ -28,6 +28,8 @@ type Fact struct {
 	Key, Value string
 	// Action is the serial of a finished action.
 	Action uint32
+	// Resource is what the back end tells of a resource; nil with an Err.
+	Resource *driver.Resource
 	// Command is a wish of a user, a policy or another service; it may be refused.
 	Command *Command
 }
@@ -46,6 +48,8 @@ const (
 	Acted                     // an action was answered
 	Ordered                   // a command
 	Woke                      // nothing but time passed
+	Made                      // MakeResource answered: Resource, or Err; Serial is the resource's
+	Unmade                    // RemoveResource answered
 )
 
 // A Command is a wish. Exactly one of the pointers is set.
@@ -169,6 +173,8 @@ const (
 	DoAct                       // act on it
 	DoRefresh                   // render the role's files again: something they may show has changed
 	DoRemove                    // drop the service's records
+	DoMake                      // ask a driver for a resource, or how it gets on; Serial is the resource's
+	DoUnmake                    // ask for its removal
 )
 
 // An Event is a line of a service's story.

@@ -42,6 +42,7 @@ func drawSpec(t *rapid.T) *Spec {
 	for k := range n {
 		s.Roles = append(s.Roles, drawRole(t, k, strict))
 	}
+	drawResources(t, s, strict)
 	return s
 }
 
@@ -206,6 +207,9 @@ func changedSpec(t *rapid.T, s *Spec) *Spec {
 			c.Roles[n].Cardinality = rapid.IntRange(c.Roles[n].MinOf(), upper(&c.Roles[n])).Draw(t, "size")
 		}
 	}
+	if len(c.Roles) > 0 {
+		changeResources(t, &c)
+	}
 	return &c
 }
 
@@ -250,8 +254,8 @@ func settle(t failer, w *world) {
 	if !w.calm() || w.svc.State != Done || !w.removed {
 		t.Fatalf("law 6: does not go: %s\n%s", w.summary(), storyOf(w))
 	}
-	if len(w.machines) > 0 {
-		w.violate("law 3: %d machines are left over", len(w.machines))
+	if len(w.machines)+len(w.resources) > 0 {
+		w.violate("law 3: %d machines and %d resources are left over", len(w.machines), len(w.resources))
 	}
 	if len(w.broken) > 0 {
 		t.Fatalf("%s\n%s\n%s", strings.Join(w.broken, "\n"), w.summary(), storyOf(w))

@@ -218,6 +218,9 @@ func (s *Service) derive(now Time) {
 		s.drained = true // decide again: the removal has only begun
 		return
 	}
+	if len(s.Resources) > 0 && s.deriveResources(now) {
+		return
+	}
 	var first [FailedUpdating + 1]*Role
 	held, waiting := 0, false
 	for _, r := range s.Roles {
@@ -282,7 +285,7 @@ func (s *Service) spent() bool {
 
 // deploymentFailed rolls a first deployment back when the spec asks for it.
 func (s *Service) deploymentFailed(st State, now Time) {
-	if st == FailedDeploying && !s.Deployed && s.Spec.OnFailure == Rollback {
+	if (st == FailedDeploying || st == FailedDeployingNets) && !s.Deployed && s.Spec.OnFailure == Rollback {
 		s.leave(Undeploy{Force: true}, "its deployment failed and is rolled back: "+s.Reason, now)
 		s.touchAll()
 		s.drained = true // decide again: the removal has only begun
@@ -306,7 +309,7 @@ func (s *Service) deriveLeaving(now Time) {
 			return
 		}
 	}
-	if s.State == Done {
+	if s.State == Done || s.deriveUnmaking(reason, now) {
 		return
 	}
 	s.setState(Done, reason, now)
@@ -317,6 +320,11 @@ func (s *Service) deriveLeaving(now Time) {
 
 // leave begins the removal of the service.
 func (s *Service) leave(u Undeploy, reason string, now Time) {
+	for _, x := range s.Resources {
+		if x.Phase == ResourceRemoving && !s.Leaving {
+			s.beginResource(x, now) // the deadline of its removal, no longer that of its making
+		}
+	}
 	s.Leaving, s.head = true, true
 	s.Hard = s.Hard || u.Hard
 	s.Remove = s.Remove || u.Remove
@@ -332,6 +340,9 @@ func (s *Service) leave(u Undeploy, reason string, now Time) {
 
 // waitsFor says what keeps the role from being complete.
 func (r *Role) waitsFor(s *Service) string {
+	if x := r.lacking(); x != nil && !s.Leaving {
+		return "waits for resource " + x.Name
+	}
 	if s.Spec.Strategy == Straight {
 		for _, p := range r.parents {
 			if !p.Ready() {

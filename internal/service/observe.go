@@ -17,6 +17,12 @@ func (s *Service) Observe(f Fact, now time.Time) error {
 		return s.order(f.Command, t)
 	case Woke:
 		return nil
+	case Made:
+		s.made(f, t)
+		return nil
+	case Unmade:
+		s.unmade(f, t)
+		return nil
 	}
 	i := s.instances.find(f.Serial)
 	if i == nil {

@@ -14,6 +14,8 @@ type Step struct {
 	Wave int    `json:"wave"`
 	Do   string `json:"do"` // create, destroy, an action's name, refresh, remove
 	Role string `json:"role,omitempty"`
+	// Resource is the name of the resource that is created or destroyed.
+	Resource string `json:"resource,omitempty"`
 	// Instances are the names concerned, at most ten of them; Count says how many there are.
 	Instances []string `json:"instances,omitempty"`
 	Count     int      `json:"count"`
@@ -103,7 +105,7 @@ func simulate(s *Service, now time.Time) Plan {
 
 // busy reports whether anything is still under way; a cooldown is not worth waiting for in a plan.
 func (s *Service) busy() bool {
-	return s.State.Transient() && s.State != Cooldown || s.work()
+	return s.State.Transient() && s.State != Cooldown || s.work() || s.resourcesAtWork()
 }
 
 // work reports whether an instance is on its way.
@@ -132,6 +134,12 @@ func (s *Service) succeedAt(e Effect, now time.Time) {
 		s.observeWell(f, i, now)
 	case DoDestroy:
 		f.Kind = Destroyed
+		_ = s.Observe(f, now)
+	case DoMake:
+		f.Kind, f.Resource = Made, &driver.Resource{State: driver.Running}
+		_ = s.Observe(f, now)
+	case DoUnmake:
+		f.Kind = Unmade
 		_ = s.Observe(f, now)
 	case DoAct:
 		f.Kind, f.Action = Acted, e.Token
@@ -189,6 +197,8 @@ func appendSteps(steps []Step, s *Service, effects []Effect, wave int) []Step {
 			step.Do, step.Why = string(e.Action), "asked for"
 		case DoRefresh:
 			step.Do, step.Why = "refresh", "a role that it depends on has changed"
+		case DoMake, DoUnmake:
+			i, step = nil, s.resourceStep(e, wave)
 		case DoRemove:
 			step.Do, step.Why = "remove", "the service's records, once all its machines are gone"
 		}
@@ -199,7 +209,7 @@ func appendSteps(steps []Step, s *Service, effects []Effect, wave int) []Step {
 		merged := false
 		for n := first; n < len(steps) && !merged; n++ {
 			o := &steps[n]
-			if o.Do == step.Do && o.Role == step.Role && o.Why == step.Why && o.Driver == step.Driver {
+			if o.Do == step.Do && o.Role == step.Role && o.Resource == step.Resource && o.Why == step.Why && o.Driver == step.Driver {
 				o.Count++
 				if len(o.Instances) < 10 && name != "" {
 					o.Instances = append(o.Instances, name)

@@ -277,6 +277,9 @@ func Decode(head []byte) (*Service, error) {
 	if slices.Contains(s.Roles, nil) {
 		return nil, errors.New("service record: damaged: it has a role without content")
 	}
+	if slices.Contains(s.Resources, nil) {
+		return nil, errors.New("service record: damaged: it has a resource without content")
+	}
 	return s, nil
 }
 

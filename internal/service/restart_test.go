@@ -105,6 +105,9 @@ func (w *world) kill(h happening) {
 func (w *world) outcome(verdicts []string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "verdicts %q\nservice %s, revision %d, removed %t\n", verdicts, w.svc.State, w.svc.Revision, w.removed)
+	for _, x := range w.svc.Resources {
+		fmt.Fprintf(&b, "resource %s %s failures %d\n", x.Name, x.Phase, x.Failures)
+	}
 	for _, r := range w.svc.Roles {
 		fmt.Fprintf(&b, "role %s %s wants %d:", r.Name, r.State, r.Cardinality)
 		for p := range phases {

@@ -22,6 +22,7 @@ type Role struct {
 	Spec *RoleSpec `json:"-"` // in the service's present spec, or in its last for a leaving role
 
 	parents, children []*Role
+	needs             []*Resource
 	order             []*Instance // by creation; nil where one was removed
 	lists             [phases]list
 	holes             int

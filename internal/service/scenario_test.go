@@ -160,7 +160,7 @@ func (x *scene) answer() {
 }
 
 func (x *scene) count(e Effect) {
-	name := map[EffectKind]string{DoCreate: "create", DoDestroy: "destroy", DoRefresh: "refresh", DoRemove: "remove", DoAct: string(e.Action)}[e.Kind]
+	name := map[EffectKind]string{DoCreate: "create", DoDestroy: "destroy", DoRefresh: "refresh", DoRemove: "remove", DoMake: "make", DoUnmake: "unmake", DoAct: string(e.Action)}[e.Kind]
 	if e.Kind == DoDestroy && e.Mode == driver.Hard {
 		x.did["destroy-hard"]++
 	}
@@ -244,6 +244,9 @@ func (x *scene) spec(name string) (*Spec, error) {
 	}
 	for n := range s.Roles {
 		completeRole(&s.Roles[n])
+	}
+	for n := range s.Resources {
+		completeResource(&s.Resources[n])
 	}
 	return s, Validate(s)
 }

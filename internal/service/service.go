@@ -23,17 +23,20 @@ type Service struct {
 	Serial   uint32 `json:"serial"`   // of the youngest instance
 	RoleID   uint16 `json:"role_id"`  // of the youngest role
 	ActionID uint32 `json:"action_id,omitempty"`
+	// ResourceSerial is that of the youngest resource.
+	ResourceSerial uint32 `json:"resource_serial,omitempty"`
 	// Deployed: it was RUNNING once.
 	Deployed bool `json:"deployed,omitempty"`
 	// Leaving: it is being removed; Hard, Remove and Data say how.
-	Leaving  bool           `json:"leaving,omitempty"`
-	Hard     bool           `json:"hard,omitempty"`
-	Remove   bool           `json:"remove,omitempty"`
-	Data     bool           `json:"data,omitempty"`
-	Rollout  *Rollout       `json:"rollout,omitempty"`
-	Roles    []*Role        `json:"roles"`
-	Log      []Event        `json:"log,omitempty"`
-	Verdicts []StoredAnswer `json:"verdicts,omitempty"`
+	Leaving   bool           `json:"leaving,omitempty"`
+	Hard      bool           `json:"hard,omitempty"`
+	Remove    bool           `json:"remove,omitempty"`
+	Data      bool           `json:"data,omitempty"`
+	Rollout   *Rollout       `json:"rollout,omitempty"`
+	Roles     []*Role        `json:"roles"`
+	Resources []*Resource    `json:"resources,omitempty"`
+	Log       []Event        `json:"log,omitempty"`
+	Verdicts  []StoredAnswer `json:"verdicts,omitempty"`
 
 	Spec *Spec `json:"-"` // stored under its revision
 	// Previous is the spec that a running update comes from; nil without one.
@@ -101,6 +104,7 @@ func NewService(id uint64, spec *Spec, meta Meta, now time.Time) *Service {
 	for n := range spec.Roles {
 		s.addRole(&spec.Roles[n], TimeOf(now))
 	}
+	s.takeResources(TimeOf(now))
 	s.link()
 	s.head, s.specs = true, true
 	s.touchAll()
@@ -133,6 +137,7 @@ func (s *Service) Load(spec, previous *Spec, instances []*Instance, roles []uint
 		}
 	}
 	s.link()
+	s.resumeResources()
 	for n, i := range instances {
 		r := byID[roles[n]]
 		if r == nil {
@@ -186,6 +191,7 @@ func (s *Service) link() {
 			}
 		}
 	}
+	s.linkResources()
 }
 
 // Role returns the named role, or nil.

@@ -14,6 +14,8 @@ type Spec struct {
 	// Strategy orders deployment and removal.
 	Strategy Strategy   `json:"strategy"`
 	Roles    []RoleSpec `json:"roles"`
+	// Resources are what roles need beside each other: networks, volumes, addresses.
+	Resources []ResourceSpec `json:"resources,omitempty"`
 	// OnFailure says what a failed first deployment leaves behind.
 	OnFailure OnFailure `json:"on_failure,omitempty"`
 	// Hold makes every role wait for release after its machines exist.
@@ -45,6 +47,8 @@ type RoleSpec struct {
 	Min         *int     `json:"min,omitempty"` // nil: 0
 	Max         *int     `json:"max,omitempty"` // nil: no limit
 	Parents     []string `json:"parents,omitempty"`
+	// Needs names resources that must be ready before machines of the role are made.
+	Needs []string `json:"needs,omitempty"`
 	// Machine is the definition as it was when the spec was stored: later changes of the
 	// named definition do not reach running services by themselves.
 	Machine Machine `json:"machine"`
@@ -75,6 +79,18 @@ type RoleSpec struct {
 	Update       UpdatePolicy  `json:"update,omitzero"`
 	// Inputs overlay the service's.
 	Inputs map[string]string `json:"inputs,omitempty"`
+}
+
+// A ResourceSpec describes one resource that the service makes for itself and removes when it goes.
+type ResourceSpec struct {
+	Name    string         `json:"name"` // beside the roles' names
+	Kind    string         `json:"kind"` // one of the driver's Kind.Resources: "network" …
+	Driver  string         `json:"driver"`
+	Account string         `json:"account,omitempty"`
+	Options map[string]any `json:"options,omitempty"`
+	Needs   []string       `json:"needs,omitempty"` // names of resources that must be ready before it is made
+	// Heal says whether a failed attempt is repeated by itself; "" means HealAuto.
+	Heal Heal `json:"heal,omitempty"`
 }
 
 // A Machine is a machine definition: what one instance is, with one or more implementations.
@@ -208,6 +224,16 @@ func (r *RoleSpec) MaxOf() int {
 		return -1
 	}
 	return *r.Max
+}
+
+// Resource returns the named resource, or nil.
+func (s *Spec) Resource(name string) *ResourceSpec {
+	for i := range s.Resources {
+		if s.Resources[i].Name == name {
+			return &s.Resources[i]
+		}
+	}
+	return nil
 }
 
 // Role returns the index of the named role, or -1.

@@ -3,6 +3,7 @@ package service
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 )
 
@@ -88,6 +89,9 @@ func (s *Service) mayRoll(r *Role) bool {
 	switch r.State {
 	case Running, Warning, Updating, FailedUpdating, Cooldown, FailedDeploying, FailedScaling, Hold:
 	default:
+		return false
+	}
+	if r.lacking() != nil {
 		return false
 	}
 	if s.Spec.Strategy != Straight {
@@ -205,6 +209,7 @@ func (s *Service) finishRollout(now Time) {
 	}
 	s.event(now, false, nil, nil, "%s to revision %d", what, s.Rollout.To)
 	s.Rollout, s.Previous, s.head = nil, nil, true
+	s.drained = s.drained || len(s.Resources) > len(s.Spec.Resources) // decide again: what the old spec had may go
 }
 
 // apply makes spec the wish and works out what that changes.
@@ -240,6 +245,7 @@ func (s *Service) apply(spec *Spec, rollback bool, now Time) {
 			s.addRole(&spec.Roles[n], now)
 		}
 	}
+	s.takeResources(now)
 	s.link()
 	s.touchAll()
 	for _, r := range s.Roles {
@@ -264,7 +270,7 @@ func (s *Service) revise(r *Role, revision uint32) {
 
 // needsNewMachines reports whether machines made for the old role differ from those of the new one.
 func needsNewMachines(before *Spec, old *RoleSpec, after *Spec, fresh *RoleSpec) bool {
-	return !sameMachine(&old.Machine, &fresh.Machine) || old.Identity != fresh.Identity ||
+	return !sameMachine(&old.Machine, &fresh.Machine) || old.Identity != fresh.Identity || !slices.Equal(old.Needs, fresh.Needs) ||
 		!reflect.DeepEqual(before.Inputs, after.Inputs) || !reflect.DeepEqual(old.Inputs, fresh.Inputs)
 }
 

@@ -137,8 +137,8 @@ func (v *validator) spec(s *Spec) {
 		}
 		v.role(at+".", &s.Roles[i])
 	}
-	if v.parents(s, known) {
-		v.circle(s, known)
+	if g := v.graph(s, known); g != nil {
+		v.circle(g)
 	}
 }
 
@@ -283,82 +283,6 @@ func (v *validator) check(at string, c *Check) {
 	least(v, at+".failures", c.Failures, 0)
 	least(v, at+".successes", c.Successes, 0)
 	least(v, at+".start_period", c.StartPeriod, 0)
-}
-
-// parents reports whether every parent is a role of the service.
-func (v *validator) parents(s *Spec, known map[string]int) bool {
-	names := keysOf(known)
-	all := true
-	for i, r := range s.Roles {
-		seen := map[string]bool{}
-		for j, p := range r.Parents {
-			at := indexed(indexed("roles", i)+".parents", j)
-			if v.full() {
-				return false
-			}
-			if _, ok := known[p]; !ok {
-				all = false
-				v.fail(at, "no role %q%s", p, nearest.Hint(p, names))
-			} else if seen[p] {
-				v.fail(at, "%q is named twice", p)
-			}
-			seen[p] = true
-		}
-	}
-	return all
-}
-
-// circle finds roles that need each other and names the way round. It keeps its own stack: a chain of
-// a thousand roles is no reason to recurse.
-func (v *validator) circle(s *Spec, known map[string]int) {
-	const (
-		fresh = iota
-		open
-		done
-	)
-	state := make([]uint8, len(s.Roles))
-	next := make([]int, len(s.Roles))
-	for start := range s.Roles {
-		if state[start] != fresh || v.full() {
-			continue
-		}
-		stack := []int{start}
-		state[start] = open
-		for len(stack) > 0 && !v.full() {
-			at := stack[len(stack)-1]
-			if next[at] == len(s.Roles[at].Parents) {
-				state[at] = done
-				stack = stack[:len(stack)-1]
-				continue
-			}
-			p := known[s.Roles[at].Parents[next[at]]]
-			next[at]++
-			switch state[p] {
-			case fresh:
-				state[p] = open
-				stack = append(stack, p)
-			case open:
-				v.round(s, stack[slices.Index(stack, p):], next[at]-1)
-			}
-		}
-	}
-}
-
-func (v *validator) round(s *Spec, way []int, parent int) {
-	at := indexed(indexed("roles", way[len(way)-1])+".parents", parent)
-	if len(way) == 1 {
-		v.fail(at, "role %q needs itself", s.Roles[way[0]].Name)
-		return
-	}
-	var names []string
-	for _, i := range way {
-		names = append(names, s.Roles[i].Name)
-	}
-	if len(names) > 20 {
-		names = slices.Concat(names[:10], []string{"…"}, names[len(names)-9:])
-	}
-	names = append(names, s.Roles[way[0]].Name)
-	v.fail(at, "roles need each other in a circle: %s", strings.Join(names, " → "))
 }
 
 // AsProblems returns the problems that err holds.

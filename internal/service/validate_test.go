@@ -17,6 +17,15 @@ func valid() *Spec {
 	return &Spec{Name: "shop", Strategy: Straight, Roles: []RoleSpec{role("db"), role("app", "db"), role("web", "app")}}
 }
 
+// nets returns networks: "a b" is one with name a that needs b.
+func nets(lines ...string) (out []ResourceSpec) {
+	for _, l := range lines {
+		words := strings.Fields(l)
+		out = append(out, ResourceSpec{Name: words[0], Kind: "network", Driver: "sim", Needs: words[1:]})
+	}
+	return out
+}
+
 func TestValidate(t *testing.T) {
 	n := func(i int) *int { return &i }
 	check := func(c Check) func(*Spec) {
@@ -49,6 +58,16 @@ func TestValidate(t *testing.T) {
 		{"parent twice", func(s *Spec) { s.Roles[2].Parents = []string{"db", "db"} }, `roles[2].parents[1]: "db" is named twice`},
 		{"self", func(s *Spec) { s.Roles[1].Parents = []string{"app"} }, `roles[1].parents[0]: role "app" needs itself`},
 		{"circle", func(s *Spec) { s.Roles[0].Parents = []string{"web"} }, `roles[1].parents[0]: roles need each other in a circle: db → web → app → db`},
+		{"resources", func(s *Spec) { s.Resources = nets("a", "b a"); s.Roles[0].Needs = []string{"a", "b"} }, ""},
+		{"unknown need", func(s *Spec) { s.Resources = nets("net"); s.Roles[1].Needs = []string{"nett"} }, `roles[1].needs[0]: no resource "nett"; did you mean "net"?`},
+		{"need twice", func(s *Spec) { s.Resources = nets("net"); s.Roles[1].Needs = []string{"net", "net"} }, `roles[1].needs[1]: "net" is named twice`},
+		{"resource needs unknown", func(s *Spec) { s.Resources = nets("a bb", "b") }, `resources[0].needs[0]: no resource "bb"; did you mean "b"?`},
+		{"resource needs itself", func(s *Spec) { s.Resources = nets("a a") }, `resources[0].needs[0]: resource "a" needs itself`},
+		{"resources in a circle", func(s *Spec) { s.Resources = nets("a b", "b a") }, `resources[1].needs[0]: resources need each other in a circle: a → b → a`},
+		{"resource named as a role", func(s *Spec) { s.Resources = nets("db") }, `resources[0].name: "db" is already the name of roles[0]`},
+		{"resource named twice", func(s *Spec) { s.Resources = nets("a", "a") }, `resources[1].name: "a" is already the name of resources[0]`},
+		{"empty resource", func(s *Spec) { s.Resources = []ResourceSpec{{Name: "a"}} },
+			"resources[0].kind: nothing says what kind of resource it is; name one, such as network\nresources[0].driver: the driver has no name"},
 		{"negative", func(s *Spec) { s.Roles[0].Cardinality = -1 }, "roles[0].cardinality: -1 is less than 0"},
 		{"negative bounds", func(s *Spec) { s.Roles[0].Min, s.Roles[0].Max = n(-3), n(-2) }, "roles[0].min: -3 is less than 0\nroles[0].max: -2 is less than 0"},
 		{"below", func(s *Spec) { s.Roles[0].Min = n(2) }, "roles[0].cardinality: 1 is less than the least (2)"},

@@ -13,27 +13,28 @@ import (
 // A world is a back end and a store round one service, in simulated time. Its truth about machines
 // is kept apart from the service's records, and the laws are checked against that truth.
 type world struct {
-	now      time.Time
-	svc      *Service
-	head     []byte
-	specs    map[uint32][]byte
-	blocks   map[uint32][]byte
-	specOf   map[uint32]*Spec
-	pending  []Effect // committed, not carried out yet
-	late     []Fact   // answers on their way
-	machines map[driver.MachineID]*fakeMachine
-	made     map[driver.MachineID]int
-	forced   bool
-	removed  bool
-	events   []Event
-	broken   []string // violations of the laws
-	asked    map[driver.MachineID]bool
-	wakeAt   time.Time       // when the service wants to be woken
-	refuse   map[string]bool // roles whose creations are refused
-	crashes  []int           // the ticks of calm at which to crash
-	ticks    int
-	room     uint8 // blocks a transaction; 0 for the usual
-	batch    int   // answers observed before a decision; 0 for one
+	now       time.Time
+	svc       *Service
+	head      []byte
+	specs     map[uint32][]byte
+	blocks    map[uint32][]byte
+	specOf    map[uint32]*Spec
+	pending   []Effect // committed, not carried out yet
+	late      []Fact   // answers on their way
+	machines  map[driver.MachineID]*fakeMachine
+	made      map[driver.MachineID]int
+	resources map[driver.MachineID]*fakeResource
+	forced    bool
+	removed   bool
+	events    []Event
+	broken    []string // violations of the laws
+	asked     map[driver.MachineID]bool
+	wakeAt    time.Time       // when the service wants to be woken
+	refuse    map[string]bool // roles whose creations are refused
+	crashes   []int           // the ticks of calm at which to crash
+	ticks     int
+	room      uint8 // blocks a transaction; 0 for the usual
+	batch     int   // answers observed before a decision; 0 for one
 }
 
 type fakeMachine struct {
@@ -43,11 +44,16 @@ type fakeMachine struct {
 	code  int
 }
 
+type fakeResource struct {
+	name  string
+	state driver.State
+}
+
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func newWorld(spec *Spec) *world {
 	w := &world{now: epoch, specs: map[uint32][]byte{}, blocks: map[uint32][]byte{}, specOf: map[uint32]*Spec{},
-		machines: map[driver.MachineID]*fakeMachine{}, made: map[driver.MachineID]int{}, asked: map[driver.MachineID]bool{}}
+		machines: map[driver.MachineID]*fakeMachine{}, made: map[driver.MachineID]int{}, resources: map[driver.MachineID]*fakeResource{}, asked: map[driver.MachineID]bool{}}
 	w.svc = NewService(7, spec, Meta{Name: spec.Name}, w.now)
 	w.decide()
 	return w
@@ -212,6 +218,9 @@ func (w *world) answer(e Effect, how string) {
 			m.state = st
 			w.late = append(w.late, Fact{Kind: Seen, Serial: e.Serial, Incarnation: e.Incarnation, Machine: driver.Machine{State: st}})
 		}
+	case DoMake, DoUnmake:
+		w.answerResource(e, how)
+		return
 	case DoRemove:
 		w.removed = true
 		return
@@ -285,8 +294,11 @@ func (w *world) deliver(n int) {
 // check holds a decision and the state after it against the laws.
 func (w *world) check(effects []Effect) {
 	for _, e := range effects {
-		if e.Kind == DoCreate {
+		switch e.Kind {
+		case DoCreate:
 			w.checkCreation(e)
+		case DoMake, DoUnmake:
+			w.checkResource(e)
 		}
 	}
 	s := w.svc
@@ -316,6 +328,7 @@ func (w *world) checkCreation(e Effect) {
 	}
 	w.asked[id] = true
 	r := s.RoleOf(e)
+	w.checkNeeds(string(id)+" of role "+r.Name, r.Spec.Needs)
 	if s.Spec.Strategy == Straight && !e.Hold {
 		for _, p := range r.parents {
 			settled := 0
@@ -436,6 +449,9 @@ func (w *world) fate(e Effect) string {
 	if r := w.svc.RoleOf(e); e.Kind == DoCreate && r != nil && w.refuse[r.Name] {
 		return "full"
 	}
+	if x := w.svc.ResourceOf(e); e.Kind == DoMake && x != nil && w.refuse[x.Name] {
+		return "full"
+	}
 	return ""
 }
 
@@ -472,11 +488,12 @@ func (w *world) quiet() bool {
 			return !s.work() // it waits for a person
 		}
 	}
-	return !s.State.Transient() && !s.work()
+	return !s.State.Transient() && !s.work() && !w.resourcesMove()
 }
 
 // truth compares the machines that exist with those that the service knows.
 func (w *world) truth() {
+	w.truthOfResources()
 	want := map[driver.MachineID]bool{}
 	for i := range w.svc.instances.all {
 		want[w.svc.MachineID(i)] = true
@@ -503,6 +520,9 @@ func (w *world) summary() string {
 				fmt.Fprintf(&b, ",%s=%d", p, n)
 			}
 		}
+	}
+	for _, x := range w.svc.Resources {
+		fmt.Fprintf(&b, " %s:%s", ResourceID(7, x.Serial), x.Phase)
 	}
 	ids := make([]string, 0, len(w.machines))
 	for id := range w.machines {

@@ -13,7 +13,6 @@ package native
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -61,9 +60,13 @@ func Parse(name string, data []byte, opts Options) (*service.Spec, error) {
 	if root.get("roles") == nil {
 		d.fail(root.at, "a service needs roles")
 	}
+	d.sortNeeds(spec)
 	d.report(service.Validate(spec))
 	for i := range spec.Roles {
 		d.checkOptions(fmt.Sprintf("roles[%d].machine.", i), &spec.Roles[i].Machine)
+	}
+	for i := range spec.Resources {
+		d.checkResource(fmt.Sprintf("resources[%d]", i), &spec.Resources[i])
 	}
 	if err := d.errs.sorted(); err != nil {
 		return nil, err
@@ -126,15 +129,8 @@ func (d *decoder) checkOptions(at string, m *service.Machine) {
 			d.problem(at+".driver", err.Error())
 			continue
 		}
-		if _, err := kind.Check(x.Options); err != nil {
-			for _, e := range flatten(err) {
-				if o := (*driver.OptionError)(nil); errors.As(e, &o) {
-					d.problem(at+".options."+o.Option, e.Error())
-				} else {
-					d.problem(at+".options", e.Error())
-				}
-			}
-		}
+		_, err = kind.Check(x.Options)
+		d.optionProblems(at, err)
 	}
 }
 

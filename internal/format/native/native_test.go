@@ -299,6 +299,7 @@ func TestEveryKey(t *testing.T) {
 	around := map[string]string{
 		"service":        "%s\n",
 		"role":           "name: a\nroles: {r: {%s}}\n",
+		"resource":       "name: a\nresources: {outer: {kind: network, driver: sim}, x: {%s}}\nroles: {r: {}}\n",
 		"count":          "name: a\nroles: {r: {count: {%s}}}\n",
 		"machine":        "name: a\nroles: {r: {machine: {%s}}}\n",
 		"implementation": "name: a\nroles: {r: {machine: {implementations: [{%s}]}}}\n",

@@ -122,7 +122,22 @@ func drawSpec(t *rapid.T) *service.Spec {
 	for k := range s.Inputs {
 		s.Secrets = []string{k}
 	}
-	for i, name := range rapid.SliceOfNDistinct(word, 1, 4, rapid.ID).Draw(t, "roles") {
+	names := rapid.SliceOfNDistinct(word, 1, 6, rapid.ID).Draw(t, "names")
+	resources := rapid.IntRange(0, len(names)-1).Draw(t, "resources")
+	for i, name := range names[:resources] {
+		x := service.ResourceSpec{Name: name, Kind: "network", Driver: "sim", Heal: rapid.SampledFrom([]service.Heal{service.HealAuto, service.HealManual}).Draw(t, "heal")}
+		if flag("account") {
+			x.Account = word.Draw(t, "account")
+		}
+		if flag("options") {
+			x.Options = map[string]any{"cidr": prose.Draw(t, "cidr")}
+		}
+		if i > 0 && flag("needs") {
+			x.Needs = []string{names[i-1]}
+		}
+		s.Resources = append(s.Resources, x)
+	}
+	for i, name := range names[resources:] {
 		r := newRole(name)
 		r.Min, r.Max = optional(t, "min"), optional(t, "max")
 		if r.Max != nil && *r.Max < r.MinOf() {
@@ -135,6 +150,11 @@ func drawSpec(t *rapid.T) *service.Spec {
 		for j := range i {
 			if flag("needs") {
 				r.Parents = append(r.Parents, s.Roles[j].Name)
+			}
+		}
+		for _, x := range s.Resources {
+			if flag("needs resource") {
+				r.Needs = append(r.Needs, x.Name)
 			}
 		}
 		r.Heal = rapid.SampledFrom([]service.Heal{service.HealAuto, service.HealManual}).Draw(t, "heal")

@@ -86,6 +86,7 @@ var tables = sync.OnceValue(func() []table {
 	return []table{
 		tableOf("service", "A service", "The document.", serviceFields),
 		tableOf("role", "A role", "One kind of machine of the service.", roleFields),
+		tableOf("resource", "A resource", "A network, or another thing that roles need beside each other.", resourceFields),
 		tableOf("count", "A count", "How many instances a role has.", countFields),
 		tableOf("machine", "A machine", "What one instance is. It stands in a role, or in a document of its own under the key `machine`.", machineFields),
 		tableOf("implementation", "An implementation", "One way to make the machine.", implementationFields),

@@ -41,6 +41,7 @@ var serviceFields = []field[service.Spec]{
 		func(s *service.Spec) *service.UpdatePolicy { return &s.Update }),
 	durationField("retain", "the server's setting", "7d", "How long a finished service is kept for inspection.",
 		func(s *service.Spec) *time.Duration { return &s.Retain }),
+	resourcesField(),
 	{
 		key: "roles", shape: mapShape("role"), example: "{web: {run: ./web}}",
 		help: "The roles by name: letters, digits, _ and -, up to 63 characters.",
@@ -84,8 +85,7 @@ var roleFields = append([]field[service.RoleSpec]{
 		read:  readCount,
 		write: writeCount,
 	},
-	namesField("needs", "parents", "[db, cache]", "The role or roles that must be ready before this one is made, and that are removed after it.",
-		func(r *service.RoleSpec) *[]string { return &r.Parents }),
+	needsField(),
 	{
 		key: "machine", shape: machineShape, example: "small",
 		help: "What one instance is: the name of a machine definition, or a definition written here.",

@@ -1,0 +1,78 @@
+package control
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/troupe-dev/troupe/driver"
+	"github.com/troupe-dev/troupe/internal/identity"
+	"github.com/troupe-dev/troupe/internal/service"
+)
+
+// checkResources refuses resources that no driver of this server makes, or that the caller may not make.
+func (c *Control) checkResources(who *identity.Caller, spec *service.Spec) error {
+	for n := range spec.Resources {
+		x := &spec.Resources[n]
+		place := fmt.Sprintf("resources[%d]", n)
+		kind, err := c.kinds.Find(x.Driver)
+		if err != nil {
+			return fmt.Errorf("%w: %s.driver: %w", identity.ErrInvalid, place, err)
+		}
+		if c.engine.Backend(x.Driver, x.Account) == nil {
+			return fmt.Errorf("%w: %s: this server has no account %q of driver %s", identity.ErrInvalid, place, x.Account, x.Driver)
+		}
+		what, err := kind.Resource(x.Kind)
+		if err != nil {
+			return fmt.Errorf("%w: %s.kind: %w", identity.ErrInvalid, place, err)
+		}
+		if _, err := what.Check(x.Options); err != nil {
+			return fmt.Errorf("%w: %s.options: %w", identity.ErrInvalid, place, err)
+		}
+		if kind.HostAccess && !who.MayUseHost() {
+			return fmt.Errorf("%w: %s: resources of driver %s reach this server's host, which needs a permission of its own", identity.ErrDenied, place, x.Driver)
+		}
+	}
+	return nil
+}
+
+// redactResources returns copies for showing: secret options, and unknown ones, read driver.Redacted.
+func (c *Control) redactResources(resources []service.ResourceSpec) []service.ResourceSpec {
+	shown := slices.Clone(resources)
+	for n := range shown {
+		options := &driver.Kind{Options: c.resourceOptions(&shown[n])}
+		shown[n].Options = options.Redact(shown[n].Options)
+	}
+	return shown
+}
+
+func (c *Control) resourceOptions(x *service.ResourceSpec) []driver.Option {
+	kind, err := c.kinds.Find(x.Driver)
+	if err != nil {
+		return nil
+	}
+	what, err := kind.Resource(x.Kind)
+	if err != nil {
+		return nil
+	}
+	return what.Options
+}
+
+// restoreResources puts the secrets of the resources that they replace into those that were shown and
+// come back.
+func (c *Control) restoreResources(spec, old *service.Spec) error {
+	for n := range spec.Resources {
+		x := &spec.Resources[n]
+		was := old.Resource(x.Name)
+		for name, v := range x.Options {
+			if v != driver.Redacted {
+				continue
+			}
+			secret := slices.ContainsFunc(c.resourceOptions(x), func(o driver.Option) bool { return o.Name == name && o.Secret })
+			if !secret || was == nil || was.Driver != x.Driver || was.Kind != x.Kind || was.Options[name] == nil {
+				return noSecret(fmt.Sprintf("resources.%s.options.%s", x.Name, name))
+			}
+			x.Options[name] = was.Options[name]
+		}
+	}
+	return nil
+}
