@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -20,7 +21,7 @@ type actor struct {
 
 	mu      sync.Mutex // guards what follows up to lock
 	inbox   []message
-	queued  bool // in the run queue, or in the middle of a turn
+	place   place
 	again   bool // look again after this turn
 	calls   map[uint32]*call
 	lines   map[uint32][]job     // calls on one machine that wait for the one before them
@@ -74,22 +75,48 @@ func newCommandID() string { return rand.Text() }
 func (e *Engine) post(a *actor, m message) {
 	a.mu.Lock()
 	a.inbox = append(a.inbox, m)
-	run := !a.queued
-	a.queued = true
-	a.mu.Unlock()
+	var to *runQueue
 	switch {
-	case run && m.reply != nil:
-		e.urgent.push(a)
-	case run:
-		e.queue.push(a)
+	case m.reply != nil && (a.place == resting || a.place == waiting):
+		a.place, to = hastened, &e.urgent
+	case a.place == resting:
+		a.place, to = waiting, &e.queue
 	}
+	a.mu.Unlock()
+	if to != nil {
+		to.push(a)
+	}
+}
+
+// A place says where an actor is between two turns. One that was hastened while it waited is still found
+// in the queue where it waited, and passed over there.
+type place uint8
+
+const (
+	resting  place = iota
+	waiting        // in Engine.queue
+	hastened       // in Engine.urgent: somebody waits for it
+	turning        // a worker has it; or it was loaded and waits for its back ends
+)
+
+// begins takes an actor that was found in a queue into its turn; false when it is elsewhere by now.
+func (a *actor) begins(from place) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.place != from {
+		return false
+	}
+	a.place = turning
+	return true
 }
 
 // schedule lets a worker look at the actor, messages or not.
 func (e *Engine) schedule(a *actor) {
 	a.mu.Lock()
-	run := !a.queued
-	a.queued = true
+	run := a.place == resting
+	if run {
+		a.place = waiting
+	}
 	a.again = !run
 	a.mu.Unlock()
 	if run {
@@ -101,10 +128,17 @@ func (e *Engine) schedule(a *actor) {
 func (e *Engine) rest(a *actor, more bool) {
 	a.mu.Lock()
 	run := more || a.again || len(a.inbox) > 0
-	a.queued, a.again = run, false
+	a.place, a.again = resting, false
+	to := &e.queue
+	if run {
+		a.place = waiting
+		if slices.ContainsFunc(a.inbox, func(m message) bool { return m.reply != nil }) {
+			a.place, to = hastened, &e.urgent
+		}
+	}
 	a.mu.Unlock()
 	if run {
-		e.queue.push(a)
+		to.push(a)
 	}
 }
 
@@ -149,7 +183,7 @@ func (e *Engine) idle(a *actor) bool {
 	if !e.paused.Load() { // resumed meanwhile, and this actor was passed over
 		return false
 	}
-	a.queued, a.again = false, false
+	a.place, a.again = resting, false
 	return true
 }
 
@@ -408,7 +442,7 @@ func reply(replies []pendingReply, revision int64, err error) {
 func (e *Engine) refuseAll(a *actor, err error) {
 	a.mu.Lock()
 	inbox := a.inbox
-	a.inbox, a.queued = nil, false
+	a.inbox, a.place = nil, resting
 	a.mu.Unlock()
 	for _, m := range inbox {
 		if m.reply != nil {

@@ -66,7 +66,7 @@ func (e *Engine) begin(waiting []*actor, ready func(*Backend) bool) (others []*a
 			}
 		})
 		if all {
-			e.queue.push(a)
+			e.rest(a, true)
 			continue
 		}
 		others = append(others, a)

@@ -171,19 +171,19 @@ func (e *Engine) next(ctx context.Context, turn int) (*actor, bool) {
 	for ; ctx.Err() == nil; turn++ {
 		free := e.writing.Load() < writingMost
 		if free && turn%8 == 7 {
-			if a, ok := e.queue.take(); ok {
+			if a := take(&e.queue, waiting); a != nil {
 				e.urgent.nudge() // this worker may have been called for that one
 				return a, true
 			}
 		}
-		if a, ok := e.urgent.take(); ok {
+		if a := take(&e.urgent, hastened); a != nil {
 			if free {
 				e.queue.nudge()
 			}
 			return a, true
 		}
 		if free {
-			if a, ok := e.queue.take(); ok {
+			if a := take(&e.queue, waiting); a != nil {
 				return a, true
 			}
 		}
@@ -194,6 +194,19 @@ func (e *Engine) next(ctx context.Context, turn int) (*actor, bool) {
 		}
 	}
 	return nil, false
+}
+
+// take returns the first actor of a queue that is still there, or nil.
+func take(q *runQueue, from place) *actor {
+	for {
+		a, ok := q.take()
+		if !ok {
+			return nil
+		}
+		if a.begins(from) {
+			return a
+		}
+	}
 }
 
 // writingMost is how many bytes may be on their way to the store when a turn begins that nobody waits for:
@@ -246,7 +259,7 @@ func (e *Engine) Create(ctx context.Context, svc *service.Service, with ...store
 	e.actors[svc.ID] = a
 	e.mu.Unlock()
 	e.index(a, nil)
-	a.queued = true
+	a.place = hastened
 	e.urgent.push(a)
 	return e.await(ctx, reply)
 }

@@ -128,7 +128,7 @@ func (e *Engine) load(ctx context.Context) error {
 		e.index(a, nil)
 		e.noteCommitted(a)
 		e.watchAllHealth(a)
-		a.queued = true // its first turn comes when its back ends were listed: see adopt
+		a.place = turning // its first turn comes when its back ends were listed: see adopt
 		e.loaded = append(e.loaded, a)
 		delete(all, id)
 	}
