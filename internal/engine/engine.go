@@ -210,8 +210,8 @@ func take(q *runQueue, from place) *actor {
 }
 
 // writingMost is how many bytes may be on their way to the store when a turn begins that nobody waits for:
-// about one merged transaction.
-const writingMost = 1 << 20
+// some milliseconds of its work.
+const writingMost = 256 << 10
 
 // wrote tells that a commit was answered.
 func (e *Engine) wrote(bytes int64) {
