@@ -243,6 +243,9 @@ func (s *Service) derive(now Time) {
 		s.setState(Hold, "waits for release", now)
 		return
 	}
+	if s.Rollout != nil && !s.Rollout.Paused && first[Undeploying] == nil && first[Pending] == nil && first[Deploying] == nil {
+		s.finishRollout(now)
+	}
 	for _, st := range [...]State{Undeploying, Pending, Deploying, Hold, Scaling, Updating, Cooldown, Warning} {
 		r := first[st]
 		if r == nil {
@@ -263,9 +266,6 @@ func (s *Service) derive(now Time) {
 	}
 	if !s.Deployed {
 		s.Deployed, s.head = true, true
-	}
-	if s.Rollout != nil && !s.Rollout.Paused {
-		s.finishRollout(now)
 	}
 	s.setState(Running, "", now)
 }

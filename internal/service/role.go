@@ -1,5 +1,10 @@
 package service
 
+import (
+	"cmp"
+	"slices"
+)
+
 // A Role is the run-time state of one role: how many instances are wished and where they stand.
 type Role struct {
 	ID          uint16 `json:"id"` // within the service, never used again
@@ -11,6 +16,8 @@ type Role struct {
 	Cardinality int    `json:"cardinality"`
 	NextNumber  uint32 `json:"next_number"`
 	Revision    uint32 `json:"revision"` // of the service's spec in which the role's machines last changed
+	// Disposed are the serials of the last instances that left, oldest first; kept for strict services.
+	Disposed []uint32 `json:"disposed,omitempty"`
 	// Down: the last scaling went down.
 	Down     bool `json:"scale_down,omitempty"`
 	Released bool `json:"released,omitempty"` // its hold was released
@@ -81,6 +88,19 @@ func (l *list) youngest(yield func(*Instance) bool) {
 	}
 }
 
+// sort puts the instances in the order in which they came into their phase, as before a restart.
+func (l *list) sort() {
+	var all []*Instance
+	for i := l.head; i != nil; i = i.next {
+		all = append(all, i)
+	}
+	slices.SortStableFunc(all, func(a, b *Instance) int { return cmp.Compare(a.Since, b.Since) })
+	*l = list{}
+	for _, i := range all {
+		l.push(i)
+	}
+}
+
 // note counts i in; forget counts it out. Every change of phase, machine state or revision happens
 // between the two.
 func (r *Role) note(i *Instance) {
@@ -126,6 +146,20 @@ func (r *Role) remove(i *Instance) {
 		clear(r.order[len(kept):])
 		r.order, r.holes = kept, 0
 	}
+}
+
+const disposedKept = 100
+
+// dispose remembers an instance that leaves, where clients ask for it (OneFlow's disposed_nodes).
+func (r *Role) dispose(s *Service, i *Instance) {
+	if !s.Spec.Strict || i.Incarnation == 0 {
+		return
+	}
+	if len(r.Disposed) >= disposedKept {
+		r.Disposed = slices.Delete(r.Disposed, 0, 1)
+	}
+	r.Disposed = append(r.Disposed, i.Serial)
+	s.head = true
 }
 
 // Count returns how many instances are in the phase.

@@ -156,6 +156,7 @@ func (s *Service) Load(spec, previous *Spec, instances []*Instance, roles []uint
 		}
 	}
 	for _, r := range s.Roles {
+		r.lists[Up].sort()
 		r.wasReady = r.Ready()
 	}
 	if s.State == Done && s.Remove {

@@ -235,9 +235,7 @@ func (s *Service) apply(spec *Spec, rollback bool, now Time) {
 		if needsNewMachines(before, old, spec, fresh) {
 			s.revise(r, s.Revision)
 		}
-		if fresh.Cardinality != old.Cardinality || r.Cardinality < fresh.MinOf() || (fresh.MaxOf() >= 0 && r.Cardinality > fresh.MaxOf()) {
-			s.rescale(r, fresh.Cardinality, now)
-		}
+		s.rescale(r, cardinalityAfter(r, old, fresh), now)
 	}
 	for n := range spec.Roles {
 		if s.Role(spec.Roles[n].Name) == nil {
@@ -255,6 +253,24 @@ func (s *Service) apply(spec *Spec, rollback bool, now Time) {
 			}
 		}
 	}
+}
+
+// cardinalityAfter is what an update makes of a role's cardinality: what it says, if it says something new;
+// otherwise what scaling made of it, which new bounds may cut. What was forced out of bounds that are the
+// same as before stays there.
+func cardinalityAfter(r *Role, old, fresh *RoleSpec) int {
+	n := r.Cardinality
+	switch {
+	case fresh.Cardinality != old.Cardinality:
+		return fresh.Cardinality
+	case fresh.MinOf() == old.MinOf() && fresh.MaxOf() == old.MaxOf():
+		return n
+	}
+	n = max(n, fresh.MinOf())
+	if fresh.MaxOf() >= 0 {
+		n = min(n, fresh.MaxOf())
+	}
+	return n
 }
 
 // revise gives a role new content: all its present instances are outdated.

@@ -63,9 +63,11 @@ func (f *OneFlow) runRole(s *snapshot, r *roleShot, role *format.Object) {
 		nodes = append(nodes, f.node(s, r, &r.nodes[n], veil))
 	}
 	role.Set("nodes", nodes)
-	if !role.Has("disposed_nodes") {
-		role.Set("disposed_nodes", []any{})
+	disposed := []any{}
+	for _, serial := range r.disposed {
+		disposed = append(disposed, number(service.NumericID(s.id, serial)))
 	}
+	role.Set("disposed_nodes", disposed)
 	role.Set("last_vmname", number(r.next))
 	if !role.Has("on_hold") {
 		role.Set("on_hold", false)

@@ -25,6 +25,7 @@ type roleShot struct {
 	state       service.State
 	cardinality int
 	next        uint32 // number of the next instance
+	disposed    []uint32
 	down        bool
 	until       service.Time
 	spec        *service.RoleSpec
@@ -40,7 +41,7 @@ type nodeShot struct {
 func capture(s *service.Service) *snapshot {
 	shot := &snapshot{id: s.ID, meta: s.Meta, state: s.State, created: s.Created, spec: s.Spec, log: slices.Clone(s.Log)}
 	for _, r := range s.Roles {
-		role := roleShot{name: r.Name, state: r.State, cardinality: r.Cardinality, next: r.NextNumber, down: r.Down, until: r.Until, spec: r.Spec}
+		role := roleShot{name: r.Name, state: r.State, cardinality: r.Cardinality, next: r.NextNumber, down: r.Down, until: r.Until, spec: r.Spec, disposed: slices.Clone(r.Disposed)}
 		for i := range r.Instances {
 			if i.Incarnation == 0 {
 				continue // no machine was asked for yet: no node either
@@ -60,7 +61,7 @@ func (s *snapshot) newborn() *snapshot {
 	n.state, n.log, n.roles = service.Pending, nil, slices.Clone(s.roles)
 	for i := range n.roles {
 		r := &n.roles[i]
-		r.state, r.nodes, r.next, r.cardinality = service.Pending, nil, 0, r.spec.Cardinality
+		r.state, r.nodes, r.next, r.disposed, r.cardinality = service.Pending, nil, 0, nil, r.spec.Cardinality
 	}
 	return &n
 }
