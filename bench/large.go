@@ -118,15 +118,7 @@ func child(stage string, args []string) error {
 	if err != nil {
 		return err
 	}
-	if file := os.Getenv("PROFILE"); file != "" {
-		f, err := os.Create(file + "." + stage)
-		if err != nil {
-			return err
-		}
-		if err := pprof.StartCPUProfile(f); err != nil {
-			return err
-		}
-	}
+	profile(stage)
 	began := time.Now()
 	r, err := newRig(args[0], kind, driver.Config{Values: values}, nil, func(o *engine.Options) { o.ListEvery = 30 * time.Second })
 	if err != nil {
@@ -151,6 +143,25 @@ func child(stage string, args []string) error {
 		fmt.Println("done")
 		time.Sleep(time.Hour)
 	}
+	if err := fill(r, services, began); err != nil {
+		return err
+	}
+	fmt.Println("done")
+	time.Sleep(time.Hour)
+	return nil
+}
+
+// profile starts a CPU profile of a stage if that is asked for.
+func profile(stage string) {
+	if file := os.Getenv("PROFILE"); file != "" {
+		if f, err := os.Create(file + "." + stage); err == nil {
+			_ = pprof.StartCPUProfile(f)
+		}
+	}
+}
+
+// fill makes the services and measures them at rest.
+func fill(r *rig, services int, began time.Time) error {
 	for n := 0; n < services; n += 10_000 {
 		if err := r.createAll(1+n, min(10_000, services-n), 10); err != nil {
 			return err
@@ -161,11 +172,7 @@ func child(stage string, args []string) error {
 	time.Sleep(10 * time.Second)
 	full, goroutines := heap(), runtime.NumGoroutine()
 	rss, anon := status("VmRSS"), status("RssAnon")
-	if file := os.Getenv("PROFILE"); file != "" {
-		if f, err := os.Create(file + ".rest"); err == nil {
-			_ = pprof.StartCPUProfile(f)
-		}
-	}
+	profile("rest")
 	var from, to unix.Rusage
 	_ = unix.Getrusage(unix.RUSAGE_SELF, &from)
 	const watch = 90 * time.Second
@@ -178,18 +185,16 @@ func child(stage string, args []string) error {
 	figure("resident, file-mapped pages apart", anon/1e9, 2.5, "GB", false)
 	figure("processor at rest, a list round each 30 s", 100*used.Seconds()/watch.Seconds(), 2, "% of a core", false)
 	note("goroutines", goroutines, "")
-	cloud, err := machinesOnly(args[0], services)
+	cloud, err := machinesOnly(services)
 	if err != nil {
 		return err
 	}
 	figure("live heap an instance, simulated machines apart", float64(full-cloud)/float64(services*10), 600, "bytes", false)
-	fmt.Println("done")
-	time.Sleep(time.Hour)
 	return nil
 }
 
 // machinesOnly measures what as many simulated machines take by themselves.
-func machinesOnly(_ string, services int) (uint64, error) {
+func machinesOnly(services int) (uint64, error) {
 	before := heap()
 	c := sim.NewCloud(sim.Options{Guarantee: driver.Token})
 	d, err := c.Kind().New(context.Background(), driver.Config{})
