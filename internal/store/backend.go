@@ -29,6 +29,8 @@ type backend interface {
 	// database is below its quota. It does nothing where that is not ours to do.
 	defragment(ctx context.Context) error
 	status(ctx context.Context) (dbStatus, error)
+	// room returns ErrNoSpace while only vital transactions should be sent. It does not block.
+	room() error
 	snapshot(ctx context.Context, w io.Writer) error
 
 	// limits of one merged transaction.
@@ -49,7 +51,8 @@ type outcome struct {
 type dbStatus struct {
 	size, inUse int64 // bytes
 	revision    int64
-	full        bool // the quota alarm is raised
+	full        bool // the quota is reached
+	alarm       bool // etcd refuses every put
 }
 
 // A KV is a key with its value.

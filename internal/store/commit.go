@@ -215,6 +215,7 @@ func (g *group) independent(p *pending) bool {
 
 // send commits a group. Members whose guards fail are answered; the others go again without them.
 func (c *committer) send(g *group) {
+	g = c.admit(g)
 	for len(g.members) > 0 {
 		o, err := c.try(g)
 		if err != nil || len(o.failed) == 0 {
@@ -230,6 +231,24 @@ func (c *committer) send(g *group) {
 	c.inFlight--
 	c.wake.Broadcast()
 	c.mu.Unlock()
+}
+
+// admit refuses members that need room while there is none, and returns a group of the others.
+func (c *committer) admit(g *group) *group {
+	full := c.db.room()
+	if full == nil {
+		return g
+	}
+	rest := newGroup()
+	for _, p := range g.members {
+		if !p.needsRoom() {
+			rest.add(p, c.maxOps, c.maxBytes)
+			continue
+		}
+		p.done(0, fmt.Errorf("store: commit: %w", full))
+		c.release(p)
+	}
+	return rest
 }
 
 // try sends the group once, and remembers the revision as this store's own.

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
@@ -22,13 +23,20 @@ const (
 	memberURL = "http://127.0.0.1:1"
 	// A lone member needs no heartbeat: its tick only bounds how soon it elects itself at start.
 	tick, election = 50, 250 // milliseconds
+	// minQuota leaves room for history between two upkeeps.
+	minQuota = 64 << 20
 )
+
+// etcdQuota is where etcd itself refuses every put, removals included: a good deal beyond ours, so
+// that a full database can be emptied.
+func etcdQuota(ours int64) int64 { return ours + max(ours/4, 32<<20) }
 
 // embedded is an etcd in this process. It has no socket of any kind.
 type embedded struct {
 	etcd
 	folder *folder
 	server *embed.Etcd
+	quota  int64 // ours
 	doom   doom
 	full   atomic.Pointer[error] // why writes are refused
 	stop   context.CancelFunc
@@ -81,7 +89,7 @@ func memberConfig(dir string, quota int64) *embed.Config {
 	c.EnableGRPCGateway = false
 	c.TickMs, c.ElectionMs = tick, election
 	c.MaxTxnOps, c.MaxRequestBytes = 4096, 8<<20
-	c.QuotaBackendBytes = quota
+	c.QuotaBackendBytes = etcdQuota(quota)
 	c.AutoCompactionRetention = "0"
 	// Nobody needs to catch up, so few entries are kept in memory after they are applied.
 	c.SnapshotCount, c.SnapshotCatchUpEntries = 1000, 10
@@ -92,7 +100,7 @@ func memberConfig(dir string, quota int64) *embed.Config {
 
 // startEmbedded runs etcd in the folder until close.
 func startEmbedded(ctx context.Context, f *folder, opts *Options) (*embedded, error) {
-	e := &embedded{folder: f}
+	e := &embedded{folder: f, quota: opts.Quota}
 	e.doom.ctx, e.doom.cancel = context.WithCancelCause(context.Background())
 	cfg := memberConfig(f.etcd(), opts.Quota)
 	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.New(slogCore{opts.Log}, zap.WithFatalHook(&e.doom), zap.WithPanicHook(&e.doom)))
@@ -131,6 +139,11 @@ func startEmbedded(ctx context.Context, f *folder, opts *Options) (*embedded, er
 		return nil, fmt.Errorf("store: start etcd in %s: %w", f.path, ctx.Err())
 	}
 	e.etcd = etcd{client: v3client.New(e.server.Server), maxOps: 2048, maxBytes: MaxBytes}
+	if err := e.makeRoom(ctx); err != nil {
+		e.client.Close()
+		e.server.Close()
+		return nil, err
+	}
 	var watching context.Context
 	watching, e.stop = context.WithCancel(context.Background())
 	e.wg.Go(func() { e.watchDisk(watching) })
@@ -171,17 +184,67 @@ func (e *embedded) txn(ctx context.Context, t *Txn) (outcome, error) {
 	return o, err
 }
 
+// room compares sizes as etcd does: free pages inside the file count until it is defragmented.
+func (e *embedded) room() error {
+	if size := e.server.Server.Backend().Size(); size >= e.quota {
+		return fmt.Errorf("%w (%d MiB of %d MiB)", ErrNoSpace, size>>20, e.quota>>20)
+	}
+	return nil
+}
+
+func (e *embedded) status(ctx context.Context) (dbStatus, error) {
+	st, err := e.etcd.status(ctx)
+	st.full = st.full || st.size >= e.quota
+	return st, err
+}
+
+// makeRoom readies a database that was closed when it was full: etcd remembers that it was, and
+// refuses every put until told otherwise, even when it has a larger quota now.
+func (e *embedded) makeRoom(ctx context.Context) error {
+	st, err := e.status(ctx)
+	if err != nil {
+		return fmt.Errorf("store: ask for the size of the database in %s: %w", e.folder.path, err)
+	}
+	if top := etcdQuota(e.quota); st.size >= top {
+		if err := e.compact(ctx, st.revision); err != nil {
+			return fmt.Errorf("store: compact the database in %s: %w", e.folder.path, err)
+		}
+		if err := e.server.Server.Defragment(); err != nil {
+			return fmt.Errorf("store: defragment the database in %s: %w", e.folder.path, err)
+		}
+		if size := e.server.Server.Backend().Size(); size >= top {
+			return fmt.Errorf("store: data folder %s: %w: the state takes %d MiB, the quota is %d MiB; start with a quota of %d bytes or more", e.folder.path, ErrNoSpace, size>>20, e.quota>>20, size+size/4)
+		}
+	}
+	return e.disarm(ctx)
+}
+
+// disarm lets etcd accept puts again after its quota was reached.
+func (e *embedded) disarm(ctx context.Context) error {
+	alarms, err := e.client.AlarmList(ctx)
+	if err != nil {
+		return fmt.Errorf("store: list the alarms: %w", classify(err))
+	}
+	for _, a := range alarms.Alarms {
+		if a.Alarm != etcdserverpb.AlarmType_NOSPACE {
+			continue
+		}
+		if _, err := e.client.AlarmDisarm(ctx, (*clientv3.AlarmMember)(a)); err != nil {
+			return fmt.Errorf("store: lift the quota alarm: %w", classify(err))
+		}
+	}
+	return nil
+}
+
 // defragment rewrites the database and lifts the quota alarm if there is room now.
 func (e *embedded) defragment(ctx context.Context) error {
 	if err := e.server.Server.Defragment(); err != nil {
 		return fmt.Errorf("store: defragment: %w", err)
 	}
-	st, err := e.status(ctx)
-	if err != nil || !st.full || st.size >= e.server.Server.Cfg.QuotaBackendBytes {
-		return err
+	if e.server.Server.Backend().Size() >= etcdQuota(e.quota) {
+		return nil
 	}
-	_, err = e.client.AlarmDisarm(ctx, &clientv3.AlarmMember{}) // all
-	return classify(err)
+	return e.disarm(ctx)
 }
 
 func (e *embedded) failed() <-chan struct{} { return e.doom.ctx.Done() }

@@ -201,8 +201,9 @@ func (e *etcd) status(ctx context.Context) (dbStatus, error) {
 		return st, classify(err)
 	}
 	for _, a := range alarms.Alarms {
-		st.full = st.full || a.Alarm == etcdserverpb.AlarmType_NOSPACE
+		st.alarm = st.alarm || a.Alarm == etcdserverpb.AlarmType_NOSPACE
 	}
+	st.full = st.alarm
 	return st, nil
 }
 
@@ -218,6 +219,8 @@ func (e *etcd) snapshot(ctx context.Context, w io.Writer) error {
 	return nil
 }
 
+// room is not known of an external cluster before it refuses.
+func (e *etcd) room() error             { return nil }
 func (e *etcd) failed() <-chan struct{} { return nil }
 func (e *etcd) failure() error          { return nil }
 func (e *etcd) close()                  { e.client.Close() }

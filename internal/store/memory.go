@@ -386,6 +386,7 @@ func (c *memoryClient) compact(_ context.Context, revision int64) error {
 }
 
 func (c *memoryClient) defragment(context.Context) error { return nil }
+func (c *memoryClient) room() error                      { return nil }
 
 func (c *memoryClient) status(context.Context) (dbStatus, error) {
 	c.m.mu.Lock()

@@ -170,7 +170,8 @@ func (s *Store) claim(ctx context.Context, t *Tenure, lead int64) error {
 	}
 	t.epoch++
 	mine := claim{s.server, s.opts.Name, t.epoch}
-	var bump, take Txn
+	// A full database can be emptied only by an owner.
+	bump, take := Txn{Vital: true}, Txn{Vital: true}
 	bump.put("epoch", kv.Revision, t.epoch)
 	if _, err := s.Commit(ctx, bump); err != nil {
 		return err
@@ -187,7 +188,7 @@ func (s *Store) claim(ctx context.Context, t *Tenure, lead int64) error {
 	}
 	const step = MaxOps
 	for first := 0; first < Shards; first += step {
-		all := Txn{Guards: []Guard{At("lead", leads)}, lease: t.lease}
+		all := Txn{Guards: []Guard{At("lead", leads)}, Vital: true, lease: t.lease}
 		for n := first; n < first+step; n++ {
 			all.Puts = append(all.Puts, Put{shardKey(uint8(n)), value})
 		}

@@ -43,7 +43,8 @@ type Options struct {
 	Name string
 	// LeaseTTL is how long a silent server keeps its shards; 3 s when zero. Whole seconds.
 	LeaseTTL time.Duration
-	// Quota is the most bytes the embedded database may take; 8 GiB when zero.
+	// Quota is how many bytes the embedded database may take before it refuses what is not
+	// [Txn.Vital]; 8 GiB when zero, 64 MiB at least. What is vital may take it a quarter further.
 	Quota int64
 	// Keep is how many revisions are kept for watchers that lag; 10,000 when zero.
 	Keep int64
@@ -74,6 +75,9 @@ func (o *Options) fill() error {
 	}
 	if o.Quota == 0 {
 		o.Quota = 8 << 30
+	}
+	if o.DataDir != "" && o.Quota < minQuota {
+		return fmt.Errorf("store: quota of %d bytes: the embedded database needs %d (64 MiB) or more; leave it out for 8 GiB", o.Quota, minQuota)
 	}
 	if o.Keep == 0 {
 		o.Keep = 10_000
@@ -119,7 +123,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	s := &Store{opts: opts, log: opts.Log, server: ulid.Make().String(), db: db}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.commits = newCommitter(db, opts.Prefix)
-	s.upkeep.init()
+	s.upkeep.init(ctx, db)
 	s.wg.Go(s.commits.run)
 	if err := s.register(ctx); err != nil {
 		s.Close()

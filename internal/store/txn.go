@@ -19,6 +19,10 @@ type Txn struct {
 	Guards  []Guard // all must hold
 	Puts    []Put
 	Deletes []string // a key that is absent is no error
+	// Vital says that the transaction is to be sent even when the database has reached its quota,
+	// as long as the reserve lasts. The engine sets it for services that are leaving, as their
+	// removal makes room; what deletes more than it puts needs no mark.
+	Vital bool
 	// Lease binds the puts to a lease of the server; only the store itself uses it.
 	lease int64
 }
@@ -58,7 +62,8 @@ var (
 	ErrAmbiguous = errors.New("commit not answered; it may have happened")
 	// ErrTooLarge: the transaction is beyond MaxOps or MaxBytes. Split it.
 	ErrTooLarge = errors.New("transaction too large")
-	// ErrNoSpace: the database reached its quota. It may come together with ErrAmbiguous.
+	// ErrNoSpace: the database reached its quota. Nothing was written, unless it comes together
+	// with ErrAmbiguous.
 	ErrNoSpace = errors.New("the database has reached its quota; raise it or remove services; space is won back by itself within a minute")
 	// ErrCompacted: a watch or load asked for history that is gone. Load again.
 	ErrCompacted = errors.New("history is no longer kept")
@@ -94,6 +99,9 @@ func (e *ConflictError) Error() string {
 
 // Is makes errors.Is(err, ErrConflict) true.
 func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
+
+// needsRoom reports whether t has to wait for room in the database.
+func (t *Txn) needsRoom() bool { return !t.Vital && len(t.Puts) > 0 && len(t.Deletes) <= len(t.Puts) }
 
 // weigh returns the operations and bytes of t.
 func (t *Txn) weigh() (ops, bytes int) {

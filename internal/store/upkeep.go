@@ -19,6 +19,7 @@ type upkeep struct {
 	mu         sync.Mutex
 	marks      []mark // of the last historyAge
 	compacted  int64
+	shrunk     int64 // what was compacted when the database was last defragmented for being full
 	defragged  time.Time
 	compacts   uint64
 	defrags    uint64
@@ -31,7 +32,11 @@ type mark struct {
 	revision int64
 }
 
-func (u *upkeep) init() { u.defragged = time.Now() }
+// init also takes the first figures; they come with the first upkeep where that fails.
+func (u *upkeep) init(ctx context.Context, db backend) {
+	u.defragged = time.Now()
+	u.lastStatus, _ = db.status(ctx)
+}
 
 // target returns up to which revision history may go: all but the last keep revisions, and what
 // is older than historyAge.
@@ -97,19 +102,28 @@ func (s *Store) Maintain(ctx context.Context) error {
 		u.compacts++
 	}
 	wasteful := st.size >= defragFrom && st.inUse < st.size/2 && time.Since(u.defragged) >= defragEvery
-	if !st.full && !wasteful {
+	// A database that is full of live keys does not shrink: it is left alone until some have gone.
+	shrinkable := st.alarm || st.full && u.compacted > u.shrunk
+	if !shrinkable && !wasteful {
 		return nil
 	}
 	u.defragged = time.Now()
 	u.defrags++
-	return s.db.defragment(ctx)
+	if err := s.db.defragment(ctx); err != nil {
+		return err
+	}
+	u.shrunk = u.compacted
+	if u.lastStatus, err = s.db.status(ctx); err != nil {
+		return fmt.Errorf("store: upkeep: %w", err)
+	}
+	return nil
 }
 
 // Stats are figures for metrics.
 type Stats struct {
-	Size, InUse int64 // bytes of the database file, and of what it holds; as of the last upkeep
+	Size, InUse int64 // bytes of the database file, and of what it holds; as of Open or the last upkeep
 	Revision    int64 // likewise
-	Full        bool  // the quota is reached: only deletes are accepted
+	Full        bool  // the quota is reached: only removals are accepted
 	Compactions uint64
 	Defrags     uint64
 	Waiting     int // transactions that were not sent yet
@@ -133,7 +147,7 @@ type CommitStats struct {
 func (s *Store) Stats() Stats {
 	s.upkeep.mu.Lock()
 	u := &s.upkeep
-	st := Stats{Size: u.lastStatus.size, InUse: u.lastStatus.inUse, Revision: u.lastStatus.revision, Full: u.lastStatus.full, Compactions: u.compacts, Defrags: u.defrags}
+	st := Stats{Size: u.lastStatus.size, InUse: u.lastStatus.inUse, Revision: u.lastStatus.revision, Full: u.lastStatus.full || s.db.room() != nil, Compactions: u.compacts, Defrags: u.defrags}
 	s.upkeep.mu.Unlock()
 	s.commits.mu.Lock()
 	defer s.commits.mu.Unlock()
