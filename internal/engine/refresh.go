@@ -77,7 +77,13 @@ func (e *Engine) refreshOnce(a *actor, role uint16) {
 				err = t.to.Refresh(e.ctx, driver.Ref{ID: service.MachineID(a.id, t.eff.Serial, t.eff.Incarnation), Native: t.eff.Native}, files)
 			}
 			if err != nil && e.ctx.Err() == nil {
-				e.log.Warn("cannot refresh a machine's files", "service", a.id, "instance", t.eff.Serial, "error", err)
+				why := err.Error()
+				e.read(a, func(svc *service.Service) {
+					if r := svc.RoleOf(t.eff); r != nil {
+						why = service.Mask(svc.Spec, r.Spec, why)
+					}
+				})
+				e.log.Warn("cannot refresh a machine's files", "service", a.id, "instance", t.eff.Serial, "error", why)
 			}
 			return nil
 		})

@@ -9,9 +9,11 @@ import (
 )
 
 // Observe writes down a fact. It returns a *Refusal for a command that is not accepted, which then
-// has changed nothing; other facts are never refused.
+// has changed nothing; other facts are never refused. What its texts show of secret inputs is
+// masked.
 func (s *Service) Observe(f Fact, now time.Time) error {
 	t := TimeOf(now)
+	f = s.masked(f)
 	switch f.Kind {
 	case Ordered:
 		return s.order(f.Command, t)
