@@ -206,6 +206,9 @@ func (c *Control) sameAsDefinition(who *identity.Caller, r *service.RoleSpec) er
 		return denied
 	}
 	d, err := c.Machine(who, r.Machine.Name, identity.Use)
+	if errors.Is(err, identity.ErrNotFound) { // the role is what is wrong, not the service that has it
+		return fmt.Errorf("%w: role %s: there is no machine definition %q any more", identity.ErrInvalid, r.Name, r.Machine.Name)
+	}
 	if err != nil {
 		return err
 	}
@@ -213,24 +216,17 @@ func (c *Control) sameAsDefinition(who *identity.Caller, r *service.RoleSpec) er
 		!reflect.DeepEqual(d.Machine.Checks, r.Machine.Checks) || d.Machine.UserData != r.Machine.UserData {
 		return denied
 	}
-	for k, v := range r.Machine.Env {
-		if d.Machine.Env[k] != v && !harmless(k) {
-			return fmt.Errorf("%w: role %s may not set %s", identity.ErrDenied, r.Name, k)
+	for k := range r.Machine.Env {
+		if _, declared := d.Machine.Env[k]; !declared && !harmless(k) {
+			return fmt.Errorf("%w: role %s may not set %s: its machine runs on the server's host, and the definition %s does not declare it; declared names and those that begin with APP_ or ONEAPP_ may be set",
+				identity.ErrDenied, r.Name, k, d.Name)
 		}
 	}
 	return nil
 }
 
-// harmless reports whether a variable cannot change which program runs.
+// harmless reports whether no interpreter, loader or library takes orders from a variable of that name. Too
+// many do to list them, so the names that may be used are listed instead.
 func harmless(name string) bool {
-	switch name {
-	case "PATH", "ENV", "BASH_ENV", "SHELLOPTS", "IFS", "HOME", "SHELL":
-		return false
-	}
-	for _, p := range [...]string{"LD_", "DYLD_", "BASH_FUNC", "PYTHON", "PERL", "RUBY", "NODE_", "JAVA_", "GIT_", "GCONV_", "TROUPE_"} {
-		if strings.HasPrefix(name, p) {
-			return false
-		}
-	}
-	return true
+	return strings.HasPrefix(name, "APP_") || strings.HasPrefix(name, "ONEAPP_")
 }

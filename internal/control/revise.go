@@ -77,6 +77,9 @@ func sameTexts(a, b map[string]string) bool {
 
 // PurgeDone removes the services in state DONE that the caller may manage, and returns how many.
 func (c *Control) PurgeDone(ctx context.Context, who *identity.Caller) (int, error) {
+	if err := writes(who); err != nil {
+		return 0, err
+	}
 	var done []uint64
 	c.engine.Each(func(id uint64, s *service.Service) bool {
 		if s.State == service.Done && identity.Allowed(who, object(&s.Meta), identity.Manage) {

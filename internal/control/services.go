@@ -2,8 +2,10 @@ package control
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -111,8 +113,19 @@ func (c *Control) afford(group int, more service.Usage) error {
 // Check refuses specs that are wrong in themselves, that name drivers or options which are not there,
 // or that the caller may not use.
 func (c *Control) Check(who *identity.Caller, spec *service.Spec) error {
+	return c.check(who, spec, nil)
+}
+
+// maxSpec is how many bytes a spec may take as JSON: with its service record it must fit a transaction.
+const maxSpec = 640 << 10
+
+// check is Check; machines that a running service has already are not asked for again.
+func (c *Control) check(who *identity.Caller, spec, present *service.Spec) error {
 	if err := service.Validate(spec); err != nil {
 		return err
+	}
+	if text, err := json.Marshal(spec); err != nil || len(text) > maxSpec {
+		return fmt.Errorf("%w: the description takes %d bytes with all its files; %d are the most", identity.ErrInvalid, len(text), maxSpec)
 	}
 	for n := range spec.Roles {
 		r := &spec.Roles[n]
@@ -128,7 +141,7 @@ func (c *Control) Check(who *identity.Caller, spec *service.Spec) error {
 			if _, err := kind.Check(impl.Options); err != nil {
 				return fmt.Errorf("%w: %s.options: %w", identity.ErrInvalid, place, err)
 			}
-			if kind.HostAccess && !who.MayUseHost() {
+			if kind.HostAccess && !who.MayUseHost() && !runsAlready(present, r) {
 				if err := c.sameAsDefinition(who, r); err != nil {
 					return err
 				}
@@ -136,6 +149,15 @@ func (c *Control) Check(who *identity.Caller, spec *service.Spec) error {
 		}
 	}
 	return c.checkResources(who, spec)
+}
+
+// runsAlready reports whether the present spec has the same role with the same machine.
+func runsAlready(present *service.Spec, r *service.RoleSpec) bool {
+	if present == nil {
+		return false
+	}
+	n := present.Role(r.Name)
+	return n >= 0 && reflect.DeepEqual(present.Roles[n].Machine, r.Machine)
 }
 
 // find returns the service's owner data if the caller has the right.
@@ -236,7 +258,9 @@ func (c *Control) order(ctx context.Context, who *identity.Caller, id uint64, cm
 		cmd.By = who.Name
 	}
 	if cmd.Update != nil && cmd.Update.Spec != nil {
-		if err := c.Check(who, cmd.Update.Spec); err != nil {
+		var present *service.Spec
+		c.engine.View(id, func(s *service.Service) { present = s.Spec })
+		if err := c.check(who, cmd.Update.Spec, present); err != nil {
 			return 0, err
 		}
 	}
@@ -383,15 +407,33 @@ func (c *Control) Report(ctx context.Context, who *identity.Caller, id uint64, s
 	if _, err := c.find(who, id, identity.Manage); err != nil {
 		return 0, err
 	}
-	if len(key) == 0 || len(key) > 255 || len(value) > 64<<10 {
-		return 0, fmt.Errorf("%w: an attribute has a name of 1 to 255 bytes and a value of at most 64 KiB", identity.ErrInvalid)
+	known, total := false, len(key)+len(value)
+	c.engine.View(id, func(s *service.Service) {
+		i := s.Instance(serial)
+		known = i != nil
+		for k, v := range attributesOf(i) {
+			if k != key {
+				total += len(k) + len(v)
+			}
+		}
+	})
+	if len(key) == 0 || len(key) > 255 || total > maxAttributes {
+		return 0, fmt.Errorf("%w: an attribute has a name of 1 to 255 bytes, and all attributes of an instance take %d bytes at most", identity.ErrInvalid, maxAttributes)
 	}
-	known := false
-	c.engine.View(id, func(s *service.Service) { known = s.Instance(serial) != nil })
 	if !known {
 		return 0, fmt.Errorf("service %d: instance %d: %w", id, serial, identity.ErrNotFound)
 	}
 	return c.engine.TellAndWait(ctx, id, service.Fact{Kind: service.Reported, Serial: serial, Key: key, Value: value})
+}
+
+// maxAttributes is how many bytes the attributes of an instance may take: sixteen instances share a record.
+const maxAttributes = 16 << 10
+
+func attributesOf(i *service.Instance) map[string]string {
+	if i == nil {
+		return nil
+	}
+	return i.Attributes
 }
 
 // A Change of a service's owner data; nil fields stay.
@@ -407,6 +449,11 @@ func (c *Control) ChangeMeta(ctx context.Context, who *identity.Caller, id uint6
 	meta, err := c.find(who, id, identity.Manage)
 	if err == nil {
 		err = c.mayChange(who, object(&meta), m)
+	}
+	if err == nil && m.Group != nil && *m.Group != meta.Group {
+		var usage service.Usage
+		c.engine.View(id, func(s *service.Service) { usage = s.Usage() })
+		err = c.afford(*m.Group, usage)
 	}
 	if err != nil {
 		return 0, c.note(ctx, who, "service.change", "service "+idText(id), err)

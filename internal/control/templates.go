@@ -127,6 +127,9 @@ func (c *Control) putTemplate(ctx context.Context, t *Template, guard int64) err
 	if errors.Is(err, store.ErrConflict) {
 		return fmt.Errorf("template %d: %w", t.ID, ErrStale)
 	}
+	if errors.Is(err, store.ErrTooLarge) {
+		return fmt.Errorf("%w: the template takes %d bytes, more than the store keeps in one piece", identity.ErrInvalid, len(text))
+	}
 	if err != nil {
 		return fmt.Errorf("template %d: store it: %w", t.ID, err)
 	}

@@ -228,13 +228,16 @@ const (
 )
 
 // prepare makes the next transaction of a turn. Decisions keep to one; a wish that concerns every
-// instance of a large role may need several. The service record goes first: with it serials and numbers
-// are taken for good, and each block after it is true by itself, so that a crash in between leaves a
-// wish half done and visibly so, never a machine unknown.
+// instance of a large role may need several. The service record goes first, together with the spec that it
+// names: with it serials and numbers are taken for good, and each block after it is true by itself, so that
+// a crash in between leaves a wish half done and visibly so, never a machine unknown.
 func (e *Engine) prepare(t *turnOf) {
 	n, size := 0, 0
-	for n < len(t.records) && n < recordsATime && (n == 0 || size+len(t.records[n].Value) < bytesATime) {
+	for n < len(t.records) && n < recordsATime {
 		size += len(t.records[n].Value)
+		if n > 0 && t.records[n].Kind == service.BlockRecord && size > bytesATime {
+			break
+		}
 		n++
 	}
 	now := t.records[:n]
@@ -304,7 +307,7 @@ func revisesHead(records []service.Record) bool {
 }
 
 func (e *Engine) transaction(a *actor, records []service.Record) store.Txn {
-	t := store.Txn{Guards: []store.Guard{e.tenure.Fence(a.shard)}}
+	t := store.Txn{Guards: []store.Guard{e.tenure.Fence(a.shard)}, Vital: a.svc.Leaving}
 	if a.fresh {
 		t.Guards = append(t.Guards, store.Absent(headKey(a.id)))
 		for _, p := range a.extra {
@@ -367,7 +370,9 @@ func (e *Engine) uncommitted(t *turnOf, cause error) {
 	svc, head, err := e.reload(a, t, errors.Is(cause, store.ErrAmbiguous))
 	if err != nil || svc == nil {
 		e.abandon(t, fmt.Errorf("%w: %w", ErrUnavailable, cause))
-		if err != nil && e.ctx.Err() == nil {
+		if errors.Is(err, errUnreadable) {
+			e.log.Error("a service cannot be read and is left alone", "service", a.id, "error", err)
+		} else if err != nil && e.ctx.Err() == nil {
 			e.fail(fmt.Errorf("service %d: read it again after a failed commit: %w", a.id, err))
 		}
 		return
@@ -382,6 +387,10 @@ func (e *Engine) uncommitted(t *turnOf, cause error) {
 	for _, r := range t.replies {
 		if verdict, heard := svc.Verdict(r.command); heard || made {
 			r.to <- answer{head, verdict}
+			continue
+		}
+		if errors.Is(cause, store.ErrTooLarge) {
+			r.to <- answer{0, &service.Refusal{Kind: service.BadValue, Message: "the service would outgrow what the store holds: make its description, its files or its attributes smaller"}}
 			continue
 		}
 		r.to <- answer{0, fmt.Errorf("%w: %w", ErrUnavailable, cause)}

@@ -82,13 +82,19 @@ type parts struct {
 	roles     []uint16
 }
 
-// load reads all services.
+// load reads all services. One whose records are damaged is left alone, machines and all, and does not
+// keep the others from being served.
 func (e *Engine) load(ctx context.Context) error {
 	all := make(map[uint64]*parts)
+	alone := func(id uint64, key string, err error) {
+		delete(all, id)
+		e.log.Error("a service cannot be read and is left alone", "service", id, "key", key, "error", err)
+	}
 	revision, err := e.store.Load(ctx, headPrefix, func(kv store.KV) error {
 		svc, err := service.Decode(kv.Value)
 		if err != nil {
-			return fmt.Errorf("%s: %w", kv.Key, err)
+			alone(0, kv.Key, err)
+			return nil
 		}
 		all[svc.ID] = &parts{svc: svc, head: kv.Revision, specs: make(map[uint32][]byte, 1)}
 		return nil
@@ -104,15 +110,19 @@ func (e *Engine) load(ctx context.Context) error {
 		if !ok || p == nil || !p.needs(revision) {
 			return nil
 		}
-		p.specs[revision], err = e.unseal(kv)
-		return err
+		if p.specs[revision], err = e.unseal(kv); err != nil {
+			alone(id, kv.Key, err)
+		}
+		return nil
 	}); err != nil {
 		return fmt.Errorf("load specs: %w", err)
 	}
 	if _, err := e.store.Load(ctx, blockPrefix, func(kv store.KV) error {
 		id, _, ok := splitKey(kv.Key, blockPrefix)
 		if p := all[id]; ok && p != nil {
-			return p.add(kv)
+			if err := p.add(kv); err != nil {
+				alone(id, kv.Key, err)
+			}
 		}
 		return nil
 	}); err != nil {
@@ -121,7 +131,8 @@ func (e *Engine) load(ctx context.Context) error {
 	now := time.Now()
 	for id, p := range all {
 		if err := e.complete(p, now); err != nil {
-			return err
+			alone(id, headKey(id), err)
+			continue
 		}
 		a := &actor{id: id, svc: p.svc, head: p.head, shard: store.Shard(idText(id))}
 		e.actors[id] = a

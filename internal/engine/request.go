@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"maps"
 	"sort"
 	"strings"
 
@@ -121,7 +122,7 @@ func (a *actor) peersOf(r *service.Role) render.Peers {
 		if !i.Phase.Settled() {
 			continue
 		}
-		peer := render.Peer{Name: a.svc.InstanceName(i), Number: int(i.Number), Addresses: i.Addresses, Attributes: i.Attributes}
+		peer := render.Peer{Name: a.svc.InstanceName(i), Number: int(i.Number), Addresses: i.Addresses, Attributes: maps.Clone(i.Attributes)}
 		if len(i.Addresses) > 0 {
 			peer.Address = i.Addresses[0]
 		}

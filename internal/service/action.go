@@ -50,11 +50,17 @@ func ActionNamed(name string) (a driver.Action, own, ok bool) {
 
 func terminates(a driver.Action) bool { return a == terminate || a == terminateHard || a == recreate }
 
+// maxArgs bounds what an action carries to each machine: bytes.
+const maxArgs = 1 << 10
+
 // actOn schedules an action: instance n, by creation, at now + floor(n/Number) × Period.
 func (s *Service) actOn(c *Act, now Time) *Refusal {
 	a, ok := actions[strings.ToLower(c.Action)]
 	if !ok {
 		return refuse(BadValue, "Action %s not supported%s", c.Action, nearest.Hint(c.Action, ActionNames()))
+	}
+	if len(c.Args) > maxArgs {
+		return refuse(BadValue, "the arguments of an action have %d bytes at most", maxArgs)
 	}
 	roles := s.Roles
 	if c.Role != "" {

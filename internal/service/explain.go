@@ -2,6 +2,7 @@ package service
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -40,7 +41,7 @@ type ResourceExplanation struct {
 
 // Explain explains the service as it stands, from the same state that Decide decides from.
 func (s *Service) Explain(now time.Time) Explanation {
-	e := Explanation{State: s.State.String(), Since: s.Since.Time(), Why: s.Reason, Story: s.Log}
+	e := Explanation{State: s.State.String(), Since: s.Since.Time(), Why: s.Reason, Story: slices.Clone(s.Log)}
 	if e.Why == "" {
 		e.Why = s.inWords()
 	}

@@ -51,7 +51,7 @@ func TestParseErrors(t *testing.T) {
 		}
 	}
 	deep := strings.Repeat("[", MaxDepth+1) + strings.Repeat("]", MaxDepth+1)
-	if _, err := Parse([]byte(deep)); err == nil || err.Error() != "line 1, column 101: nested more than 100 deep" {
+	if _, err := Parse([]byte(deep)); err == nil || err.Error() != "line 1, column 65: nested more than 64 deep" {
 		t.Error(err)
 	}
 	if _, err := Parse([]byte(strings.Repeat("[", 1<<20))); err == nil {
