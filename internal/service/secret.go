@@ -2,6 +2,7 @@ package service
 
 import (
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -62,4 +63,53 @@ func (s *Service) masked(f Fact) Fact {
 		f.Resource = &told
 	}
 	return f
+}
+
+// isInput reports whether the service or any of its roles has an input of that name.
+func (s *Spec) isInput(name string) bool {
+	if _, ok := s.Inputs[name]; ok {
+		return true
+	}
+	return slices.ContainsFunc(s.Roles, func(r RoleSpec) bool { _, ok := r.Inputs[name]; return ok })
+}
+
+// inputNames returns the names of all inputs, in order.
+func (s *Spec) inputNames() []string {
+	names := keysOf(s.Inputs)
+	for i := range s.Roles {
+		names = append(names, keysOf(s.Roles[i].Inputs)...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+var (
+	templated = regexp.MustCompile(`(?s)\{\{.*?\}\}|\{%.*?%\}`)
+	word      = regexp.MustCompile(`[\pL_][\pL\pN_]*`)
+)
+
+// secretIn returns the first secret input that a template refers to, or "".
+func (s *Spec) secretIn(template string) string {
+	if len(s.Secrets) == 0 {
+		return ""
+	}
+	for _, part := range templated.FindAllString(template, -1) {
+		for _, name := range word.FindAllString(part, -1) {
+			if slices.Contains(s.Secrets, name) {
+				return name
+			}
+		}
+	}
+	return ""
+}
+
+// commands refuses commands of checks that show secrets: everyone on a machine sees its processes.
+func (v *validator) commands(at string, s *Spec, checks []Check) {
+	for i := range checks {
+		for j, arg := range checks[i].Exec {
+			if name := s.secretIn(arg); name != "" {
+				v.fail(indexed(indexed(at, i)+".exec", j), "the secret input %q would show in the list of processes; let the command read it from a file or the environment", name)
+			}
+		}
+	}
 }

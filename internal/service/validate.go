@@ -119,8 +119,8 @@ func (v *validator) spec(s *Spec) {
 		if v.full() {
 			return
 		}
-		if _, ok := s.Inputs[name]; !ok {
-			v.fail(indexed("secrets", i), "no input %q%s", name, nearest.Hint(name, keysOf(s.Inputs)))
+		if !s.isInput(name) {
+			v.fail(indexed("secrets", i), "no input %q%s", name, nearest.Hint(name, s.inputNames()))
 		}
 	}
 	if len(s.Roles) > MaxRoles {
@@ -136,6 +136,7 @@ func (v *validator) spec(s *Spec) {
 			known[s.Roles[i].Name] = i
 		}
 		v.role(at+".", &s.Roles[i])
+		v.commands(at+".machine.checks", s, s.Roles[i].Machine.Checks)
 	}
 	if g := v.graph(s, known); g != nil {
 		v.circle(g)

@@ -49,6 +49,16 @@ func TestValidate(t *testing.T) {
 		{"on_failure", func(s *Spec) { s.OnFailure = "leave" }, `on_failure: "leave" is none of keep, rollback`},
 		{"retain", func(s *Spec) { s.Retain = -1 }, "retain: -1ns is less than 0s"},
 		{"secret", func(s *Spec) { s.Inputs, s.Secrets = map[string]string{"PASS": ""}, []string{"PAS"} }, `secrets[0]: no input "PAS"; did you mean "PASS"?`},
+		{"secret of a role", func(s *Spec) { s.Roles[1].Inputs, s.Secrets = map[string]string{"PASS": ""}, []string{"PASS"} }, ""},
+		{"secret like a role's", func(s *Spec) { s.Roles[1].Inputs, s.Secrets = map[string]string{"PASS": ""}, []string{"PAS"} }, `secrets[0]: no input "PAS"; did you mean "PASS"?`},
+		{"secret in a command", func(s *Spec) {
+			s.Inputs, s.Secrets = map[string]string{"PASS": "", "USER": ""}, []string{"PASS"}
+			s.Roles[1].Machine.Checks = []Check{{Exec: []string{"ask", "PASS={{ USER }}", "-p{{ inputs.PASS | lower }}"}}}
+		}, `roles[1].machine.checks[0].exec[2]: the secret input "PASS" would show in the list of processes; let the command read it from a file or the environment`},
+		{"no secret in a command", func(s *Spec) {
+			s.Inputs, s.Secrets = map[string]string{"PASS": ""}, []string{"PASS"}
+			s.Roles[1].Machine.Checks = []Check{{Exec: []string{"ask", "{{ PASSAGE }} PASS {# PASS #}"}}}
+		}, ""},
 		{"role name", func(s *Spec) { s.Roles[2].Name = "a b" }, `roles[2].name: "a b" is no name for a role: use letters, digits, _ and -`},
 		{"role name with newline", func(s *Spec) { s.Roles[2].Name = "a\nb" }, `roles[2].name: "a\nb" is no name for a role: use letters, digits, _ and -`},
 		{"no role name", func(s *Spec) { s.Roles[2].Name = "" }, `roles[2].name: a role needs a name`},
