@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"syscall"
@@ -90,6 +91,9 @@ func TestHasSettled(t *testing.T) {
 		{"UNDEPLOYING", true, []string{"DONE"}, false},
 		{"DONE", true, []string{"DONE"}, true},
 		{"DONE", true, []string{client.Gone}, false},
+		{"DONE", true, []string{"DONE", client.Gone}, true},
+		{"DONE", true, up, true}, // rolled back after a failed deployment
+		{"DONE", false, up, true},
 		{"FAILED_UNDEPLOYING", true, []string{client.Gone}, true},
 	} {
 		if got := hasSettled(&client.Service{State: c.state, Leaving: c.leaving}, c.good); got != c.want {
@@ -99,6 +103,44 @@ func TestHasSettled(t *testing.T) {
 	mending := &client.Service{State: "WARNING", Roles: []client.Role{{Phases: map[string]int{"up": 1, "backoff": 1}}}}
 	if hasSettled(mending, up) {
 		t.Error("a service that mends itself counts as settled")
+	}
+}
+
+// What keeps a server from listening is not a server that a client cannot reach.
+func TestUnreachable(t *testing.T) {
+	refused := &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+	busy := &net.OpError{Op: "listen", Err: syscall.EADDRINUSE}
+	for err, want := range map[error]bool{
+		refused:                        true,
+		busy:                           false,
+		withCode(exitError, refused):   false, // a server's own: its cluster, say
+		fmt.Errorf("start: %w", busy):  false,
+		fmt.Errorf("GET: %w", refused): true,
+	} {
+		if got := exitCode(err) == exitUnreachable; got != want {
+			t.Errorf("%v: %t", err, got)
+		}
+		if got := strings.Contains(explainError(err), "does the server run?"); got != want {
+			t.Errorf("%v: hint %t", explainError(err), got)
+		}
+	}
+}
+
+func TestShieldNumbers(t *testing.T) {
+	for in, want := range map[string]string{
+		"scale shop/app -1":                "scale shop/app -- -1",
+		"scale shop/app -10%":              "scale shop/app -- -10%",
+		"scale shop/app -2 --timeout 5m":   "scale shop/app --timeout 5m -- -2",
+		"scale shop/app -- -1":             "scale shop/app -- -1",
+		"scale shop/app +1":                "scale shop/app +1",
+		"scale shop/app -x":                "scale shop/app -x",
+		"exec shop/app/0 -- kill -9 1":     "exec shop/app/0 -- kill -9 1",
+		"events -n -1":                     "events -n -1",
+		"--url http://x scale shop/app -1": "--url http://x scale shop/app -- -1",
+	} {
+		if got := strings.Join(shieldNumbers(strings.Fields(in)), " "); got != want {
+			t.Errorf("%s: %s, want %s", in, got, want)
+		}
 	}
 }
 

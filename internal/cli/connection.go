@@ -56,7 +56,7 @@ func (t *terminal) stored() (login, error) {
 		err = json.Unmarshal(text, &l)
 	}
 	if err != nil {
-		return l, fmt.Errorf("read the stored login: %w; `troupe login` makes a new one", err)
+		return l, fmt.Errorf("read the stored login %s: %w; `troupe login` makes a new one", t.loginFile(), err)
 	}
 	return l, nil
 }
@@ -187,7 +187,7 @@ func clientExitCode(err error) int {
 
 func unreachable(err error) bool {
 	var op *net.OpError
-	return errors.As(err, &op) || errors.Is(err, syscall.ECONNREFUSED)
+	return errors.As(err, &op) && op.Op != "listen" || errors.Is(err, syscall.ECONNREFUSED)
 }
 
 // explainError says what to do next, where that is known.
@@ -198,7 +198,7 @@ func explainError(err error) string {
 		text += "; log in with `troupe login`, or set TROUPE_USER and TROUPE_PASSWORD, or TROUPE_TOKEN"
 	case errors.As(err, new(x509.UnknownAuthorityError)):
 		text += "; name the file of the authority of the server's certificate with --cacert or TROUPE_CACERT"
-	case unreachable(err):
+	case unreachable(err) && exitCode(err) == exitUnreachable:
 		text += "; does the server run? Start one with `troupe server`, or name another with --url or TROUPE_URL"
 	}
 	return text

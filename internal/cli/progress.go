@@ -87,6 +87,9 @@ func hasSettled(s *client.Service, good []string) bool {
 	case "PENDING", "DEPLOYING", "UNDEPLOYING", "SCALING", "UPDATING", "DEPLOYING_NETS", "UNDEPLOYING_NETS":
 		return false
 	}
+	if s.State == "DONE" { // its end, whatever was hoped for, unless the record is to go too
+		return slices.Contains(good, "DONE") || !slices.Contains(good, client.Gone)
+	}
 	if s.State == "WARNING" { // it mends itself as long as an instance is on its way
 		for _, r := range s.Roles {
 			for _, phase := range [...]string{"queued", "backoff", "creating", "starting", "replacing"} {

@@ -44,7 +44,7 @@ func Main() int {
 // run executes one command line.
 func run(ctx context.Context, t *terminal, args []string) int {
 	root := newRootCommand(t)
-	root.SetArgs(args)
+	root.SetArgs(shieldNumbers(args))
 	root.SetIn(t.in)
 	root.SetOut(t.out)
 	root.SetErr(t.err)

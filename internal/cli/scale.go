@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"regexp"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -20,7 +21,7 @@ func newScaleCommand(t *terminal) *cobra.Command {
 		Use:   "scale SERVICE/ROLE N|+N|-N|+P%|-P%",
 		Short: "change how many instances a role has",
 		Example: "  troupe scale shop/app 5\n  troupe scale shop/app +50%\n" +
-			"  troupe scale shop/app -- -1",
+			"  troupe scale shop/app -1",
 		Args: exactly("SERVICE/ROLE", "N"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runScale(cmd.Context(), t, &o, args[0], args[1])
@@ -32,6 +33,22 @@ func newScaleCommand(t *terminal) *cobra.Command {
 }
 
 var cardinality = regexp.MustCompile(`^([+-]?[0-9]{1,9}|[+-][0-9]{1,6}%)$`)
+
+var decrease = regexp.MustCompile(`^-[0-9]+%?$`)
+
+// shieldNumbers moves the -N of `troupe scale` behind --, or it would be read as a flag.
+func shieldNumbers(args []string) []string {
+	scale := slices.Index(args, "scale")
+	if scale < 0 || slices.Contains(args, "--") {
+		return args
+	}
+	i := slices.IndexFunc(args[scale:], decrease.MatchString)
+	if i < 0 {
+		return args
+	}
+	i += scale
+	return append(slices.Concat(args[:i], args[i+1:]), "--", args[i])
+}
 
 func runScale(ctx context.Context, t *terminal, o *scaleOptions, place, wish string) error {
 	service, role, err := splitRole(place)

@@ -115,13 +115,13 @@ func runServer(ctx context.Context, t *terminal, o *serverOptions, flags *pflag.
 	o.app.Version = version()
 	a, err := app.New(ctx, o.app)
 	if err != nil {
-		return err
+		return withCode(exitError, err) // what it could not reach is not the server
 	}
 	err = a.Run(ctx)
 	if errors.Is(err, app.ErrReplaced) {
 		return withCode(exitRefused, err)
 	}
-	return err
+	return withCode(exitError, err)
 }
 
 // newConfigCommand checks the configuration file without starting anything.
