@@ -77,7 +77,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 	a.release = sync.OnceFunc(a.close)
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.state.Store(&state{"starting", "the state is being read"})
-	for _, step := range []func(context.Context) error{a.check, a.openStore, a.openDirectory, a.listen} {
+	for _, step := range []func(context.Context) error{a.check, a.openStore, a.openDirectory, a.listen, a.firstUser} {
 		if err := step(ctx); err != nil {
 			a.cancel()
 			a.release()
@@ -121,7 +121,7 @@ func (a *App) openStore(ctx context.Context) error {
 	return err
 }
 
-// openDirectory reads the users and makes the first one.
+// openDirectory reads the users.
 func (a *App) openDirectory(ctx context.Context) error {
 	var err error
 	if a.followed, err = a.store.Revision(ctx); err != nil {
@@ -130,6 +130,13 @@ func (a *App) openDirectory(ctx context.Context) error {
 	if a.directory, err = identity.Open(ctx, control.Records{Store: a.store}); err != nil {
 		return fmt.Errorf("read the users: %w", err)
 	}
+	return nil
+}
+
+// firstUser makes the first user, last of all: a start that fails does not use up a password that is
+// shown once.
+func (a *App) firstUser(ctx context.Context) error {
+	var err error
 	password := ""
 	if a.opts.AdminPasswordFile != "" {
 		if password, err = secretFile(a.opts.AdminPasswordFile); err != nil {

@@ -222,6 +222,34 @@ func TestRefusedOptions(t *testing.T) {
 	}
 	a, _ := serve(t, options(dir))
 	awaitReady(t, a)
+	if a.Password() == "" {
+		t.Error("a refused start used up the first password")
+	}
+}
+
+// Check refuses what the start would.
+func TestCheck(t *testing.T) {
+	for name, c := range map[string]struct {
+		edit func(*Options)
+		want string
+	}{
+		"good":              {func(*Options) {}, ""},
+		"open to the world": {func(o *Options) { o.Listen = ":0" }, "listen: :0 is reachable"},
+		"open second port":  {func(o *Options) { o.OneFlowListen = "0.0.0.0:1" }, "oneflow-listen: "},
+		"open but allowed":  {func(o *Options) { o.Listen, o.Insecure = ":0", true }, ""},
+		"no port":           {func(o *Options) { o.Listen = "127.0.0.1" }, "missing port"},
+		"half of a pair":    {func(o *Options) { o.Key = "x" }, "tls-cert and tls-key"},
+		"missing TLS files": {func(o *Options) { o.Certificate, o.Key = "nothere.pem", "nothere.key" }, "nothere.pem"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := options(t.TempDir())
+			c.edit(&o)
+			err := o.Check()
+			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v; want %q", err, c.want)
+			}
+		})
+	}
 }
 
 func TestFolders(t *testing.T) {

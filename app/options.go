@@ -1,10 +1,12 @@
 package app
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -131,7 +133,32 @@ func (o Options) Check() error {
 		return err
 	}
 	_, err := o.check(all.Kinds())
-	return err
+	return errors.Join(err, o.checkListeners())
+}
+
+// checkListeners finds what Listen would refuse, without binding an address.
+func (o *Options) checkListeners() error {
+	if (o.Certificate == "") != (o.Key == "") {
+		return errors.New("a TLS certificate needs its key and a key its certificate: give both tls-cert and tls-key")
+	}
+	if o.Certificate != "" {
+		if _, err := tls.LoadX509KeyPair(o.Certificate, o.Key); err != nil {
+			return fmt.Errorf("TLS certificate: %w", err)
+		}
+	}
+	for name, address := range map[string]string{"listen": o.Listen, "oneflow-listen": o.OneFlowListen} {
+		if address == "" {
+			continue
+		}
+		at, err := net.ResolveTCPAddr("tcp", address)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if o.Certificate == "" && !o.Insecure && !at.IP.IsLoopback() {
+			return fmt.Errorf("%s: %s is reachable from other machines: give tls-cert and tls-key, listen on 127.0.0.1, or allow it with insecure", name, address)
+		}
+	}
+	return nil
 }
 
 // check checks the accounts of drivers and reads OneFlow's settings.
