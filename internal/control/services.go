@@ -13,6 +13,7 @@ import (
 
 	"github.com/troupe-dev/troupe/internal/engine"
 	"github.com/troupe-dev/troupe/internal/identity"
+	"github.com/troupe-dev/troupe/internal/render"
 	"github.com/troupe-dev/troupe/internal/service"
 	"github.com/troupe-dev/troupe/internal/store"
 )
@@ -122,6 +123,9 @@ const maxSpec = 640 << 10
 // check is Check; machines that a running service has already are not asked for again.
 func (c *Control) check(who *identity.Caller, spec, present *service.Spec) error {
 	if err := service.Validate(spec); err != nil {
+		return err
+	}
+	if err := render.CheckSpec(spec); err != nil {
 		return err
 	}
 	if text, err := json.Marshal(spec); err != nil || len(text) > maxSpec {
@@ -458,25 +462,24 @@ func (c *Control) ChangeMeta(ctx context.Context, who *identity.Caller, id uint6
 	if err != nil {
 		return 0, c.note(ctx, who, "service.change", "service "+idText(id), err)
 	}
-	if m.Name != nil {
-		meta.Name = *m.Name
-	}
-	if m.Owner != nil {
-		meta.Owner = *m.Owner
-	}
+	change := service.MetaChange{Name: m.Name, Owner: m.Owner, Group: m.Group}
 	if m.Group != nil {
-		meta.Group, meta.Project = *m.Group, c.directory.GroupName(*m.Group)
+		project := c.directory.GroupName(*m.Group)
+		change.Project = &project
 	}
 	if m.Permissions != nil {
-		meta.Permissions = uint16(*m.Permissions)
+		bits := uint16(*m.Permissions)
+		change.Permissions = &bits
 	}
-	return c.Order(ctx, who, id, service.Command{Meta: &meta})
+	return c.Order(ctx, who, id, service.Command{Meta: &change})
 }
 
 // mayChange checks a change of owner, group or permissions against the rules of OneFlow section 5.
 func (c *Control) mayChange(who *identity.Caller, o identity.Object, m MetaChange) error {
-	if m.Name != nil && (*m.Name == "" || len(*m.Name) > 128) {
-		return fmt.Errorf("%w: a name has 1 to 128 characters", identity.ErrInvalid)
+	if m.Name != nil {
+		if err := service.ValidateName(*m.Name); err != nil {
+			return fmt.Errorf("%w: %w", identity.ErrInvalid, err)
+		}
 	}
 	if m.Owner != nil && *m.Owner != o.Owner {
 		if _, err := c.directory.User(*m.Owner); err != nil {

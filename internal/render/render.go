@@ -172,7 +172,7 @@ func (t *texts) render(name, template string) (out string, err error) {
 		return template, nil
 	}
 	if len(template) > MaxTemplate {
-		return "", &Error{Name: name, Text: fmt.Sprintf("the template has %d bytes; %d is the most", len(template), MaxTemplate)}
+		return "", tooLong(name, template)
 	}
 	if err := t.ctx.Err(); err != nil {
 		return "", err

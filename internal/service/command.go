@@ -62,7 +62,8 @@ func (s *Service) obey(c *Command, now Time) *Refusal {
 	case c.CancelAct != nil:
 		return s.cancel(c.CancelAct)
 	case c.Meta != nil:
-		s.Meta, s.head = *c.Meta, true
+		c.Meta.apply(&s.Meta)
+		s.head = true
 		return nil
 	case c.PauseUpdate != nil:
 		return s.pauseUpdate(c.PauseUpdate.Pause, now)
@@ -447,4 +448,18 @@ func (s *Service) replaceOne(serial uint32, now Time) *Refusal {
 	}
 	s.replace(i, now)
 	return nil
+}
+
+func (c *MetaChange) apply(m *Meta) {
+	set(&m.Name, c.Name)
+	set(&m.Owner, c.Owner)
+	set(&m.Group, c.Group)
+	set(&m.Project, c.Project)
+	set(&m.Permissions, c.Permissions)
+}
+
+func set[T any](to, from *T) {
+	if from != nil {
+		*to = *from
+	}
 }

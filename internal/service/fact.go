@@ -68,7 +68,7 @@ type Command struct {
 	Release     *Release
 	Act         *Act
 	CancelAct   *CancelAct
-	Meta        *Meta
+	Meta        *MetaChange
 	PauseUpdate *PauseUpdate
 	ReplaceOne  *ReplaceOne
 }
@@ -117,6 +117,14 @@ type (
 	CancelAct struct {
 		Role   string // "" for all
 		Serial uint32
+	}
+	// MetaChange changes who a service belongs to and what it is called; nil fields stay.
+	MetaChange struct {
+		Name        *string
+		Owner       *int
+		Group       *int
+		Project     *string // the group's name
+		Permissions *uint16
 	}
 	// PauseUpdate pauses or continues a rolling update.
 	PauseUpdate struct{ Pause bool }

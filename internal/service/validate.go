@@ -102,14 +102,22 @@ func one[S ~string](v *validator, path string, given S, known ...S) {
 	v.fail(path, "%q is none of %s%s", given, strings.Join(names, ", "), nearest.Hint(string(given), names))
 }
 
-func (v *validator) spec(s *Spec) {
-	switch n := utf8.RuneCountInString(s.Name); {
-	case strings.TrimSpace(s.Name) == "":
-		v.fail("name", "a service needs a name")
+// ValidateName says what is wrong with the name of a service.
+func ValidateName(name string) error {
+	switch n := utf8.RuneCountInString(name); {
+	case strings.TrimSpace(name) == "":
+		return errors.New("a service needs a name")
 	case n > MaxServiceName:
-		v.fail("name", "the name has %d characters; %d is the most", n, MaxServiceName)
-	case !printable(s.Name):
-		v.fail("name", "the name holds a character that cannot be printed")
+		return fmt.Errorf("the name has %d characters; %d is the most", n, MaxServiceName)
+	case !printable(name):
+		return errors.New("the name holds a character that cannot be printed")
+	}
+	return nil
+}
+
+func (v *validator) spec(s *Spec) {
+	if err := ValidateName(s.Name); err != nil {
+		v.fail("name", "%v", err)
 	}
 	one(v, "strategy", s.Strategy, Straight, NoOrder)
 	one(v, "on_failure", s.OnFailure, Keep, Rollback, "")

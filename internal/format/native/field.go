@@ -172,7 +172,7 @@ func (d *decoder) words(n *node, into map[string]string) {
 		return
 	}
 	for _, e := range n.entries {
-		d.in(e.key, "", e.value, func() {
+		d.in(e.key, e.key, e.value, func() {
 			if s, ok := d.text(e.value); ok {
 				into[e.key] = s
 			}

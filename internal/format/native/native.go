@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/troupe-dev/troupe/driver"
+	"github.com/troupe-dev/troupe/internal/render"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
@@ -62,6 +63,7 @@ func Parse(name string, data []byte, opts Options) (*service.Spec, error) {
 	}
 	d.sortNeeds(spec)
 	d.report(service.Validate(spec))
+	d.report(render.CheckSpec(spec))
 	for i := range spec.Roles {
 		d.checkOptions(fmt.Sprintf("roles[%d].machine.", i), &spec.Roles[i].Machine)
 	}
@@ -94,6 +96,7 @@ func ParseMachine(name string, data []byte, opts Options) (*service.Machine, err
 		d.fail(v.at, "a machine definition needs a name")
 	}
 	d.report(service.ValidateMachine(&doc.Machine))
+	d.report(render.CheckMachine("", &doc.Machine))
 	d.checkOptions("", &doc.Machine)
 	if err := d.errs.sorted(); err != nil {
 		return nil, err

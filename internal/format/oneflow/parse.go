@@ -12,7 +12,7 @@ import (
 // Limits of a body.
 const (
 	MaxBody  = 8 << 20 // bytes
-	MaxDepth = 64     // arrays and objects inside each other
+	MaxDepth = 64      // arrays and objects inside each other
 )
 
 // Parse reads a body: a JSON object in which // and /* */ comments may stand. Unknown keys stay, in

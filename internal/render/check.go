@@ -1,0 +1,86 @@
+package render
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/troupe-dev/troupe/internal/service"
+)
+
+// Check parses a template without running it. name stands for it in the error, which is of type *Error.
+func Check(name, text string) (err error) {
+	if plain(text) {
+		return nil
+	}
+	if len(text) > MaxTemplate {
+		return tooLong(name, text)
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = &Error{Name: name, Text: panicText(p)}
+		}
+	}()
+	if _, err := cached(text, false); err != nil {
+		return (&texts{ctx: context.Background(), scope: &Scope{}}).explain(name, err)
+	}
+	return nil
+}
+
+func tooLong(name, text string) *Error {
+	return &Error{Name: name, Text: fmt.Sprintf("the template has %d bytes; %d is the most", len(text), MaxTemplate)}
+}
+
+// CheckMachine parses the templates of a machine, which stands at a place of a specification such as
+// "roles[0].machine." ("" for one that stands alone). The error, if any, is of type service.Problems,
+// with the place of each template that does not parse.
+func CheckMachine(at string, m *service.Machine) error {
+	var found service.Problems
+	note := func(place, text string) {
+		if len(found) == service.MaxProblems {
+			return
+		}
+		if err, bad := Check(place, text).(*Error); bad {
+			problem := &service.Problem{Path: place, Text: err.Text}
+			if err.Line > 0 {
+				problem.Text = fmt.Sprintf("line %d: %s", err.Line, err.Text)
+			}
+			found = append(found, problem)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(m.Env)) {
+		note(at+"env."+key, m.Env[key])
+	}
+	for i, f := range m.Files {
+		note(fmt.Sprintf("%sfiles[%d].content", at, i), f.Content)
+	}
+	note(at+"user_data", m.UserData)
+	for i := range m.Checks {
+		c, place := &m.Checks[i], fmt.Sprintf("%schecks[%d].", at, i)
+		note(place+"tcp", c.TCP)
+		note(place+"http", c.HTTP)
+		for j, arg := range c.Exec {
+			note(fmt.Sprintf("%sexec[%d]", place, j), arg)
+		}
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	return found
+}
+
+// CheckSpec parses the templates of all roles of a specification, as [CheckMachine] does.
+func CheckSpec(s *service.Spec) error {
+	var found service.Problems
+	for i := range s.Roles {
+		problems, _ := service.AsProblems(CheckMachine(fmt.Sprintf("roles[%d].machine.", i), &s.Roles[i].Machine))
+		if found = append(found, problems...); len(found) >= service.MaxProblems {
+			return found[:service.MaxProblems]
+		}
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	return found
+}
