@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -28,10 +29,12 @@ var ErrReplaced = errors.New("another server has taken over; start this one agai
 // lead waits until the shards are this server's and then works on them, until ctx ends or they are lost.
 func (a *App) lead(ctx context.Context) (err error) {
 	a.state.Store(&state{"standby", "waiting for the shards"})
-	if leader, standby := a.store.Standby(); standby && leader != "" {
-		a.opts.Log.Info("standing by", "leader", leader, "readyz", a.Addrs()["main"]+"/readyz")
-	}
+	notice := time.AfterFunc(time.Second, func() { // by then it is known who leads
+		_, reason := a.readiness()
+		a.opts.Log.Info("standing by", "reason", reason, "readyz", a.Addrs()["main"]+"/readyz")
+	})
 	tenure, err := a.store.Acquire(ctx)
+	notice.Stop()
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil

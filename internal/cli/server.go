@@ -33,7 +33,7 @@ func (o *serverOptions) addFlags(f *pflag.FlagSet, env func(string) string) {
 	f.StringVar(&o.app.Etcd.User, "etcd-user", "", "`user` of the cluster")
 	f.StringVar(&o.app.Etcd.PasswordFile, "etcd-password-file", "", "`file` with that user's password")
 	f.StringVar(&o.app.MasterKey, "master-key", "", "`file` of the key that encrypts secrets (default master.key in the data folder)")
-	f.Int64Var(&o.app.Quota, "quota", 0, "most `bytes` of the embedded database (default 8 GiB)")
+	f.Var(sizeFlag{&o.app.Quota}, "quota", "most `bytes` of the embedded database, such as 16G (default 8 GiB)")
 	f.StringVar(&o.app.Listen, "listen", "127.0.0.1:7070", "`address` of the main listener")
 	f.StringVar(&o.app.OneFlowListen, "oneflow-listen", "", "`address` at whose root OneFlow is served too")
 	f.BoolVar(&o.compat, "compat", false, "serve OneFlow at its customary 127.0.0.1:2474 too")
@@ -48,8 +48,9 @@ func (o *serverOptions) addFlags(f *pflag.FlagSet, env func(string) string) {
 	f.StringVar(&o.app.ReadyFile, "ready-file", "", "`file` that gets the addresses once the server is ready")
 	f.StringVar(&o.app.Admin, "admin", "oneadmin", "`name` of the first user")
 	f.StringVar(&o.app.AdminPasswordFile, "admin-password-file", "", "`file` with the first user's password (default: one is generated and printed)")
-	f.DurationVar(&o.app.Retain, "retain", 24*time.Hour, "how long finished services are kept")
-	f.DurationVar(&o.app.AuditRetain, "audit-retain", 90*24*time.Hour, "how long the audit trail is kept")
+	o.app.Retain, o.app.AuditRetain = 24*time.Hour, 90*24*time.Hour
+	f.Var(spanFlag{&o.app.Retain}, "retain", "how long finished services are kept")
+	f.Var(spanFlag{&o.app.AuditRetain}, "audit-retain", "how long the audit trail is kept")
 	o.logFormat, o.logLevel = "text", "info"
 	f.Var(choice{&o.logFormat, []string{"text", "json"}}, "log-format", "how log lines look")
 	f.Var(choice{&o.logLevel, []string{"debug", "info", "warn", "error"}}, "log-level", "least level that is logged")

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -13,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/troupe-dev/troupe/app"
+	"github.com/troupe-dev/troupe/driver"
 	"github.com/troupe-dev/troupe/internal/nearest"
 )
 
@@ -211,5 +214,51 @@ func (c choice) Set(s string) error {
 		return fmt.Errorf("use one of %s", strings.Join(c.choices, ", "))
 	}
 	*c.value = s
+	return nil
+}
+
+// sizeFlag is a flag that takes a number of bytes, with a unit or without.
+type sizeFlag struct{ value *int64 }
+
+// String implements pflag.Value.
+func (s sizeFlag) String() string { return strconv.FormatInt(*s.value, 10) }
+
+// Type implements pflag.Value.
+func (s sizeFlag) Type() string { return "size" }
+
+// Set implements pflag.Value.
+func (s sizeFlag) Set(text string) error {
+	n, err := driver.ParseSize(text)
+	if err != nil {
+		return errors.New("give a size, such as 512M or 8G")
+	}
+	*s.value = n
+	return nil
+}
+
+// spanFlag is a flag that takes a time span: days too, which time.ParseDuration lacks.
+type spanFlag struct{ value *time.Duration }
+
+// String implements pflag.Value.
+func (s spanFlag) String() string { return s.value.String() }
+
+// Type implements pflag.Value.
+func (s spanFlag) Type() string { return "duration" }
+
+// Set implements pflag.Value.
+func (s spanFlag) Set(text string) error {
+	var d time.Duration
+	var err error
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		var n uint64
+		n, err = strconv.ParseUint(days, 10, 16)
+		d = time.Duration(n) * 24 * time.Hour
+	} else {
+		d, err = driver.ParseDuration(text)
+	}
+	if err != nil {
+		return errors.New("give a time span, such as 90m, 24h or 7d")
+	}
+	*s.value = d
 	return nil
 }

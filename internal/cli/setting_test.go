@@ -38,6 +38,21 @@ func TestSettle(t *testing.T) {
 	}
 }
 
+func TestUnits(t *testing.T) {
+	o, flags := serverFlagSet()
+	if err := flags.Parse([]string{"--retain", "7d", "--audit-retain=36h", "--quota", "8G"}); err != nil {
+		t.Fatal(err)
+	}
+	if o.app.Retain.Hours() != 7*24 || o.app.AuditRetain.Hours() != 36 || o.app.Quota != 8<<30 {
+		t.Errorf("%+v", o.app)
+	}
+	for flag, want := range map[string]string{"--retain=soon": "such as 90m", "--retain=-1d": "such as 90m", "--quota=much": "such as 512M"} {
+		if err := flags.Parse([]string{flag}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", flag, err)
+		}
+	}
+}
+
 func TestParseConfig(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                                  "",

@@ -38,11 +38,13 @@ func newUpdateCommand(t *terminal) *cobra.Command {
 	f.Lookup("rollback").NoOptDefVal = "0"
 	f.BoolVar(&o.pause, "pause", false, "pause the update that is under way")
 	f.BoolVar(&o.continues, "continue", false, "go on with an update that paused")
-	cmd.MarkFlagsMutuallyExclusive("rollback", "pause", "continue")
 	return cmd
 }
 
 func runUpdate(ctx context.Context, t *terminal, o *updateOptions, args []string) error {
+	if o.pause && o.continues || o.rollback != "" && (o.pause || o.continues) {
+		return usageError("update: give one of --rollback, --pause and --continue alone")
+	}
 	if special := o.rollback != "" || o.pause || o.continues; special == (len(args) == 2) {
 		return usageError("update: give a FILE, or one of --rollback, --pause and --continue")
 	}
