@@ -11,6 +11,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 	"pgregory.net/rapid"
 
+	"github.com/troupe-dev/troupe/internal/render"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
@@ -19,7 +20,7 @@ var (
 	prose = rapid.OneOf(
 		rapid.StringMatching(`[ -~]{0,20}`), rapid.StringMatching(`[a-z \n:#'"{}\[\]|>&*!%@,-]{0,20}`), rapid.StringOf(rapid.Rune()),
 		rapid.SampledFrom([]string{"", " ", "\n", "a\n", "a\n\n", "\na", " a\nb", "a \nb", "yes", "null", "~", "true", "1.10", "0640", "0x1f", "1e3", ".inf", "- a", "a: b", "#c", "<<", "=", "\t", "a\tb\n", "2001-01-01", "\r\n", "a\r\nb", "\u2028", "\u0085", "\ufeff", "%a", "@a", "`a", "---", "...", "? a", "\\n", `"`, "''", "a\n  b\n c\n", "{{ x }}\n{% set y = 1 %}\n"}),
-	)
+	).Filter(func(s string) bool { return render.Check("", s) == nil }) // it stands where templates are parsed
 	amount   = rapid.IntRange(0, 100)
 	duration = rapid.Map(rapid.OneOf(rapid.Int64Range(0, 1e6), rapid.Just[int64](0)), func(n int64) time.Duration { return time.Duration(n) * time.Second })
 	dict     = rapid.Map(rapid.MapOfN(word, prose, 0, 3), func(m map[string]string) map[string]string {
