@@ -154,7 +154,7 @@ func TestProblems(t *testing.T) {
 			w.WriteHeader(418)
 			io.WriteString(w, "<html>")
 		}, "I'm a teapot"},
-		"text": {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "go away", 410) }, "go away"},
+		"text": {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "go away", http.StatusGone) }, "go away"},
 		"lies": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(410)

@@ -326,6 +326,7 @@ func (s *Service) nextNumber(r *Role) uint32 {
 
 func (s *Service) drop(i *Instance) {
 	i.role.remove(i)
+	i.role.dispose(s, i)
 	s.instances.remove(i)
 	s.mark(i)
 	s.touch(i.role)
