@@ -280,11 +280,18 @@ func (e *Engine) Revisions(ctx context.Context, id uint64) ([]uint32, error) {
 
 // A specCache keeps equal specs once: services made from one template share theirs.
 type specCache struct {
-	mu   sync.Mutex
-	seen map[string]*service.Spec
+	mu    sync.Mutex
+	seen  map[string]*service.Spec
+	bytes int // of the texts in seen
 }
 
-const specsShared = 4096
+// What the cache keeps at most, and how long a text is worth sharing: services keep their own specs, so
+// forgetting costs memory for doubles and no more.
+const (
+	specsShared = 4096
+	specsBytes  = 32 << 20
+	specWorth   = 64 << 10
+)
 
 func (c *specCache) decode(text []byte) (*service.Spec, error) {
 	if text == nil {
@@ -304,10 +311,14 @@ func (c *specCache) decode(text []byte) (*service.Spec, error) {
 }
 
 func (c *specCache) keep(text string, s *service.Spec) {
-	if c.seen == nil || len(c.seen) >= specsShared {
-		c.seen = make(map[string]*service.Spec)
+	if len(text) > specWorth {
+		return
+	}
+	if c.seen == nil || len(c.seen) >= specsShared || c.bytes+len(text) > specsBytes {
+		c.seen, c.bytes = make(map[string]*service.Spec), 0
 	}
 	c.seen[text] = s
+	c.bytes += len(text)
 }
 
 // share returns the spec that is kept for an equal one.
