@@ -19,8 +19,8 @@ func (c *Control) Redact(spec *service.Spec) *service.Spec {
 	shown.Roles = slices.Clone(spec.Roles)
 	for n := range shown.Roles {
 		r := &shown.Roles[n]
+		r.Machine = c.RedactMachine(veil(spec, &spec.Roles[n]))
 		r.Inputs = redactInputs(r.Inputs, spec.Secrets)
-		r.Machine = c.RedactMachine(r.Machine)
 	}
 	shown.Resources = c.redactResources(spec.Resources)
 	return &shown
@@ -73,6 +73,7 @@ func (c *Control) RestoreSecrets(spec, old *service.Spec) error {
 		if err := restoreInputs(place+".inputs", r.Inputs, was.Inputs, spec.Secrets); err != nil {
 			return err
 		}
+		r.Machine = unveil(r.Machine, old, was)
 		if err := c.restoreMachine(place+".", &r.Machine, &was.Machine); err != nil {
 			return err
 		}
