@@ -1,0 +1,374 @@
+package alarm
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/troupe-dev/troupe/internal/metric"
+)
+
+// A Record is a piece of what must survive a restart, under a key that is unique within the definition.
+// A nil value deletes.
+type Record struct {
+	Key   string
+	Value []byte
+}
+
+// schema is the version of records.
+const schema = 1
+
+// blockSize is how many metrics of one alarm share a record.
+const blockSize = 64
+
+type headRecord struct {
+	V    int    `json:"v"`
+	Next uint32 `json:"next"` // serial
+}
+
+type alarmRecord struct {
+	V            int          `json:"v"`
+	Key          string       `json:"key,omitempty"`
+	State        State        `json:"state"`
+	Acted        State        `json:"acted"`
+	Parts        []partRecord `json:"parts"`
+	Created      int64        `json:"created"`
+	Updated      int64        `json:"updated"`
+	StateUpdated int64        `json:"state_updated"`
+	Sequence     uint32       `json:"sequence,omitempty"`
+	Healing      bool         `json:"healing,omitempty"` // ok_after runs
+	Lifecycle    string       `json:"lifecycle_state,omitempty"`
+	Link         string       `json:"link,omitempty"`
+	Flaps        []int64      `json:"flaps,omitempty"`
+	Owed         bool         `json:"owed,omitempty"`
+	Retries      []int64      `json:"retries,omitempty"`
+	Retry        int64        `json:"retry,omitempty"`
+}
+
+type partRecord struct {
+	State    State     `json:"state"`
+	Reported bool      `json:"reported,omitempty"`
+	Silent   bool      `json:"silent,omitempty"`
+	Again    bool      `json:"again,omitempty"`
+	Values   []float64 `json:"values,omitempty"`
+	End      int64     `json:"end,omitempty"`  // of a window; for last: the time of the newest sample
+	Last     *float64  `json:"last,omitempty"` // its value
+}
+
+type metricsRecord struct {
+	V       int            `json:"v"`
+	Metrics []metricRecord `json:"metrics"`
+}
+
+type metricRecord struct {
+	Name       string            `json:"name"`
+	Dimensions metric.Dimensions `json:"dimensions"`
+	Service    uint64            `json:"service,omitempty"`
+	Role       string            `json:"role,omitempty"`
+	Serial     uint32            `json:"serial,omitempty"`
+}
+
+// changes notes what has changed since the last call of Changes.
+type changes struct {
+	head      bool
+	alarms    []*alarm
+	blocks    map[block]struct{}
+	cooldowns []string
+}
+
+type block struct {
+	alarm *alarm
+	index int
+}
+
+func (m *Monitor) touch(a *alarm) {
+	if a.visible && !a.dirty {
+		a.dirty = true
+		m.changes.alarms = append(m.changes.alarms, a)
+	}
+}
+
+// touchMetrics notes that the member at an index is new.
+func (m *Monitor) touchMetrics(a *alarm, member int) {
+	if m.changes.blocks == nil {
+		m.changes.blocks = map[block]struct{}{}
+	}
+	m.changes.blocks[block{a, member / blockSize}] = struct{}{}
+}
+
+// Changes returns the records that have changed since the last call. They belong into one commit with the
+// transitions that Decide returned.
+func (m *Monitor) Changes() []Record {
+	var out []Record
+	if m.changes.head {
+		out = append(out, encode("head", headRecord{schema, m.next}))
+	}
+	for _, a := range m.changes.alarms {
+		a.dirty = false
+		key := "alarm/" + strconv.Itoa(int(a.serial))
+		if !a.gone {
+			out = append(out, encode(key, m.record(a)))
+			continue
+		}
+		out = append(out, Record{key, nil})
+		for i := 0; i*blockSize < len(a.members); i++ {
+			out = append(out, Record{blockKey(a, i), nil})
+		}
+	}
+	order := func(a, b block) int {
+		return cmp.Or(cmp.Compare(a.alarm.serial, b.alarm.serial), cmp.Compare(a.index, b.index))
+	}
+	for _, b := range slices.SortedFunc(maps.Keys(m.changes.blocks), order) {
+		if !b.alarm.gone {
+			out = append(out, encode(blockKey(b.alarm, b.index), metricsOf(b)))
+		}
+	}
+	slices.Sort(m.changes.cooldowns)
+	for _, key := range slices.Compact(m.changes.cooldowns) {
+		r := Record{Key: "cooldown/" + key}
+		if until, ok := m.cooldowns[key]; ok {
+			r.Value = strconv.AppendInt(nil, until, 10)
+		}
+		out = append(out, r)
+	}
+	m.changes = changes{}
+	return out
+}
+
+func blockKey(a *alarm, index int) string { return fmt.Sprintf("metrics/%d/%d", a.serial, index) }
+
+func encode(key string, v any) Record {
+	value, err := json.Marshal(v)
+	if err != nil {
+		panic("alarm: encode " + key + ": " + err.Error()) // plain data, no infinities
+	}
+	return Record{key, value}
+}
+
+func (m *Monitor) record(a *alarm) alarmRecord {
+	r := alarmRecord{
+		V: schema, Key: a.key, State: a.state, Acted: a.acted, Created: a.created, Updated: a.updated, StateUpdated: a.stateUpdated,
+		Sequence: a.sequence, Healing: a.okDue != never, Parts: make([]partRecord, len(a.cells)),
+	}
+	for i := range a.cells {
+		c := &a.cells[i]
+		r.Parts[i] = partRecord{State: c.state, Reported: c.reported, Silent: c.silent, Again: c.again, Values: c.values, End: c.end}
+		if m.rules[i].function == last && c.buckets[0].n > 0 {
+			r.Parts[i].Last = &c.buckets[0].sum
+		}
+	}
+	if x := a.extra; x != nil {
+		r.Lifecycle, r.Link, r.Flaps, r.Owed, r.Retries = x.lifecycle, x.link, x.flaps, x.owed, x.retries
+		if x.retry != never {
+			r.Retry = x.retry
+		}
+	}
+	return r
+}
+
+func metricsOf(b block) metricsRecord {
+	r := metricsRecord{V: schema}
+	members := b.alarm.members
+	for _, f := range members[b.index*blockSize : min((b.index+1)*blockSize, len(members))] {
+		o := f.series.Origin
+		r.Metrics = append(r.Metrics, metricRecord{f.series.Name, f.series.Dimensions, o.Service, o.Role, o.Serial})
+	}
+	return r
+}
+
+// Load makes a Monitor from its records. Until [Monitor.Ready] it decides nothing, and samples only refill the
+// windows: join the series, add what history holds of them, oldest first, then call Ready.
+func Load(def Definition, records []Record, now int64) (*Monitor, error) {
+	m, err := New(def)
+	if err != nil {
+		return nil, err
+	}
+	m.loading, m.clock = true, now
+	alarms := map[uint32]*alarm{}
+	metrics := map[uint32][]*metricsRecord{}
+	for _, r := range records {
+		if err := m.load(r, alarms, metrics); err != nil {
+			return nil, fmt.Errorf("read record %s of alarm definition %s: %w", r.Key, def.ID, err)
+		}
+	}
+	for _, serial := range slices.Sorted(maps.Keys(alarms)) {
+		a := alarms[serial]
+		m.order = append(m.order, a)
+		m.next = max(m.next, serial+1)
+		for _, b := range metrics[serial] {
+			if b == nil {
+				continue
+			}
+			for _, r := range b.Metrics {
+				m.restore(a, r)
+			}
+		}
+	}
+	return m, nil
+}
+
+func (m *Monitor) load(r Record, alarms map[uint32]*alarm, metrics map[uint32][]*metricsRecord) error {
+	kind, rest, _ := strings.Cut(r.Key, "/")
+	switch kind {
+	case "head":
+		var head headRecord
+		if err := decode(r.Value, &head); err != nil {
+			return err
+		}
+		m.next = max(m.next, head.Next)
+	case "cooldown":
+		until, err := strconv.ParseInt(string(r.Value), 10, 64)
+		if err != nil {
+			return err
+		}
+		m.cooldowns[rest] = until
+	case "alarm":
+		serial, err := strconv.ParseUint(rest, 10, 32)
+		if err != nil {
+			return err
+		}
+		var record alarmRecord
+		if err := decode(r.Value, &record); err != nil {
+			return err
+		}
+		alarms[uint32(serial)] = m.revive(uint32(serial), &record)
+	case "metrics":
+		var serial uint32
+		var index int
+		if _, err := fmt.Sscanf(rest, "%d/%d", &serial, &index); err != nil || index < 0 || index > 1<<24 {
+			return fmt.Errorf("no such key")
+		}
+		record := new(metricsRecord)
+		if err := decode(r.Value, record); err != nil {
+			return err
+		}
+		list := metrics[serial]
+		for len(list) <= index {
+			list = append(list, nil)
+		}
+		list[index] = record
+		metrics[serial] = list
+	default:
+		return fmt.Errorf("no such key")
+	}
+	return nil
+}
+
+// decode reads a record of this schema.
+func decode(value []byte, into any) error {
+	var version struct{ V int }
+	if err := json.Unmarshal(value, &version); err != nil {
+		return err
+	}
+	if version.V != schema {
+		return fmt.Errorf("its schema is %d, this version reads %d", version.V, schema)
+	}
+	return json.Unmarshal(value, into)
+}
+
+// revive makes an alarm from its record.
+func (m *Monitor) revive(serial uint32, r *alarmRecord) *alarm {
+	a := m.newAlarm(r.Key)
+	a.serial, a.visible = serial, true
+	a.state, a.acted, a.sequence = r.State, r.Acted, r.Sequence
+	a.created, a.updated, a.stateUpdated = r.Created, r.Updated, r.StateUpdated
+	if r.Healing {
+		a.okDue = 0 // Ready sets it
+	}
+	if r.Lifecycle != "" || r.Link != "" || r.Flaps != nil || r.Owed || r.Retries != nil {
+		*a.more() = extra{lifecycle: r.Lifecycle, link: r.Link, flaps: r.Flaps, owed: r.Owed, retries: r.Retries, retry: never}
+		if r.Retry != 0 {
+			a.extra.retry = r.Retry
+		}
+	}
+	if m.partial != nil {
+		m.partial.addGroup(a)
+	}
+	for i := range a.cells {
+		c, rule := &a.cells[i], &m.rules[i]
+		c.start(rule, a.created)
+		if i >= len(r.Parts) {
+			continue
+		}
+		p := &r.Parts[i]
+		c.state, c.reported, c.silent, c.again, c.values = p.State, p.Reported, p.Silent, p.Again, p.Values
+		if rule.windowed() && p.End != 0 {
+			c.end = p.End
+		}
+		if rule.function == last && p.Last != nil {
+			c.keep(p.End, *p.Last)
+		}
+		m.move(c, rule, m.clock)
+	}
+	return a
+}
+
+// restore gives an alarm a series of its records, which waits for the real one to join.
+func (m *Monitor) restore(a *alarm, r metricRecord) {
+	s := &metric.Series{Tenant: m.def.Tenant, Name: r.Name, Dimensions: r.Dimensions, Origin: metric.Origin{Service: r.Service, Role: r.Role, Serial: r.Serial}}
+	name := s.String()
+	f := m.orphans[name]
+	if f == nil {
+		f = &Feed{monitor: m, series: s, left: true}
+		m.orphans[name] = f
+	}
+	m.connect(a, f)
+}
+
+// Ready ends a load: decisions begin. It also says, of a Monitor that runs, that the process or its clock
+// stood still or jumped. History is complete up to complete; windows that overlap what is missing from there to now
+// are not decided, and silence is counted from now on.
+func (m *Monitor) Ready(now, complete int64) {
+	back := now < m.clock
+	m.loading, m.clock = false, now
+	m.gapFrom, m.gapTo = complete, now
+	m.timers = m.timers[:0]
+	for _, a := range m.order {
+		if a.gone {
+			continue
+		}
+		a.slot = 0
+		for i := range a.cells {
+			c, r := &a.cells[i], &m.rules[i]
+			m.move(c, r, now)
+			c.seen, c.empty, c.recheck = now, 0, true
+			if r.function == last {
+				c.end = min(c.end, now+ahead)
+			}
+		}
+		if a.okDue != never && (a.okDue == 0 || back) {
+			a.okDue = now + m.def.OKAfter.Milliseconds()
+		}
+		if a.extra != nil && a.extra.owed {
+			a.extra.retry = now // whether it is still held back shows then
+		}
+		m.schedule(a)
+	}
+}
+
+// id returns the alarm's id: a UUID made of the definition's id and the serial.
+func (m *Monitor) id(a *alarm) string { return m.prefix() + fmt.Sprintf("%012x", a.serial) }
+
+// prefix returns the part of the ids that all alarms of the definition share.
+func (m *Monitor) prefix() string {
+	sum := sha256.Sum256([]byte("alarm of " + m.def.ID))
+	sum[6] = sum[6]&0x0f | 0x80 // version 8: custom
+	sum[8] = sum[8]&0x3f | 0x80
+	h := hex.EncodeToString(sum[:10])
+	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-"
+}
+
+func (m *Monitor) serialOf(id string) (uint32, bool) {
+	digits, ok := strings.CutPrefix(id, m.prefix())
+	if !ok || len(digits) != 12 {
+		return 0, false
+	}
+	serial, err := strconv.ParseUint(digits, 16, 32)
+	return uint32(serial), err == nil
+}
