@@ -51,6 +51,10 @@ func (t *Timed) compile() (*Schedule, error) {
 	return ParseRecurrence(t.Recurrence, zone)
 }
 
+// Adjusts reports whether the rule changes a cardinality from time to time, as Elastic and Timed do; the
+// others know at any time which one they want.
+func (r *Rule) Adjusts() bool { return r.Elastic != nil || r.Timed != nil }
+
 // Attributes returns the names, in upper case, that an elastic policy asks for.
 func (r *Rule) Attributes() []string {
 	if r.expression == nil {
@@ -80,9 +84,11 @@ func (in *Input) value(name string) (float64, bool) {
 type Memory struct {
 	Count
 	// Evaluated is the expression with its values, as last looked at.
-	Evaluated string    `json:"evaluated,omitempty"`
-	LastUp    time.Time `json:"last_up,omitzero"`
-	LastDown  time.Time `json:"last_down,omitzero"`
+	Evaluated string `json:"evaluated,omitempty"`
+	// Refused is why the last wish was not followed; "" when it was.
+	Refused  string    `json:"refused,omitempty"`
+	LastUp   time.Time `json:"last_up,omitzero"`
+	LastDown time.Time `json:"last_down,omitzero"`
 
 	wishes  []wish    // of the stabilisation windows, oldest first; thinned out
 	watched time.Time // since when there are wishes without a gap
@@ -102,7 +108,7 @@ type wish struct {
 type Verdict struct {
 	Wish    int
 	Scales  bool
-	Because string    // with the values that led to it
+	Because string    // with the values that led to it; "" when there is nothing to go by
 	Again   time.Time // when to ask again if nothing happens before; zero for never
 	Kept    bool      // what is to be kept for good has changed
 }
@@ -224,6 +230,9 @@ func (r *Rule) decideWish(m *Memory, in Input) Verdict {
 	v.Scales = v.Wish != in.Cardinality && up == (v.Wish > in.Cardinality) && !way.Off
 	if rest := last.Add(way.Cooldown); v.Scales && !last.IsZero() && rest.After(in.Now) {
 		v.Scales, v.Again = false, rest
+	}
+	if !v.Scales {
+		v.Wish = in.Cardinality
 	}
 	if r.Queue != nil && !m.idle.IsZero() && want > 0 { // not idle long enough yet
 		v.Again = soonest(v.Again, m.idle.Add(r.idleTime()))
