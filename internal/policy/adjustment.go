@@ -17,9 +17,9 @@ const (
 
 // An Adjustment is what a policy does to a role once it fires.
 type Adjustment struct {
-	Kind    Kind
-	Adjust  int // negative to shrink; percent for PercentageChange
-	MinStep int // PercentageChange changes by at least so many; 0 for one
+	Kind    Kind `json:"kind"`
+	Adjust  int  `json:"adjust"`             // negative to shrink; percent for PercentageChange
+	MinStep int  `json:"min_step,omitempty"` // PercentageChange changes by at least so many; 0 for one
 }
 
 // Apply returns the cardinality that the adjustment wishes for a role that has current instances.
@@ -72,14 +72,14 @@ func add(a, b int) int {
 
 // Periods says how often an expression is looked at, and how many times in a row it must hold.
 type Periods struct {
-	Length time.Duration // 0: at each pass
-	Number int           // 0 and 1: fires on the first
+	Length time.Duration `json:"period,omitempty"`        // 0: whenever a value arrives
+	Number int           `json:"period_number,omitempty"` // 0 and 1: fires on the first
 }
 
 // A Count is what is remembered of a policy between two passes.
 type Count struct {
-	LastEval  time.Time // zero before the first
-	TrueEvals int       // times in a row that the expression held, at most Periods.Number
+	LastEval  time.Time `json:"last_eval,omitzero"`   // zero before the first
+	TrueEvals int       `json:"true_evals,omitempty"` // times in a row that the expression held, at most Periods.Number
 }
 
 // Due reports whether the expression is to be evaluated in the pass at now.

@@ -365,6 +365,7 @@ func (s *Service) evaluateRole(r *Role, now Time) {
 		}
 	}
 	s.advance(r, now)
+	s.govern(r, now)
 	if ready := r.Ready(); ready != r.wasReady {
 		r.wasReady = ready
 		for _, c := range r.children {

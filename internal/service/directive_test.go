@@ -19,7 +19,7 @@ func init() { // breaks the circle between the table and those that call line
 		"service": (*scene).service, "crash": (*scene).crash, "advance": (*scene).passTime,
 		"backend": (*scene).backend, "answer": (*scene).answerNow, "list": (*scene).list,
 		"machine": (*scene).machine, "exit": (*scene).exit, "fail": (*scene).failed, "vanish": (*scene).vanish, "absent": (*scene).absent,
-		"healthy": health(Healthy), "unhealthy": health(Unhealthy), "ready": (*scene).ready, "report": (*scene).report,
+		"healthy": health(Healthy), "unhealthy": health(Unhealthy), "ready": (*scene).ready, "report": (*scene).report, "measure": (*scene).measure,
 		"scale": (*scene).scaleRole, "recover": (*scene).recover, "update": (*scene).update, "pause": pausing(true), "continue": pausing(false),
 		"undeploy": (*scene).undeploy, "add-role": (*scene).addRole, "remove-role": (*scene).removeRole, "release": (*scene).release,
 		"act": (*scene).act, "cancel": (*scene).cancel, "replace": (*scene).replace, "expect": (*scene).expect,
@@ -193,6 +193,27 @@ func (x *scene) report(args []string) error {
 		return err
 	}
 	return x.w.tell(Fact{Kind: Reported, Serial: i.Serial, Key: args[1], Value: args[2]})
+}
+
+func (x *scene) measure(args []string) error {
+	values := make(map[string]Reading)
+	for _, a := range args[min(1, len(args)):] {
+		name, text, _ := strings.Cut(a, "=")
+		text, of, average := strings.Cut(text, "/")
+		r := Reading{Of: 1}
+		var err error
+		if r.Value, err = strconv.ParseFloat(text, 64); err == nil && average {
+			r.Of, err = strconv.Atoi(of)
+		}
+		if err != nil {
+			return err
+		}
+		values[name] = r
+	}
+	if len(args) == 0 {
+		return errors.New("measure ROLE NAME=VALUE[/OF] …")
+	}
+	return x.w.tell(Fact{Kind: Measured, Measurement: &Measurement{Role: args[0], Values: values}})
 }
 
 // order sends a command, with the options id, by and because.

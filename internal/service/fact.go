@@ -30,6 +30,8 @@ type Fact struct {
 	Action uint32
 	// Resource is what the back end tells of a resource; nil with an Err.
 	Resource *driver.Resource
+	// Measurement is what the policies of a role may see.
+	Measurement *Measurement
 	// Command is a wish of a user, a policy or another service; it may be refused.
 	Command *Command
 }
@@ -50,6 +52,7 @@ const (
 	Woke                      // nothing but time passed
 	Made                      // MakeResource answered: Resource, or Err; Serial is the resource's
 	Unmade                    // RemoveResource answered
+	Measured                  // values for the policies of a role
 )
 
 // A Command is a wish. Exactly one of the pointers is set.

@@ -267,7 +267,11 @@ func (s *Service) derive(now Time) {
 	if !s.Deployed {
 		s.Deployed, s.head = true, true
 	}
+	before := s.State
 	s.setState(Running, "", now)
+	if before != Running && s.askPolicies() {
+		s.drained = true // decide again: they have waited for this
+	}
 }
 
 // spent reports whether the service should go because its last instance is gone.

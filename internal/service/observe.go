@@ -25,6 +25,9 @@ func (s *Service) Observe(f Fact, now time.Time) error {
 	case Unmade:
 		s.unmade(f, t)
 		return nil
+	case Measured:
+		s.measured(f.Measurement)
+		return nil
 	}
 	i := s.instances.find(f.Serial)
 	if i == nil {

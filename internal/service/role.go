@@ -3,6 +3,8 @@ package service
 import (
 	"cmp"
 	"slices"
+
+	"github.com/troupe-dev/troupe/internal/policy"
 )
 
 // A Role is the run-time state of one role: how many instances are wished and where they stand.
@@ -26,6 +28,11 @@ type Role struct {
 	// NextCooldown follows the scaling in progress, in place of the spec's; -1 for none set.
 	NextCooldown int64 `json:"next_cooldown"`
 
+	// Policies is what is remembered of each of the spec's policies.
+	Policies []policy.Memory `json:"policies,omitempty"`
+	// Decision is the last change that a policy made; nil for none.
+	Decision *PolicyDecision `json:"decision,omitempty"`
+
 	Spec *RoleSpec `json:"-"` // in the service's present spec, or in its last for a leaving role
 
 	parents, children []*Role
@@ -39,6 +46,7 @@ type Role struct {
 	progress          Time // when an instance last came up
 	alarm             Time // the timer that looks after progress
 	proof             Time // the timer that looks after instances which have come up only just
+	governed          *governance
 	dirty             bool
 	wasReady          bool
 }

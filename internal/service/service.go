@@ -191,6 +191,7 @@ func (s *Service) link() {
 				p.children = append(p.children, r)
 			}
 		}
+		r.linkPolicies()
 	}
 	s.linkResources()
 }

@@ -3,6 +3,8 @@ package service
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/troupe-dev/troupe/internal/policy"
 )
 
 // A Spec is what a user wants: the roles of a service and how they depend on each other. All formats
@@ -69,6 +71,8 @@ type RoleSpec struct {
 	HardShutdown bool `json:"hard_shutdown,omitempty"`
 	// Cooldown follows each scaling; during it the role is left alone.
 	Cooldown time.Duration `json:"cooldown,omitempty"`
+	// Policies change the cardinality by values or the clock.
+	Policies []policy.Policy `json:"policies,omitempty"`
 	// StartTimeout bounds the way from asked for to up; 0 means 5 minutes.
 	StartTimeout time.Duration `json:"start_timeout,omitempty"`
 	// StopTimeout bounds removal; 0 means 5 minutes.

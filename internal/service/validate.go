@@ -18,6 +18,7 @@ import (
 const (
 	MaxRoles       = 1000      // roles of a service
 	MaxCardinality = 1_000_000 // instances of a role
+	MaxPolicies    = 50        // of a role
 	MaxName        = 63        // characters of a role's or machine definition's name: it becomes part of host names
 	MaxServiceName = 128       // characters of a service's name
 	MaxText        = 8 << 20   // bytes of one file or of the user data
@@ -193,6 +194,7 @@ func (v *validator) role(at string, r *RoleSpec) {
 	least(v, at+"action_period", r.ActionPeriod, 0)
 	least(v, at+"action_number", r.ActionNumber, 0)
 	v.update(at+"update", r.Update)
+	v.policies(at+"policies", r)
 	v.machine(at+"machine.", &r.Machine)
 }
 

@@ -307,6 +307,9 @@ func TestEveryKey(t *testing.T) {
 		"content":        "name: a\nroles: {r: {user_data: {%s}}}\n",
 		"check":          "name: a\nroles: {r: {check: {%s}}}\n",
 		"update":         "name: a\nroles: {r: {update: {%s}}}\n",
+		"policy":         "name: a\nroles: {r: {policies: {p: {%s}}}}\n",
+		"step":           "name: a\nroles: {r: {policies: {p: {value: avg(x), steps: [{%s}]}}}}\n",
+		"way":            "name: a\nroles: {r: {policies: {p: {up: {%s}}}}}\n",
 	}
 	everything := func(string) ([]byte, error) { return []byte("{}"), nil }
 	docs := Reference()

@@ -11,6 +11,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 	"pgregory.net/rapid"
 
+	"github.com/troupe-dev/troupe/internal/policy"
 	"github.com/troupe-dev/troupe/internal/render"
 	"github.com/troupe-dev/troupe/internal/service"
 )
@@ -111,6 +112,50 @@ func drawUpdate(t *rapid.T) service.UpdatePolicy {
 	return u
 }
 
+func drawPolicies(t *rapid.T) (all []policy.Policy) {
+	some := rapid.Float64Range(0.5, 1e6)
+	adjustment := func() policy.Adjustment {
+		return policy.Adjustment{Kind: rapid.SampledFrom([]policy.Kind{policy.Change, policy.Cardinality, policy.PercentageChange}).Draw(t, "kind"),
+			Adjust: amount.Draw(t, "adjust"), MinStep: amount.Draw(t, "min step")}
+	}
+	way := func() (w policy.Way) {
+		w = policy.Way{Off: rapid.Bool().Draw(t, "off"), Most: amount.Draw(t, "most"), Percent: amount.Draw(t, "percent"), Cooldown: duration.Draw(t, "way cooldown")}
+		if rapid.Bool().Draw(t, "stabilise?") {
+			w.Stabilise = ptr(duration.Draw(t, "stabilise"))
+		}
+		return w
+	}
+	for _, name := range rapid.SliceOfNDistinct(word, 0, 2, rapid.ID).Draw(t, "policies") {
+		p := policy.Policy{Name: name, Up: way(), Down: way()}
+		switch rapid.IntRange(0, 4).Draw(t, "policy") {
+		case 0:
+			p.Target = &policy.Target{Value: "avg(cpu)", Keep: some.Draw(t, "keep"), Tolerance: rapid.Float64Range(0, 0.9).Draw(t, "tolerance")}
+			if rapid.Bool().Draw(t, "predict?") {
+				p.Target.Predict = &policy.Predict{Days: rapid.IntRange(1, 28).Draw(t, "days"), Lead: time.Hour}
+			}
+		case 1:
+			p.Steps = &policy.Steps{Value: "avg(cpu)", Steps: []policy.Step{{Above: ptr(some.Draw(t, "above")), Adjustment: adjustment()}, {Below: ptr(0.0), Adjustment: adjustment()}}}
+		case 2:
+			p.Queue = &policy.Queue{Value: "last(jobs)", PerInstance: some.Draw(t, "per"), Activate: some.Draw(t, "activate"), Idle: duration.Draw(t, "idle")}
+		case 3:
+			p.Timed = &policy.Timed{Recurrence: "0 2 * * *", Zone: "UTC", Adjustment: adjustment()}
+			if rapid.Bool().Draw(t, "once") {
+				p.Timed.Recurrence, p.Timed.Start = "", "2030-01-01 00:00"
+			}
+		case 4:
+			p.Elastic = &policy.Elastic{Expression: "CPU > 80", Adjustment: adjustment(), Periods: policy.Periods{Length: duration.Draw(t, "period"), Number: amount.Draw(t, "times")}}
+		}
+		if rapid.Bool().Draw(t, "cooldown?") {
+			p.Cooldown = ptr(duration.Draw(t, "policy cooldown"))
+		}
+		if rapid.Bool().Draw(t, "fallback?") {
+			p.Fallback = &policy.Fallback{After: time.Minute, Cardinality: amount.Draw(t, "fallback")}
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
 func drawSpec(t *rapid.T) *service.Spec {
 	flag := func(name string) bool { return rapid.Bool().Draw(t, name) }
 	s := newSpec()
@@ -166,6 +211,7 @@ func drawSpec(t *rapid.T) *service.Spec {
 		r.Stable, r.Cooldown, r.ActionPeriod = duration.Draw(t, "stable"), duration.Draw(t, "cooldown"), duration.Draw(t, "period")
 		r.StartTimeout, r.StopTimeout = duration.Draw(t, "start"), duration.Draw(t, "stop")
 		r.ReadyGate, r.Hold, r.HardShutdown = flag("gate"), flag("hold"), flag("hard")
+		r.Policies = drawPolicies(t)
 		r.Update, r.Inputs, r.Machine = drawUpdate(t), dict.Draw(t, "inputs"), drawMachine(t)
 		s.Roles = append(s.Roles, r)
 	}

@@ -93,6 +93,9 @@ var tables = sync.OnceValue(func() []table {
 		tableOf("file", "A file", "A file that is written into the machine.", fileFields),
 		tableOf("content", "A content", "A text that comes from a file.", contentFields),
 		tableOf("check", "A check", "A health check: exactly one of tcp, http, exec and ping.", checkFields),
+		tableOf("policy", "A policy", "A rule that changes a count: exactly one of target, steps, queue, schedule (or start) and expression, with the keys that belong to it.", policyFields),
+		tableOf("step", "A step", "What a policy does at some values.", stepFields),
+		tableOf("way", "A way", "How a policy is limited in one direction.", wayFields),
 		tableOf("update", "An update", "How a role rolls over to a changed description.", updateFields),
 	}
 })

@@ -126,6 +126,7 @@ var roleFields = append([]field[service.RoleSpec]{
 		func(r *service.RoleSpec) *time.Duration { return &r.ActionPeriod }),
 	intField("action_number", "all", "2", "How many instances a batch of an action has.",
 		func(r *service.RoleSpec) *int { return &r.ActionNumber }),
+	policiesField(),
 	updateField("How the role rolls over to a changed description.",
 		func(r *service.RoleSpec) *service.UpdatePolicy { return &r.Update }),
 	wordsField("inputs", "{DEBUG: \"1\"}", "Inputs of this role, over those of the service.",

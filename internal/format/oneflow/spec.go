@@ -170,6 +170,7 @@ func (s *roleBuilder) build(names map[string]bool) (service.RoleSpec, error) {
 		}
 		return spec, s.body.fail(Invalid, s.path.with(key), "Role '%s': %v", spec.Name, err)
 	}
+	spec.Policies = policies(r)
 	spec.Machine, err = s.machine(machine, spec.Parents)
 	return spec, err
 }

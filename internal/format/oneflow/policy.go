@@ -1,0 +1,66 @@
+package oneflow
+
+import (
+	"time"
+
+	"github.com/troupe-dev/troupe/internal/policy"
+)
+
+// policies are those of a checked role: the elastic ones first, as ShowPolicies counts on.
+func policies(role *Object) (out []policy.Policy) {
+	for _, e := range role.Array("elasticity_policies") {
+		o := e.(*Object)
+		period, _ := o.Int("period")
+		number, _ := o.Int("period_number")
+		out = append(out, policy.Policy{Cooldown: seconds(o, "cooldown"), Elastic: &policy.Elastic{
+			Expression: o.Text("expression"), Adjustment: adjustment(o),
+			Periods: policy.Periods{Length: time.Duration(period) * time.Second, Number: number},
+		}})
+	}
+	for _, s := range role.Array("scheduled_policies") {
+		o := s.(*Object)
+		out = append(out, policy.Policy{Cooldown: seconds(o, "cooldown"), Timed: &policy.Timed{
+			Start: o.Text("start_time"), Recurrence: o.Text("recurrence"), Adjustment: adjustment(o),
+		}})
+	}
+	return out
+}
+
+func adjustment(o *Object) policy.Adjustment {
+	adjust, _ := o.Int("adjust")
+	step, _ := o.Int("min_adjust_step")
+	return policy.Adjustment{Kind: policy.Kind(o.Text("type")), Adjust: adjust, MinStep: step}
+}
+
+func seconds(o *Object, key string) *time.Duration {
+	n, ok := o.Int(key)
+	if !ok {
+		return nil
+	}
+	d := time.Duration(n) * time.Second
+	return &d
+}
+
+// ShowPolicies writes what is remembered of a role's policies into its document, in the keys that OneFlow
+// uses: last_eval, true_evals and expression_evaluated.
+func ShowPolicies(role *Object, memories []policy.Memory) {
+	show := func(key string, elastic bool) {
+		for _, e := range role.Array(key) {
+			if len(memories) == 0 {
+				return
+			}
+			o, m := e.(*Object), &memories[0]
+			memories = memories[1:]
+			if m.LastEval.IsZero() {
+				continue
+			}
+			o.SetInt("last_eval", int(m.LastEval.Unix()))
+			if elastic {
+				o.SetInt("true_evals", m.TrueEvals)
+				o.Set("expression_evaluated", m.Evaluated)
+			}
+		}
+	}
+	show("elasticity_policies", true)
+	show("scheduled_policies", false)
+}

@@ -1,0 +1,214 @@
+package service
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/troupe-dev/troupe/internal/policy"
+)
+
+// A Measurement is what the policies of a role may see: values of attributes, in upper case, and of readings,
+// by their text.
+type Measurement struct {
+	Role   string
+	Values map[string]Reading
+}
+
+// A Reading is one value.
+type Reading struct {
+	Value float64
+	Of    int // instances that it is the average of; 1 where it is not an average
+}
+
+// governance is what a role needs to follow its policies; nil for a role without.
+type governance struct {
+	rules  []*policy.Rule // nil for one that does not work
+	order  []int          // in which they are asked
+	values map[string]Reading
+	fresh  bool // values came since the rules were asked
+	again  Time // when they are to be asked at the latest; 0 for never
+}
+
+// measured takes what was measured for a role's policies.
+func (s *Service) measured(m *Measurement) {
+	if r := s.Role(m.Role); r != nil && r.governed != nil {
+		r.governed.values, r.governed.fresh = m.Values, true
+		s.touch(r)
+	}
+}
+
+// linkPolicies makes the policies of the role's spec ready. What is remembered of those that stay is kept.
+func (r *Role) linkPolicies() {
+	policies := r.Spec.Policies
+	if len(policies) == 0 {
+		r.governed, r.Policies = nil, nil
+		return
+	}
+	g := &governance{}
+	if r.governed != nil {
+		g.values = r.governed.values
+	}
+	for n := range policies {
+		rule, err := policy.Compile(&policies[n])
+		if err != nil { // Validate lets none pass; one of a stored spec that no longer works does nothing
+			rule = nil
+		}
+		g.rules = append(g.rules, rule)
+	}
+	for _, turn := range [...]func(*policy.Rule) bool{
+		func(x *policy.Rule) bool { return x.Timed != nil },
+		func(x *policy.Rule) bool { return x.Elastic != nil },
+		func(x *policy.Rule) bool { return !x.Adjusts() },
+	} {
+		for n, x := range g.rules {
+			if x != nil && turn(x) {
+				g.order = append(g.order, n)
+			}
+		}
+	}
+	if len(r.Policies) != len(policies) {
+		r.Policies = make([]policy.Memory, len(policies))
+	}
+	r.governed = g
+}
+
+// govern asks the policies of a role for its cardinality, and follows.
+func (s *Service) govern(r *Role, now Time) {
+	if r.governed == nil || s.Leaving || r.Removing || !s.Deployed || !s.governable(r) {
+		return
+	}
+	if n, v := s.wished(r, now); v.Scales {
+		s.follow(r, n, v, now)
+	}
+	s.keepMinimum(r, now)
+}
+
+// wished returns the number of the policy that has its way, and its verdict. Scheduled ones come first, then
+// OneFlow's expressions, each in their order: the first that wishes a change has it. The others share one
+// wish, the largest of theirs, so that no value is left wanting.
+func (s *Service) wished(r *Role, now Time) (chosen int, wish policy.Verdict) {
+	g := r.governed
+	in := policy.Input{Now: now.Time(), Cardinality: r.Cardinality, Lower: r.Spec.Min, Upper: r.Spec.Max, Fresh: g.fresh, Value: g.value}
+	if in.Upper == nil && !s.Spec.Strict { // OneFlow's roles do not grow without one
+		most := MaxCardinality
+		in.Upper = &most
+	}
+	g.fresh, g.again = false, 0
+	for _, n := range g.order {
+		rule := g.rules[n]
+		v := rule.Decide(&r.Policies[n], in)
+		s.head = s.head || v.Kept
+		g.wake(s, v.Again)
+		switch {
+		case rule.Adjusts():
+			if v.Scales {
+				return n, v
+			}
+		case v.Because != "" && (wish.Because == "" || v.Wish > wish.Wish):
+			chosen, wish = n, v
+		}
+	}
+	return chosen, wish
+}
+
+// askPolicies looks at the roles that follow policies again; false when there are none.
+func (s *Service) askPolicies() (any bool) {
+	for _, r := range s.Roles {
+		if r.governed != nil {
+			s.touch(r)
+			any = true
+		}
+	}
+	return any
+}
+
+// governable: a role is left alone while it is being changed, in cooldown, or does not work.
+func (s *Service) governable(r *Role) bool {
+	if s.Spec.Strict && s.State != Running {
+		return false
+	}
+	return r.State == Running || r.State == Warning && !s.Spec.Strict
+}
+
+func (g *governance) value(name string) (float64, int, bool) {
+	v, ok := g.values[name]
+	return v.Value, v.Of, ok
+}
+
+// wake sees to it that the rules are asked again.
+func (g *governance) wake(s *Service, at time.Time) {
+	if t := TimeOf(at); t > 0 && (g.again == 0 || t < g.again) {
+		g.again = t
+		s.wake(t, 0)
+	}
+}
+
+// follow does what a policy wishes.
+func (s *Service) follow(r *Role, n int, v policy.Verdict, now Time) {
+	wish, rule, memory := v.Wish, r.governed.rules[n], &r.Policies[n]
+	if why := s.outOfBounds(r, wish); why != "" {
+		if memory.Refused != why {
+			memory.Refused = why
+			s.event(now, true, r, nil, "%s wishes %d instances of role %s: %s", v.Because, wish, r.Name, why)
+		}
+		return
+	}
+	memory.Refused = ""
+	s.event(now, false, r, nil, "%s → scale role %s from %d to %d", v.Because, r.Name, r.Cardinality, wish)
+	rule.Scaled(memory, now.Time(), r.Cardinality, wish)
+	for m := range r.Policies {
+		r.Policies[m].TrueEvals = 0
+	}
+	cooldown := time.Duration(-1)
+	if rule.Cooldown != nil {
+		cooldown = *rule.Cooldown
+	}
+	r.Decision = &PolicyDecision{Time: now, Policy: rule.Title(), From: r.Cardinality, To: wish, Because: v.Because}
+	s.scaleTo(r, wish, cooldown, now)
+}
+
+// outOfBounds says why a policy may not have its wish; "" when it may.
+func (s *Service) outOfBounds(r *Role, wish int) string {
+	switch {
+	case wish < 0:
+		return fmt.Sprintf("cardinality %d is negative", wish)
+	case wish < r.Spec.MinOf():
+		return fmt.Sprintf("Minimum cardinality is %d", r.Spec.MinOf())
+	case r.Spec.MaxOf() >= 0 && wish > r.Spec.MaxOf():
+		return fmt.Sprintf("Maximum cardinality is %d", r.Spec.MaxOf())
+	case wish > MaxCardinality:
+		return fmt.Sprintf("%d is the most", MaxCardinality)
+	}
+	return ""
+}
+
+// keepMinimum brings a role with policies that shrank by itself (OnGone forget) back to its minimum.
+func (s *Service) keepMinimum(r *Role, now Time) {
+	if r.State == Running && r.Cardinality < r.Spec.MinOf() && slices.ContainsFunc(r.governed.rules, func(x *policy.Rule) bool { return x != nil && x.Elastic != nil }) {
+		s.event(now, false, r, nil, "role %s has fewer than its minimum of %d", r.Name, r.Spec.MinOf())
+		s.scaleTo(r, r.Spec.MinOf(), 0, now)
+	}
+}
+
+// A PolicyDecision is what a policy last changed, and why.
+type PolicyDecision struct {
+	Time    Time   `json:"t"`
+	Policy  string `json:"policy"`
+	From    int    `json:"from"`
+	To      int    `json:"to"`
+	Because string `json:"because"` // with the values that led to it
+}
+
+// policies checks those of a role.
+func (v *validator) policies(at string, r *RoleSpec) {
+	if len(r.Policies) > MaxPolicies {
+		v.fail(at, "%d policies; %d is the most", len(r.Policies), MaxPolicies)
+		return
+	}
+	for n := range r.Policies {
+		if err := r.Policies[n].Validate(); err != nil {
+			v.fail(indexed(at, n), "%v", err)
+		}
+	}
+}
