@@ -1,4 +1,4 @@
-package audit
+package journal
 
 import (
 	"bytes"
@@ -13,30 +13,38 @@ import (
 	"time"
 )
 
-// The file in use is audit.jsonl; finished ones carry the time of their end in the name, so that
-// names sort by age.
+// The file in use is NAME.jsonl; finished ones carry the time of their end in the name, NAME-TIME.jsonl,
+// so that names sort by age.
 const (
-	currentName = "audit.jsonl"
-	finished    = "audit-"
-	suffix      = ".jsonl"
-	nameTime    = "20060102T150405.000000000Z"
+	suffix   = ".jsonl"
+	nameTime = "20060102T150405.000000000Z"
 )
 
-// A file is the growing end of the trail. Only the trail's goroutine uses it.
-type file struct {
-	opts      Options
-	log       *slog.Logger
-	f         *os.File
-	size      int64 // of what was written whole
-	begun     time.Time
-	confessed int64 // lost records that the trail tells of
+// files are where and how long records are kept.
+type files struct {
+	name, dir   string
+	size        int64
+	age, retain time.Duration
+	began       func(firstLine []byte) (time.Time, error)
+	log         *slog.Logger
 }
 
-func openFile(opts Options) (*file, error) {
-	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
+func (o *files) current() string { return filepath.Join(o.dir, o.name+suffix) }
+
+// A file is the growing end of the journal. Only the journal's goroutine uses it.
+type file struct {
+	files
+	f         *os.File
+	written   int64 // of what was written whole
+	begun     time.Time
+	confessed int64 // lost records that the journal tells of
+}
+
+func openFile(o files) (*file, error) {
+	if err := os.MkdirAll(o.dir, 0o700); err != nil {
 		return nil, err
 	}
-	f := &file{opts: opts, log: opts.Log}
+	f := &file{files: o}
 	if err := f.open(); err != nil {
 		return nil, err
 	}
@@ -46,7 +54,7 @@ func openFile(opts Options) (*file, error) {
 
 // open opens the current file after its last whole line: a crash may have left half a one.
 func (f *file) open() error {
-	h, err := os.OpenFile(filepath.Join(f.opts.Dir, currentName), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	h, err := os.OpenFile(f.current(), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
@@ -58,9 +66,11 @@ func (f *file) open() error {
 		h.Close()
 		return err
 	}
-	f.f, f.size, f.begun = h, whole, time.Now()
-	if first, err := firstRecord(h); err == nil {
-		f.begun = first.Time
+	f.f, f.written, f.begun = h, whole, time.Now()
+	if first, err := firstLine(h); err == nil {
+		if at, err := f.began(first); err == nil {
+			f.begun = at
+		}
 	}
 	return nil
 }
@@ -89,17 +99,17 @@ func wholeLines(h *os.File) (int64, error) {
 
 // write appends whole lines, or nothing: what a full disk took in part is cut off again.
 func (f *file) write(lines []byte) error {
-	if now := time.Now(); f.f == nil || f.size > 0 && (f.size+int64(len(lines)) > f.opts.Size || now.Sub(f.begun) >= f.opts.Age) {
+	if now := time.Now(); f.f == nil || f.written > 0 && (f.written+int64(len(lines)) > f.size || now.Sub(f.begun) >= f.age) {
 		if err := f.rotate(now); err != nil {
 			return err
 		}
 	}
 	n, err := f.f.Write(lines)
 	if err == nil {
-		f.size += int64(n)
+		f.written += int64(n)
 		return nil
 	}
-	if cut := f.f.Truncate(f.size); cut != nil {
+	if cut := f.f.Truncate(f.written); cut != nil {
 		err = errors.Join(err, cut)
 	}
 	return err
@@ -110,16 +120,16 @@ func (f *file) write(lines []byte) error {
 func (f *file) rotate(now time.Time) error {
 	if f.f != nil {
 		if err := f.close(); err != nil {
-			f.log.Error("audit file: not all of it may be on disk", "error", err)
+			f.log.Error(f.name+" file: not all of it may be on disk", "error", err)
 		}
-		name := filepath.Join(f.opts.Dir, finished+now.UTC().Format(nameTime)+suffix)
-		if err := os.Rename(filepath.Join(f.opts.Dir, currentName), name); err != nil {
-			f.log.Error("audit file: cannot be put aside", "error", err)
+		name := filepath.Join(f.dir, f.name+"-"+now.UTC().Format(nameTime)+suffix)
+		if err := os.Rename(f.current(), name); err != nil {
+			f.log.Error(f.name+" file: cannot be put aside", "error", err)
 		}
 		f.prune(now)
 	}
 	if err := f.open(); err != nil {
-		return fmt.Errorf("open the audit file: %w", err)
+		return fmt.Errorf("open the %s file: %w", f.name, err)
 	}
 	return nil
 }
@@ -142,30 +152,30 @@ func (f *file) close() error {
 
 // prune removes finished files that are past their retention.
 func (f *file) prune(now time.Time) {
-	if f.opts.Retain < 0 {
+	if f.retain < 0 {
 		return
 	}
-	names, err := finishedFiles(f.opts.Dir)
+	names, err := f.finished()
 	for _, name := range names {
-		ended, bad := time.Parse(nameTime, strings.TrimSuffix(strings.TrimPrefix(name, finished), suffix))
-		if bad == nil && now.Sub(ended) > f.opts.Retain {
-			err = errors.Join(err, os.Remove(filepath.Join(f.opts.Dir, name)))
+		ended, bad := time.Parse(nameTime, strings.TrimSuffix(strings.TrimPrefix(name, f.name+"-"), suffix))
+		if bad == nil && now.Sub(ended) > f.retain {
+			err = errors.Join(err, os.Remove(filepath.Join(f.dir, name)))
 		}
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		f.log.Error("old audit files cannot be removed", "error", err)
+		f.log.Error("old "+f.name+" files cannot be removed", "error", err)
 	}
 }
 
-// finishedFiles returns the names of finished files, oldest first.
-func finishedFiles(dir string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
+// finished returns the names of finished files, oldest first.
+func (o *files) finished() ([]string, error) {
+	entries, err := os.ReadDir(o.dir)
 	if err != nil {
 		return nil, err
 	}
 	var names []string
 	for _, e := range entries {
-		if n := e.Name(); strings.HasPrefix(n, finished) && strings.HasSuffix(n, suffix) {
+		if n := e.Name(); strings.HasPrefix(n, o.name+"-") && strings.HasSuffix(n, suffix) {
 			names = append(names, n)
 		}
 	}
