@@ -123,7 +123,7 @@ func (c *cell) atOnce(r *rule) (State, bool) {
 	}
 	if r.alarmAtOnce {
 		run := 0
-		for k := 1 - r.times; k <= futureWindows; k++ {
+		for k := 1 - r.times; k <= r.future; k++ {
 			slot := c.slot(k)
 			if c.buckets[slot].n == 0 || !r.exceeds(c.value(r, slot)) {
 				run = 0
@@ -143,6 +143,7 @@ func (c *cell) atOnce(r *rule) (State, bool) {
 func (m *Monitor) decideWindow(c *cell, r *rule, now int64) {
 	c.recheck = false
 	if s, decided := c.atOnce(r); decided {
+		c.empty = 0
 		m.report(c, s, now)
 		return
 	}

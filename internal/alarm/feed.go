@@ -121,7 +121,8 @@ func (f *Feed) refill(t int64, value float64) {
 			}
 			v = grown
 		}
-		if slot, where := c.place(r, t); where == inView {
+		// What came before the alarm did not count then either.
+		if slot, where := c.place(r, t); where == inView && t >= c.alarm.created {
 			m.put(c, r, slot, v)
 		}
 	}
