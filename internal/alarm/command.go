@@ -282,7 +282,7 @@ func (m *Monitor) rebuild(a *alarm, before []rule, origin []int, now int64) {
 			if a.visible || r.function == last {
 				c.start(r, now)
 			}
-			c.silent, c.seen = false, now
+			c.silent, c.seen, c.since = false, now, now
 		}
 	}
 	for _, f := range a.members {

@@ -255,7 +255,8 @@ func (m *Monitor) windowDue(c *cell, r *rule) int64 {
 func (m *Monitor) ring(c *cell, t int64) {
 	r := &m.rules[c.part]
 	if r.silence > 0 && !c.silent && c.seen+r.silence <= t {
-		c.silent = true
+		c.silent, c.since = true, t
+		m.touch(c.alarm)
 		if r.function == absent {
 			m.report(c, StateAlarm, t)
 			return

@@ -18,6 +18,7 @@ type cell struct {
 	values   []float64 // what the last decision was made from
 	end      int64     // of window head; for Last the time of the newest sample
 	seen     int64     // when the newest sample arrived
+	since    int64     // older samples were not taken, or are forgotten
 	head     uint16
 	filled   uint16 // buckets with samples
 	part     uint16
