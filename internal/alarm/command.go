@@ -276,13 +276,13 @@ func (m *Monitor) rebuild(a *alarm, before []rule, origin []int, now int64) {
 		cells[i] = *old
 		c := &cells[i]
 		c.part, c.again, c.recheck = uint16(i), true, true
-		if b := &before[origin[i]]; b.function != r.function || b.period != r.period || b.times != r.times || b.compat != r.compat || b.unit != r.unit || b.quantile != r.quantile {
+		if b := &before[origin[i]]; b.function != r.function || b.period != r.period || b.times != r.times || b.future != r.future || b.compat != r.compat || b.unit != r.unit || b.quantile != r.quantile {
 			m.forgetAll(c, b)
 			c.buckets, c.values = nil, nil
 			if a.visible || r.function == last {
 				c.start(r, now)
 			}
-			c.silent, c.seen = false, now
+			c.silent, c.seen, c.since = false, now, now
 		}
 	}
 	for _, f := range a.members {

@@ -123,7 +123,7 @@ func (c *cell) atOnce(r *rule) (State, bool) {
 	}
 	if r.alarmAtOnce {
 		run := 0
-		for k := 1 - r.times; k <= futureWindows; k++ {
+		for k := 1 - r.times; k <= r.future; k++ {
 			slot := c.slot(k)
 			if c.buckets[slot].n == 0 || !r.exceeds(c.value(r, slot)) {
 				run = 0
@@ -143,6 +143,7 @@ func (c *cell) atOnce(r *rule) (State, bool) {
 func (m *Monitor) decideWindow(c *cell, r *rule, now int64) {
 	c.recheck = false
 	if s, decided := c.atOnce(r); decided {
+		c.empty = 0
 		m.report(c, s, now)
 		return
 	}
@@ -254,7 +255,8 @@ func (m *Monitor) windowDue(c *cell, r *rule) int64 {
 func (m *Monitor) ring(c *cell, t int64) {
 	r := &m.rules[c.part]
 	if r.silence > 0 && !c.silent && c.seen+r.silence <= t {
-		c.silent = true
+		c.silent, c.since = true, t
+		m.touch(c.alarm)
 		if r.function == absent {
 			m.report(c, StateAlarm, t)
 			return

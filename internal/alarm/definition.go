@@ -15,7 +15,7 @@ import (
 // A Profile says when windows are decided.
 type Profile string
 
-// The profiles. Both go through the same states for the same samples.
+// The profiles. Both go through the same states for the same samples. Compat takes Monasca's expressions alone.
 const (
 	Fast   Profile = "fast"   // at the end of a window; the default
 	Compat Profile = "compat" // as Monasca's engine: at full minutes, more than 30 seconds after the end
@@ -73,7 +73,7 @@ const (
 	maxDamping    = 100 // transitions
 	maxWindows    = 64  // of maintenance
 	maxDuration   = 366 * 24 * time.Hour
-	maxLateness   = time.Hour
+	maxLateness   = time.Minute
 	maxMatchBy    = metric.MaxDimensions
 	compatDelay   = 30 * time.Second
 	compatTick    = time.Minute
@@ -95,7 +95,11 @@ func (p *problems) add(place, format string, args ...any) {
 // Validate returns all mistakes joined, each a *Problem; for the expression, its text is that of the *SyntaxError.
 func (d *Definition) Validate() error {
 	var p problems
-	if _, err := Parse(d.Expression, Troupe); err != nil {
+	dialect := Troupe
+	if d.Profile == Compat { // which decides at full minutes
+		dialect = Monasca
+	}
+	if _, err := Parse(d.Expression, dialect); err != nil {
 		p.add("expression", "%v", err)
 	}
 	if n := utf8.RuneCountInString(d.Name); n == 0 || n > maxText {

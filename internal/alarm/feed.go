@@ -121,7 +121,7 @@ func (f *Feed) refill(t int64, value float64) {
 			}
 			v = grown
 		}
-		if slot, where := c.place(r, t); where == inView {
+		if slot, where := c.place(r, t); where == inView && t >= c.since {
 			m.put(c, r, slot, v)
 		}
 	}
@@ -290,7 +290,7 @@ func (m *Monitor) create(a *alarm, now int64) {
 	for i := range a.cells {
 		c, r := &a.cells[i], &m.rules[i]
 		c.start(r, now)
-		c.seen = now
+		c.seen, c.since = now, now
 	}
 	for i := range a.cells {
 		switch c, r := &a.cells[i], &m.rules[i]; {

@@ -56,6 +56,7 @@ type partRecord struct {
 	Reported bool      `json:"reported,omitempty"`
 	Silent   bool      `json:"silent,omitempty"`
 	Again    bool      `json:"again,omitempty"`
+	Since    int64     `json:"since,omitempty"`
 	Values   []float64 `json:"values,omitempty"`
 	End      int64     `json:"end,omitempty"`  // of a window; for last: the time of the newest sample
 	Last     *float64  `json:"last,omitempty"` // its value
@@ -158,7 +159,7 @@ func (m *Monitor) record(a *alarm) alarmRecord {
 	}
 	for i := range a.cells {
 		c := &a.cells[i]
-		r.Parts[i] = partRecord{State: c.state, Reported: c.reported, Silent: c.silent, Again: c.again, Values: c.values, End: c.end}
+		r.Parts[i] = partRecord{State: c.state, Reported: c.reported, Silent: c.silent, Again: c.again, Since: c.since, Values: c.values, End: c.end}
 		if m.rules[i].function == last && c.buckets[0].n > 0 {
 			r.Parts[i].Last = &c.buckets[0].sum
 		}
@@ -297,7 +298,7 @@ func (m *Monitor) revive(serial uint32, r *alarmRecord) *alarm {
 			continue
 		}
 		p := &r.Parts[i]
-		c.state, c.reported, c.silent, c.again, c.values = p.State, p.Reported, p.Silent, p.Again, p.Values
+		c.state, c.reported, c.silent, c.again, c.since, c.values = p.State, p.Reported, p.Silent, p.Again, p.Since, p.Values
 		if rule.windowed() && p.End != 0 {
 			c.end = p.End
 		}

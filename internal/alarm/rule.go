@@ -13,6 +13,7 @@ type rule struct {
 	quantile  float64
 	period    int64
 	times     int
+	future    int // windows after the present one that samples may fall into
 	// alarmAtOnce and okAtOnce: values only move further that way within a window, so that a decision
 	// need not wait for its end.
 	alarmAtOnce, okAtOnce bool
@@ -59,6 +60,10 @@ func newRule(d *Definition, p *Part) rule {
 	r.delay = d.Lateness.Milliseconds()
 	if r.compat {
 		r.delay = compatTick.Milliseconds()
+	}
+	r.future = futureWindows
+	if !r.compat { // samples of the present go on while the end of a window is waited for
+		r.future += int(ceilDiv(r.delay, r.period))
 	}
 	if p.Period%time.Minute == 0 || r.compat {
 		r.unit = time.Minute.Milliseconds()

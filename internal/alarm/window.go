@@ -11,13 +11,14 @@ type bucket struct {
 // A cell is one part of one alarm: its windows and its state.
 type cell struct {
 	alarm *alarm
-	// buckets is a ring: the windows in view, oldest first, and two of the future. head is the newest in
+	// buckets is a ring: the windows in view, oldest first, and those of the future. head is the newest in
 	// view. Last keeps its value in the only bucket.
 	buckets  []bucket
 	sketches []*sketch // beside buckets, for percentiles
 	values   []float64 // what the last decision was made from
 	end      int64     // of window head; for Last the time of the newest sample
 	seen     int64     // when the newest sample arrived
+	since    int64     // older samples were not taken, or are forgotten
 	head     uint16
 	filled   uint16 // buckets with samples
 	part     uint16
@@ -38,7 +39,7 @@ func (c *cell) start(r *rule, anchor int64) {
 		}
 		return
 	}
-	c.buckets = make([]bucket, r.times+futureWindows)
+	c.buckets = make([]bucket, r.times+r.future)
 	c.sketches = nil
 	if r.function == percentile {
 		c.sketches = make([]*sketch, len(c.buckets))
@@ -71,7 +72,7 @@ func (c *cell) place(r *rule, t int64) (slot int, where place) {
 	switch {
 	case t < c.end-int64(r.times)*r.period:
 		return 0, tooOld
-	case t >= c.end+futureWindows*r.period:
+	case t >= c.end+int64(r.future)*r.period:
 		return 0, tooNew
 	case t >= c.end:
 		return c.slot(1 + int((t-c.end)/r.period)), inView
@@ -133,7 +134,7 @@ func (m *Monitor) slide(c *cell, r *rule, windows int64) {
 	}
 	for range min(windows, int64(len(c.buckets))) {
 		c.head = uint16(c.slot(1))
-		m.clear(c, c.slot(futureWindows))
+		m.clear(c, c.slot(r.future))
 	}
 }
 
@@ -168,14 +169,17 @@ func (m *Monitor) newSketch() *sketch {
 	return s
 }
 
-// move places the view so that its newest window is the first that is not decided at now.
+// move places the view so that its newest window is the first that is not decided at now. It goes back only if the
+// clock did: stamps of samples may have carried it a little ahead.
 func (m *Monitor) move(c *cell, r *rule, now int64) {
 	if !r.windowed() || c.buckets == nil {
 		return
 	}
-	if end := r.pending(c.end, now); end >= c.end {
+	end := r.pending(c.end, now)
+	switch {
+	case end >= c.end:
 		m.slide(c, r, (end-c.end)/r.period)
-	} else {
+	case c.end-end > int64(r.future)*r.period:
 		m.forget(c)
 		c.end = end
 	}

@@ -1,0 +1,449 @@
+package telemetry
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/prometheus/model/value"
+
+	"github.com/troupe-dev/troupe/internal/metric"
+)
+
+// A Sink sees points before history does: the alarms. It must be quick and safe for concurrent use, and must not
+// call Intake.Write.
+type Sink interface {
+	// Joined says that there is a new series. It comes before the series' first point, and holds up other new series of
+	// the tenant.
+	Joined(s *metric.Series)
+	// Observe shows the points of one request: of one tenant, in the order sent, all finite. The slice is used again
+	// when the call returns. Points of one series may come out of order.
+	Observe(points []metric.Point, now time.Time)
+	// Dropped says that the series is gone. No call about it follows, and its ID will be another's.
+	Dropped(s *metric.Series)
+}
+
+// A Recorder keeps points: History, and a Forwarder.
+type Recorder interface {
+	// Append records points of one tenant. The slice is used again when the call returns.
+	Append(points []metric.Point) error
+	// Forget says that a series' ID will be another's.
+	Forget(s *metric.Series)
+}
+
+// Options of an Intake. Zero values take the defaults that are named.
+type Options struct {
+	Sink      Sink                    // nil for none
+	History   Recorder                // nil for none
+	Forward   Recorder                // nil for none
+	Limits    func(tenant int) Limits // nil: DefaultLimits for all
+	MaxSeries int                     // of all tenants; default 2,000,000
+	Idle      time.Duration           // a series without samples for so long is dropped, unless pinned; default 1 h
+	Future    time.Duration           // how far a sample's time may be ahead; default 5 min
+	Past      time.Duration           // and behind; default 1 h. No longer than HistoryOptions.OutOfOrder
+	Backlog   int                     // samples kept in memory while history fails; default 200,000
+	Log       *slog.Logger            // nil: slog.Default
+}
+
+// An Intake knows all live series, and takes samples in. It is safe for concurrent use.
+type Intake struct {
+	o       Options
+	mu      sync.RWMutex
+	tenants map[int]*tenant
+	ids     idTable
+	series  atomic.Int64
+	counts  [reasons]atomic.Uint64
+	taken   atomic.Uint64
+	record  recording
+}
+
+// NewIntake returns an intake without series.
+func NewIntake(o Options) *Intake {
+	o.MaxSeries = cmp.Or(o.MaxSeries, 2_000_000)
+	o.Idle = cmp.Or(o.Idle, time.Hour)
+	o.Future = cmp.Or(o.Future, 5*time.Minute)
+	o.Past = cmp.Or(o.Past, time.Hour)
+	o.Backlog = cmp.Or(o.Backlog, 200_000)
+	if o.Limits == nil {
+		o.Limits = func(int) Limits { return DefaultLimits }
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	in := &Intake{o: o, tenants: make(map[int]*tenant)}
+	in.record = recording{to: o.History, limit: o.Backlog, log: o.Log}
+	return in
+}
+
+// tenant returns a tenant's part of the index, made when first asked for.
+func (in *Intake) tenant(id int) *tenant {
+	in.mu.RLock()
+	t := in.tenants[id]
+	in.mu.RUnlock()
+	if t != nil {
+		return t
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if t = in.tenants[id]; t == nil {
+		t = &tenant{id: id, limits: in.o.Limits(id)}
+		t.slots = make(chan struct{}, max(1, t.limits.Concurrent))
+		t.done = func() { <-t.slots }
+		for i := range t.shards {
+			t.shards[i].series = make(map[uint64]*entry)
+		}
+		in.tenants[id] = t
+	}
+	return t
+}
+
+// A Result says what became of one request.
+type Result struct {
+	Taken  int
+	Counts [reasons]int // by Reason
+}
+
+// Write takes a batch in. When it returns, the sink has seen the points, and history has them or keeps them for
+// another try: its failures are not the sender's.
+//
+// Errors: a *LimitError when the tenant has reached a limit; a *MetricError for the first series that is not allowed. In
+// Monasca's format the latter refuses the whole batch; in the others, series that are not refused are taken all the same.
+func (in *Intake) Write(who *Binding, b *Batch, now time.Time) (Result, error) {
+	t := in.tenant(who.Tenant)
+	r := Result{Counts: b.lost}
+	defer func() { in.add(&r) }()
+	if wait := t.bucket.take(len(b.points), t.limits, now); wait > 0 {
+		r.Counts[OverRate] += len(b.points)
+		return r, &LimitError{Reason: OverRate, Limit: t.limits.Rate, Refused: len(b.points), RetryAfter: wait}
+	}
+	t.gate.RLock()
+	defer t.gate.RUnlock()
+	invalid := in.resolve(t, who, b, &r)
+	if invalid != nil && b.strict {
+		r.Counts[Invalid] += len(b.points)
+		return r, invalid
+	}
+	limit := in.create(t, b, now)
+	in.sift(b, &r, now)
+	if limit != nil {
+		limit.Refused = r.Counts[limit.Reason]
+	}
+	r.Taken = len(b.out)
+	if len(b.out) > 0 && in.o.Sink != nil {
+		in.o.Sink.Observe(b.out, now)
+	}
+	all := append(b.out, b.marks...)
+	b.out = all[:len(b.out)]
+	if len(all) > 0 {
+		in.record.append(all, now)
+		if in.o.Forward != nil {
+			_ = in.o.Forward.Append(all) // never fails: it counts what it drops
+		}
+	}
+	switch {
+	case limit != nil:
+		return r, limit
+	case invalid != nil:
+		return r, invalid
+	}
+	return r, nil
+}
+
+func (in *Intake) add(r *Result) {
+	in.taken.Add(uint64(r.Taken))
+	for i, n := range r.Counts {
+		if n > 0 {
+			in.counts[i].Add(uint64(n))
+		}
+	}
+}
+
+// refused marks a series of a batch that is not taken.
+var refused [reasons]*entry
+
+func init() {
+	for i := range refused {
+		refused[i] = new(entry)
+	}
+}
+
+// resolve finds the batch's series. New ones are checked and stay nil in b.found.
+func (in *Intake) resolve(t *tenant, who *Binding, b *Batch, r *Result) error {
+	x := newBinder(who)
+	var first error
+	for i := range b.series {
+		s := &b.series[i]
+		origin, moved := x.bind(b, s)
+		if moved {
+			r.Counts[MovedAside]++
+		}
+		d := b.labels[s.from:s.to]
+		sortDimensions(d)
+		s.hash, s.origin = b.sum(t.seed(), s.name, d), origin
+		e := t.find(s.hash, s.name, d)
+		if e == nil {
+			if err := checkSeries(s.name, d, b.strict); err != nil {
+				e = refused[Invalid]
+				if first == nil {
+					first = &MetricError{Element: i, Name: string([]byte(s.name)), Err: err}
+				}
+			}
+		}
+		b.found = append(b.found, e)
+	}
+	return first
+}
+
+// create makes the series that are new, as far as the limits go.
+func (in *Intake) create(t *tenant, b *Batch, now time.Time) *LimitError {
+	var first *LimitError
+	for i, e := range b.found {
+		if e != nil {
+			continue
+		}
+		e, err := in.join(t, b, &b.series[i], now)
+		if err != nil {
+			if first == nil {
+				first = err
+			}
+			e = refused[err.Reason]
+		}
+		b.found[i] = e
+	}
+	return first
+}
+
+// join adds one series to the index.
+func (in *Intake) join(t *tenant, b *Batch, raw *rawSeries, now time.Time) (*entry, *LimitError) {
+	d := b.labels[raw.from:raw.to]
+	s := &t.shards[raw.hash%shardsPerTenant]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for e := s.series[raw.hash]; e != nil; e = e.next {
+		if e.is(raw.name, d) {
+			return e, nil
+		}
+	}
+	if t.series.Add(1) > int64(t.limits.Series) {
+		t.series.Add(-1)
+		return nil, &LimitError{Reason: OverSeries, Limit: float64(t.limits.Series), RetryAfter: in.sweepEvery()}
+	}
+	if in.series.Add(1) > int64(in.o.MaxSeries) {
+		t.series.Add(-1)
+		in.series.Add(-1)
+		return nil, &LimitError{Reason: OverSeries, Limit: float64(in.o.MaxSeries), RetryAfter: in.sweepEvery()}
+	}
+	if full := t.values.full(d, t.limits.Values); full != "" {
+		t.series.Add(-1)
+		in.series.Add(-1)
+		return nil, &LimitError{Reason: OverValues, Limit: float64(t.limits.Values), Dimension: full, RetryAfter: in.sweepEvery()}
+	}
+	e := &entry{hash: raw.hash, next: s.series[raw.hash]}
+	e.Name, e.Dimensions = own(raw.name, d)
+	t.values.add(e.Dimensions)
+	e.Tenant, e.Origin = t.id, raw.origin
+	if e.Origin.Role != "" {
+		e.Origin.Role, _ = e.Dimensions.Get(dimRole)
+	}
+	e.at.Store(math.MinInt64)
+	e.seen.Store(now.UnixMilli())
+	in.ids.add(e)
+	if in.o.Sink != nil {
+		in.o.Sink.Joined(&e.Series)
+	}
+	s.series[raw.hash] = e
+	return e, nil
+}
+
+// sift decides on each sample: what sink and history see goes to b.out, what history alone sees to b.marks.
+func (in *Intake) sift(b *Batch, r *Result, now time.Time) {
+	ms := now.UnixMilli()
+	future, past := ms+in.o.Future.Milliseconds(), ms-in.o.Past.Milliseconds()
+	for i := range b.points {
+		p := &b.points[i]
+		e := b.found[p.series]
+		switch {
+		case e.hash == 0 && e.Name == "":
+			for reason := range refused {
+				if refused[reason] == e {
+					r.Counts[reason]++
+				}
+			}
+			continue
+		case p.time > future:
+			r.Counts[Future]++
+			continue
+		case p.time < past:
+			r.Counts[Old]++
+			continue
+		}
+		bits := math.Float64bits(p.value)
+		point := metric.Point{Series: &e.Series, Time: p.time, Value: p.value, Meta: p.meta}
+		if math.IsNaN(p.value) || math.IsInf(p.value, 0) {
+			if bits != value.StaleNaN {
+				r.Counts[NotFinite]++
+				continue
+			}
+			r.Counts[Ended]++
+			b.marks = append(b.marks, point)
+			continue
+		}
+		switch last := e.at.Load(); {
+		case p.time > last:
+			e.at.Store(p.time)
+			e.bits.Store(bits)
+		case p.time < last:
+			r.Counts[OutOfOrder]++
+		case e.bits.Load() == bits:
+			r.Counts[Doubled]++
+			continue
+		default:
+			r.Counts[Conflict]++
+			continue
+		}
+		if e.seen.Load() < ms {
+			e.seen.Store(ms)
+		}
+		b.out = append(b.out, point)
+	}
+}
+
+// Pin keeps a series from expiring; each call needs one of Unpin. It may be called from Sink.Joined.
+func (in *Intake) Pin(s *metric.Series) { in.pin(s, 1) }
+
+// Unpin takes back one Pin.
+func (in *Intake) Unpin(s *metric.Series) { in.pin(s, -1) }
+
+func (in *Intake) pin(s *metric.Series, by int32) {
+	if e := in.ids.get(s); e != nil {
+		e.pins.Add(by)
+	}
+}
+
+func (in *Intake) sweepEvery() time.Duration { return min(time.Minute, in.o.Idle/4) }
+
+// Run drops idle series and repeats what history refused, until ctx ends. The caller waits for it.
+func (in *Intake) Run(ctx context.Context) {
+	sweep, retry := time.NewTicker(in.sweepEvery()), time.NewTicker(time.Second)
+	defer sweep.Stop()
+	defer retry.Stop()
+	for {
+		select {
+		case now := <-sweep.C:
+			in.Expire(now)
+		case now := <-retry.C:
+			in.record.append(nil, now)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Expire drops the series that were idle for Options.Idle at now and are not pinned, and returns how many.
+func (in *Intake) Expire(now time.Time) (dropped int) {
+	in.mu.RLock()
+	tenants := make([]*tenant, 0, len(in.tenants))
+	for _, t := range in.tenants {
+		tenants = append(tenants, t)
+	}
+	in.mu.RUnlock()
+	before := now.Add(-in.o.Idle).UnixMilli()
+	for _, t := range tenants {
+		for i := range t.shards {
+			dropped += in.expire(t, &t.shards[i], before)
+		}
+	}
+	return dropped
+}
+
+// dropAtOnce bounds for how long a tenant's requests wait for a sweep.
+const dropAtOnce = 1000
+
+func (in *Intake) expire(t *tenant, s *shard, before int64) (dropped int) {
+	idle := func(e *entry) bool { return e.seen.Load() <= before && e.pins.Load() <= 0 }
+	var hashes []uint64
+	s.mu.RLock()
+	for hash, e := range s.series {
+		for ; e != nil; e = e.next {
+			if idle(e) {
+				hashes = append(hashes, hash)
+				break
+			}
+		}
+	}
+	s.mu.RUnlock()
+	for len(hashes) > 0 {
+		n := min(len(hashes), dropAtOnce)
+		t.gate.Lock()
+		s.mu.Lock()
+		for _, hash := range hashes[:n] {
+			var kept *entry
+			for e := s.series[hash]; e != nil; {
+				next := e.next
+				if idle(e) {
+					in.drop(t, e)
+					dropped++
+				} else {
+					e.next, kept = kept, e
+				}
+				e = next
+			}
+			if kept == nil {
+				delete(s.series, hash)
+			} else {
+				s.series[hash] = kept
+			}
+		}
+		s.mu.Unlock()
+		t.gate.Unlock()
+		hashes = hashes[n:]
+	}
+	return dropped
+}
+
+// drop takes a series out everywhere, and only then frees its ID.
+func (in *Intake) drop(t *tenant, e *entry) {
+	if in.o.Sink != nil {
+		in.o.Sink.Dropped(&e.Series)
+	}
+	in.record.forget(&e.Series)
+	if in.o.Forward != nil {
+		in.o.Forward.Forget(&e.Series)
+	}
+	t.values.remove(e.Dimensions)
+	t.series.Add(-1)
+	in.series.Add(-1)
+	in.ids.release(e.ID)
+}
+
+// Health is how intake fares.
+type Health struct {
+	Series  int64
+	Taken   uint64 // samples, since the start
+	Counts  Counts
+	History RecordHealth
+}
+
+// Health returns figures for /metrics and the status page.
+func (in *Intake) Health() Health {
+	h := Health{Series: in.series.Load(), Taken: in.taken.Load(), History: in.record.health()}
+	for i := range in.counts {
+		h.Counts[i] = in.counts[i].Load()
+	}
+	return h
+}
+
+// SeriesOf returns how many series a tenant has.
+func (in *Intake) SeriesOf(tenant int) int { return int(in.tenant(tenant).series.Load()) }
+
+func (h RecordHealth) String() string {
+	if h.Failing == nil {
+		return "ok"
+	}
+	return fmt.Sprintf("failing since %s: %v; %d samples wait, %d were lost", h.Since.UTC().Format(time.RFC3339), h.Failing, h.Waiting, h.Lost)
+}

@@ -1,0 +1,67 @@
+package telemetry
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// A Reason is why a sample or series was not taken, or not taken whole.
+type Reason uint8
+
+const (
+	Invalid    Reason = iota // a name or dimension that is not allowed
+	NotFinite                // NaN or an infinity
+	Ended                    // Prometheus' mark that a series ends: history has it, alarms do not
+	Future                   // later than now by more than Options.Future
+	Old                      // older than Options.Past
+	OutOfOrder               // older than the series' newest sample, and taken
+	Doubled                  // the same time and value again
+	Conflict                 // the same time with another value: the first stays
+	Histogram                // a native or exponential histogram
+	Delta                    // an OTLP sum or histogram that counts from report to report
+	OverSeries               // the tenant, or the server, has as many series as it may
+	OverValues               // a dimension has as many values as it may
+	OverRate                 // the tenant sends faster than it may
+	MovedAside               // a series said that it is somebody else's: see Binding
+	reasons
+)
+
+var reasonNames = [reasons]string{"invalid", "not finite", "end of series", "future", "old", "out of order", "doubled", "conflict",
+	"native histogram", "delta", "too many series", "too many values", "too fast", "moved aside"}
+
+func (r Reason) String() string { return reasonNames[min(r, reasons-1)] }
+
+// Counts say how often each thing happened.
+type Counts [reasons]uint64
+
+// Each calls do for every reason with its count, zeros too.
+func (c *Counts) Each(do func(Reason, uint64)) {
+	for r, n := range c {
+		do(Reason(r), n)
+	}
+}
+
+// A LimitError refuses samples for the sake of the others. Faces answer 429 with Retry-After. Samples of series that
+// were known have been taken, save when the reason is OverRate: then none has.
+type LimitError struct {
+	Reason     Reason
+	Limit      float64 // series, values, or samples per second
+	Dimension  string  // of OverValues
+	Refused    int     // samples
+	RetryAfter time.Duration
+}
+
+func (e *LimitError) Error() string {
+	what := ""
+	switch e.Reason {
+	case OverRate:
+		what = fmt.Sprintf("more than %.0f samples a second", e.Limit)
+	case OverValues:
+		what = fmt.Sprintf("more than %.0f values of dimension %.80q", e.Limit, e.Dimension)
+	default:
+		what = fmt.Sprintf("more than %.0f series", e.Limit)
+	}
+	return fmt.Sprintf("limit reached: %s; %d samples were not taken, try again in %.0f s or ask for a higher limit",
+		what, e.Refused, math.Ceil(e.RetryAfter.Seconds()))
+}
