@@ -24,8 +24,8 @@ const (
 	Absent Function = "ABSENT" // no sample came for the part's period
 )
 
-// percentile returns the share that a percentile function asks for, 0.99 for P99.
-func (f Function) percentile() (float64, bool) {
+// Quantile returns the share that a percentile function asks for, 0.99 for P99.
+func (f Function) Quantile() (float64, bool) {
 	digits, found := strings.CutPrefix(string(f), "P")
 	if !found || digits == "" || strings.Trim(digits, "0123456789.") != "" {
 		return 0, false

@@ -219,7 +219,7 @@ func (p *parser) function(at int, name string) (Function, error) {
 	f := Function(strings.ToUpper(name))
 	if p.dialect == Troupe {
 		known = append([]string{"rate", "absent", "p50", "p90", "p95", "p99"}, functions...)
-		if _, ok := f.percentile(); ok {
+		if _, ok := f.Quantile(); ok {
 			return f, nil
 		}
 	}

@@ -354,10 +354,10 @@ func (m *Monitor) Ready(now, complete int64) {
 }
 
 // id returns the alarm's id: a UUID made of the definition's id and the serial.
-func (m *Monitor) id(a *alarm) string { return m.prefix() + fmt.Sprintf("%012x", a.serial) }
+func (m *Monitor) id(a *alarm) string { return m.IDPrefix() + fmt.Sprintf("%012x", a.serial) }
 
-// prefix returns the part of the ids that all alarms of the definition share.
-func (m *Monitor) prefix() string {
+// IDPrefix returns the part of the ids that all alarms of the definition share, and no others: 24 characters.
+func (m *Monitor) IDPrefix() string {
 	sum := sha256.Sum256([]byte("alarm of " + m.def.ID))
 	sum[6] = sum[6]&0x0f | 0x80 // version 8: custom
 	sum[8] = sum[8]&0x3f | 0x80
@@ -366,7 +366,7 @@ func (m *Monitor) prefix() string {
 }
 
 func (m *Monitor) serialOf(id string) (uint32, bool) {
-	digits, ok := strings.CutPrefix(id, m.prefix())
+	digits, ok := strings.CutPrefix(id, m.IDPrefix())
 	if !ok || len(digits) != 12 {
 		return 0, false
 	}

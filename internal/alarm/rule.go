@@ -47,7 +47,7 @@ func newRule(d *Definition, p *Part) rule {
 		deterministic: p.Deterministic, silence: d.Silence.Milliseconds(), compat: d.Profile == Compat, unit: 1000,
 	}
 	r.function = functionOf[p.Function]
-	if q, ok := p.Function.percentile(); ok {
+	if q, ok := p.Function.Quantile(); ok {
 		r.function, r.quantile = percentile, q
 	}
 	above := p.Operator == GT || p.Operator == GTE

@@ -342,7 +342,7 @@ func (e *Engine) finish(t *turnOf, revision int64) {
 	a.dropDoubts(t.changed)
 	state := svc.State
 	if revision > 0 {
-		e.hub.publish(Change{Service: a.id, Revision: revision, State: state, Instances: t.changed, Events: t.events, Meta: svc.Meta})
+		e.hub.publish(Change{Service: a.id, Revision: revision, Spec: svc.Spec, State: state, Instances: t.changed, Events: t.events, Meta: svc.Meta})
 	}
 	// What follows needs the state no more; calls look it up again when they begin.
 	a.lock.Unlock()

@@ -13,6 +13,7 @@ type Change struct {
 	Revision  int64 // of the store, growing
 	State     service.State
 	Meta      service.Meta
+	Spec      *service.Spec // never changed
 	Removed   bool     // the service is no more
 	Instances []uint32 // serials of those that changed
 	Events    []service.Event

@@ -56,7 +56,7 @@ func (e *Engine) remove(a *actor) error {
 	for serial := range a.checks {
 		e.endChecks(a, serial)
 	}
-	e.hub.publish(Change{Service: a.id, Revision: revision, State: service.Done, Removed: true, Meta: a.svc.Meta, Events: a.svc.Events()})
+	e.hub.publish(Change{Service: a.id, Revision: revision, Spec: a.svc.Spec, State: service.Done, Removed: true, Meta: a.svc.Meta, Events: a.svc.Events()})
 	a.lock.Unlock()
 	e.refuseAll(a, ErrNoService)
 	return nil

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/troupe-dev/troupe/internal/alarm"
 	"github.com/troupe-dev/troupe/internal/policy"
 )
 
@@ -18,6 +19,8 @@ type Spec struct {
 	Roles    []RoleSpec `json:"roles"`
 	// Resources are what roles need beside each other: networks, volumes, addresses.
 	Resources []ResourceSpec `json:"resources,omitempty"`
+	// Alarms watch the service's own series. Their names are unique; tenant and id come with the service.
+	Alarms []alarm.Definition `json:"alarms,omitempty"`
 	// OnFailure says what a failed first deployment leaves behind.
 	OnFailure OnFailure `json:"on_failure,omitempty"`
 	// Hold makes every role wait for release after its machines exist.

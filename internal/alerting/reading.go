@@ -1,0 +1,435 @@
+package alerting
+
+import (
+	"context"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/troupe-dev/troupe/internal/alarm"
+	"github.com/troupe-dev/troupe/internal/metric"
+	"github.com/troupe-dev/troupe/internal/policy"
+	"github.com/troupe-dev/troupe/internal/service"
+	"github.com/troupe-dev/troupe/internal/telemetry"
+	"github.com/troupe-dev/troupe/internal/wake"
+)
+
+// A reader measures what the policies of one role want to know. Values that arrive are told to the service at
+// once, and then at most every roundTime.
+type reader struct {
+	service uint64
+	role    string
+	tenant  int
+	slot    wake.Slot[*reader]
+
+	mu         sync.Mutex
+	readings   []*reading
+	attributes []string // in upper case, as elastic policies name them
+	probes     map[*metric.Series]*probe
+	told       time.Time
+	waiting    bool
+	gone       bool
+}
+
+// A reading is a function of a metric over the role: "avg(cpu.user_perc)".
+type reading struct {
+	text    string
+	part    alarm.Part
+	predict *policy.Predict
+	ahead   float64 // what past days needed
+	known   bool
+	asked   time.Time
+}
+
+// A probe is the way of a series into a reader. Its reader's mutex guards it.
+type probe struct {
+	reader      *reader
+	series      *metric.Series
+	value, rate float64
+	at          time.Time // of value; zero before the first
+	hasRate     bool
+}
+
+const (
+	roundTime    = 50 * time.Millisecond
+	forecastTime = time.Minute
+)
+
+// followPolicies makes the readers that a service's spec needs. g is locked.
+func (a *Alerting) followPolicies(g *governed, l *look) {
+	for role, r := range g.readers {
+		delete(g.readers, role)
+		a.dropReader(r)
+	}
+	for n := range l.spec.Roles {
+		spec := &l.spec.Roles[n]
+		r := newReader(l.id, l.tenant, spec)
+		if r == nil {
+			continue
+		}
+		g.readers[spec.Name] = r
+		a.mu.Lock()
+		for _, name := range r.metrics() {
+			key := metricKey{r.tenant, name}
+			a.readers[key] = append(a.readers[key], r)
+		}
+		var live []*metric.Series
+		for _, name := range r.metrics() {
+			for _, x := range a.live[metricKey{r.tenant, name}] {
+				live = append(live, x)
+			}
+		}
+		a.mu.Unlock()
+		for _, x := range live {
+			r.join(a, x)
+		}
+	}
+}
+
+func newReader(id uint64, tenant int, spec *service.RoleSpec) *reader {
+	r := &reader{service: id, role: spec.Name, tenant: tenant, probes: make(map[*metric.Series]*probe)}
+	for n := range spec.Policies {
+		p := &spec.Policies[n]
+		rule, err := policy.Compile(p)
+		if err != nil {
+			continue // Validate lets none pass
+		}
+		for _, name := range rule.Attributes() {
+			if !slices.Contains(r.attributes, name) {
+				r.attributes = append(r.attributes, name)
+			}
+		}
+		text := p.Reading()
+		if text == "" {
+			continue
+		}
+		part, err := ParseReading(text)
+		if err != nil {
+			continue
+		}
+		x := &reading{text: text, part: part}
+		if p.Target != nil {
+			x.predict = p.Target.Predict
+		}
+		r.readings = append(r.readings, x)
+	}
+	if len(r.readings)+len(r.attributes) == 0 {
+		return nil
+	}
+	return r
+}
+
+// ParseReading reads what a policy measures: a function of a metric with dimensions, and how old its values may be,
+// "p95(http_response_time{code=200}, 30s)". The error tells the column.
+func ParseReading(text string) (alarm.Part, error) {
+	e, err := alarm.Parse(text+" > 0", alarm.Troupe)
+	if err != nil {
+		return alarm.Part{}, err
+	}
+	return e.Parts[0], nil
+}
+
+// metrics are the names of series that may concern the reader.
+func (r *reader) metrics() (names []string) {
+	for _, x := range r.readings {
+		names = append(names, x.part.Metric)
+	}
+	for _, x := range r.attributes {
+		names = append(names, strings.ToLower(x))
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func (a *Alerting) dropReader(r *reader) {
+	a.mu.Lock()
+	for _, name := range r.metrics() {
+		key := metricKey{r.tenant, name}
+		a.readers[key] = slices.DeleteFunc(slices.Clone(a.readers[key]), func(x *reader) bool { return x == r })
+		if len(a.readers[key]) == 0 {
+			delete(a.readers, key)
+		}
+	}
+	a.mu.Unlock()
+	r.mu.Lock()
+	r.gone = true
+	series := make([]*metric.Series, 0, len(r.probes))
+	for s := range r.probes {
+		series = append(series, s)
+	}
+	r.probes = nil
+	r.mu.Unlock()
+	for _, s := range series {
+		a.table.change(s, func(all *subscribers) {
+			all.probes = slices.DeleteFunc(all.probes, func(p *probe) bool { return p.reader == r })
+		})
+	}
+	a.rounds.Set(&r.slot, r, time.Time{})
+}
+
+// readersOf returns the readers that may want a series. a.mu is held.
+func (a *Alerting) readersOf(s *metric.Series) []*reader {
+	return slices.Clone(a.readers[metricKey{s.Tenant, s.Name}])
+}
+
+// join lets a reader have the points of a series: of the role's own instances, of the service as a whole, or of
+// nobody in particular, such as a queue that something outside measures.
+func (r *reader) join(a *Alerting, s *metric.Series) {
+	own := s.Origin.Service == r.service && (s.Origin.Role == r.role || s.Origin.Role == "")
+	if !own && s.Origin != (metric.Origin{}) {
+		return
+	}
+	a.table.change(s, func(all *subscribers) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.gone || r.probes[s] != nil {
+			return
+		}
+		p := &probe{reader: r, series: s}
+		r.probes[s] = p
+		all.probes = append(all.probes, p)
+	})
+}
+
+func (r *reader) leave(p *probe) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.probes, p.series)
+}
+
+// add takes a point.
+func (p *probe) add(a *Alerting, point *metric.Point, now time.Time) {
+	r := p.reader
+	r.mu.Lock()
+	at := time.UnixMilli(point.Time)
+	if !at.After(p.at) {
+		r.mu.Unlock()
+		return
+	}
+	if !p.at.IsZero() && point.Value >= p.value {
+		p.rate, p.hasRate = (point.Value-p.value)/at.Sub(p.at).Seconds(), true
+	}
+	p.value, p.at = point.Value, at
+	r.schedule(a, now)
+	r.mu.Unlock()
+}
+
+// schedule sees to it that the service is told. The reader is locked.
+func (r *reader) schedule(a *Alerting, now time.Time) {
+	if r.waiting || r.gone {
+		return
+	}
+	r.waiting = true
+	if due := r.told.Add(roundTime); due.After(now) {
+		a.rounds.Set(&r.slot, r, due)
+		return
+	}
+	a.measureLater(r)
+}
+
+func (a *Alerting) measureLater(r *reader) { a.due.push(func() { a.measure(r) }) }
+
+// look tells the service anew after it has changed, where attributes of its instances count.
+func (r *reader) look(a *Alerting) {
+	if len(r.attributes) == 0 {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.schedule(a, time.Now())
+}
+
+// measure tells the service what its policies want to know.
+func (a *Alerting) measure(r *reader) {
+	now := time.Now()
+	m := &service.Measurement{Role: r.role, Values: make(map[string]service.Reading)}
+	up := 0
+	found := a.engine.View(r.service, func(s *service.Service) {
+		role := s.Role(r.role)
+		if role == nil {
+			return
+		}
+		up = role.Settled()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for _, name := range r.attributes {
+			if v, of := r.attribute(role, name, now); of > 0 {
+				m.Values[name] = service.Reading{Value: v, Of: of}
+			}
+		}
+	})
+	r.mu.Lock()
+	r.waiting, r.told = false, now
+	for _, x := range r.readings {
+		if v, of, ok := r.read(x, up, now); ok {
+			m.Values[x.text] = service.Reading{Value: v, Of: of}
+		}
+		if x.predict != nil {
+			if now.Sub(x.asked) >= forecastTime {
+				x.asked = now
+				a.due.push(func() { a.forecast(r, x, now) })
+			}
+			if x.known {
+				m.Values["forecast "+x.text] = service.Reading{Value: x.ahead, Of: 1}
+			}
+		}
+	}
+	gone := r.gone
+	if len(r.probes) > 0 && !gone { // values grow old: what is told must follow
+		a.rounds.Set(&r.slot, r, now.Add(r.lifespan()))
+	}
+	r.mu.Unlock()
+	if found && !gone {
+		a.engine.Tell(r.service, service.Fact{Kind: service.Measured, Measurement: m})
+	}
+}
+
+// lifespan is the shortest time for which a value counts. The reader is locked.
+func (r *reader) lifespan() time.Duration {
+	span := time.Minute
+	for _, x := range r.readings {
+		span = min(span, x.part.Period)
+	}
+	return max(span, roundTime)
+}
+
+// read computes a reading from the newest value of each series that is not too old. The reader is locked.
+func (r *reader) read(x *reading, up int, now time.Time) (value float64, of int, ok bool) {
+	var own, other []float64
+	instances := make(map[uint32]bool)
+	var newest time.Time
+	last := 0.0
+	for s, p := range r.probes {
+		if p.at.IsZero() || now.Sub(p.at) > x.part.Period || !x.part.Fits(s) {
+			continue
+		}
+		v := p.value
+		if x.part.Function == alarm.Rate {
+			if !p.hasRate {
+				continue
+			}
+			v = p.rate
+		}
+		if p.at.After(newest) {
+			newest, last = p.at, v
+		}
+		if s.Origin.Serial != 0 {
+			own = append(own, v)
+			instances[s.Origin.Serial] = true
+		} else {
+			other = append(other, v)
+		}
+	}
+	of = len(instances)
+	if len(own) == 0 {
+		own, of = other, max(1, up)
+	}
+	if len(own) == 0 {
+		return 0, 0, x.part.Function == alarm.Count
+	}
+	if x.part.Function == alarm.Last {
+		return last, of, true
+	}
+	return aggregate(x.part.Function, own), of, true
+}
+
+func aggregate(f alarm.Function, values []float64) float64 {
+	sum := 0.0
+	for _, v := range values {
+		sum += v
+	}
+	switch f {
+	case alarm.Min:
+		return slices.Min(values)
+	case alarm.Max:
+		return slices.Max(values)
+	case alarm.Sum:
+		return sum
+	case alarm.Count:
+		return float64(len(values))
+	}
+	if q, ok := f.Quantile(); ok {
+		slices.Sort(values)
+		return values[max(0, int(math.Ceil(q*float64(len(values))))-1)]
+	}
+	return sum / float64(len(values))
+}
+
+// attribute is OneFlow's value of a name: the mean, over the instances that run, of what each of them reports, or else
+// what is measured of it, or else what its definition says. The reader is locked.
+func (r *reader) attribute(role *service.Role, name string, now time.Time) (mean float64, of int) {
+	metricName := strings.ToLower(name)
+	measured := make(map[uint32]float64)
+	for s, p := range r.probes {
+		if s.Name == metricName && s.Origin.Serial != 0 && !p.at.IsZero() && now.Sub(p.at) < attributeLife {
+			measured[s.Origin.Serial] = p.value
+		}
+	}
+	var values []string
+	for i := range role.Instances {
+		if i.Phase != service.Up {
+			continue
+		}
+		if text, ok := i.Attributes[name]; ok && text != "" {
+			values = append(values, text)
+		} else if v, ok := measured[i.Serial]; ok {
+			values = append(values, policy.FormatFloat(v))
+		} else if text := role.Spec.Machine.Attributes[name]; text != "" {
+			values = append(values, text)
+		}
+	}
+	mean, ok := policy.Average(values)
+	if !ok {
+		return 0, 0
+	}
+	return mean, len(values)
+}
+
+// attributeLife is how long a measured value stands for an attribute.
+const attributeLife = 5 * time.Minute
+
+// forecast asks history what the same time of past days needed: the mean over these days of the load of the whole role.
+func (a *Alerting) forecast(r *reader, x *reading, now time.Time) {
+	if a.opts.Past == nil {
+		return
+	}
+	filter := filterOf(&x.part)
+	filter.Dimensions = append(filter.Dimensions, telemetry.DimensionFilter{Name: "service", Values: []string{idText(r.service)}},
+		telemetry.DimensionFilter{Name: "role", Values: []string{r.role}})
+	total, days := 0.0, 0
+	for day := 1; day <= x.predict.Days; day++ {
+		at := now.Add(x.predict.Lead).AddDate(0, 0, -day)
+		if load, ok := a.loadAt(a.ctx, r.tenant, filter, at); ok {
+			total, days = total+load, days+1
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if x.known = days > 0; x.known {
+		x.ahead = total / float64(days)
+	}
+}
+
+// forecastSpan is what "the same time" of another day is.
+const forecastSpan = 10 * time.Minute
+
+// loadAt is the load of the series that a filter chooses around a time: the sum of their values at one moment, taken
+// as the sum of all over the samples of the series that has most. Instances that came or went meanwhile count in part.
+func (a *Alerting) loadAt(ctx context.Context, tenant int, f telemetry.Filter, at time.Time) (load float64, ok bool) {
+	samples := make(map[*metric.Series]int)
+	most := 0
+	for p, err := range a.opts.Past.Replay(ctx, tenant, f, at.Add(-forecastSpan/2), at.Add(forecastSpan/2)) {
+		if err != nil {
+			return 0, false
+		}
+		load += p.Value
+		samples[p.Series]++
+		most = max(most, samples[p.Series])
+	}
+	if most == 0 {
+		return 0, false
+	}
+	return load / float64(most), true
+}
