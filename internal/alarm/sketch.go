@@ -44,7 +44,7 @@ func (s *sketch) add(v, quantile float64) {
 // compress joins neighbours as long as the run stays short for its distance from the percentile.
 func (s *sketch) compress(quantile, width float64) {
 	total := float64(s.total)
-	grain := min(quantile, 1-quantile) / 5
+	grain := min(0.02, quantile/5, (1-quantile)/5)
 	last, before := int32(0), 0.0 // before: the share of what lies left of run last
 	for i := int32(1); i < s.used; i++ {
 		share := float64(s.weight[last]+s.weight[i]) / total
