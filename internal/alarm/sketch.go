@@ -21,24 +21,31 @@ func (s *sketch) add(v, quantile float64) {
 	if s.total == math.MaxUint32 {
 		return
 	}
+	s.total++
+	at := s.after(v)
+	if at > 0 && s.mean[at-1] == v {
+		s.weight[at-1]++
+		return
+	}
 	if s.used == sketchSize {
 		for width := 0.5; s.used > sketchKeep; width *= 1.5 {
 			s.compress(quantile, width)
 		}
-	}
-	s.total++
-	at := int(s.used)
-	for at > 0 && s.mean[at-1] > v {
-		at--
-	}
-	if at > 0 && s.mean[at-1] == v {
-		s.weight[at-1]++
-		return
+		at = s.after(v)
 	}
 	copy(s.mean[at+1:], s.mean[at:s.used])
 	copy(s.weight[at+1:], s.weight[at:s.used])
 	s.mean[at], s.weight[at] = v, 1
 	s.used++
+}
+
+// after returns the index behind the last run that is not greater.
+func (s *sketch) after(v float64) int {
+	at := int(s.used)
+	for at > 0 && s.mean[at-1] > v {
+		at--
+	}
+	return at
 }
 
 // compress joins neighbours as long as the run stays short for its distance from the percentile.
