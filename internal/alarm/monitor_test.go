@@ -177,6 +177,32 @@ func TestClockBack(t *testing.T) {
 	}
 }
 
+// TestStandstill: an hour in which the process slept is no silence, and its windows are not decided.
+func TestStandstill(t *testing.T) {
+	def := definition("count(m, 10) < 2 and absent(m, 3s)")
+	b := newBench(t, def)
+	s := host("m", "a")
+	for i := range int64(11) {
+		b.add(s, start+i*1000, 1, start+i*1000)
+	}
+	b.run(start + 10_000)
+	b.told = nil
+	const later = start + 3_600_000 + 5_000
+	b.m.Ready(later, start+10_000)
+	b.run(later + 2999)
+	b.expect()
+	if b.only().SubAlarms[1].State != StateOK {
+		t.Error("silent at once")
+	}
+	b.add(s, later+3000, 1, later+3000)
+	b.run(later + 5000) // the window in which it slept would have counted one sample
+	b.expect()
+	b.run(later + 60_000)
+	if got := b.only(); got.SubAlarms[1].State != StateAlarm {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestOKAfter(t *testing.T) {
 	def := definition("last(m) > 5")
 	def.OKAfter = 2 * time.Second
