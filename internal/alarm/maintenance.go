@@ -44,8 +44,7 @@ func (m *Maintenance) end(now int64) (int64, bool) {
 		return 0, false
 	}
 	if every := m.Every.Milliseconds(); every > 0 {
-		shift := (now - from) / every * every
-		from, to = from+shift, to+shift
+		to += (now - from) / every * every
 	}
 	if !m.Until.IsZero() {
 		to = min(to, m.Until.UnixMilli())

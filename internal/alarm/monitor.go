@@ -13,6 +13,8 @@ type Monitor struct {
 	def        Definition
 	expression *Expression
 	rules      []rule
+	texts      []string            // canonical, by part
+	ids        string              // what the ids of all alarms begin with
 	maintained []metric.Dimensions // Match of each maintenance window
 
 	groups  map[string]*alarm // by the values of match_by; half-built alarms too
@@ -74,8 +76,10 @@ func New(def Definition) (*Monitor, error) {
 func (m *Monitor) define(def Definition) {
 	m.def = def
 	m.expression, _ = Parse(def.Expression, Troupe)
-	m.rules = m.rules[:0]
+	m.ids = idPrefix(def.ID)
+	m.rules, m.texts = m.rules[:0], m.texts[:0]
 	for i := range m.expression.Parts {
+		m.texts = append(m.texts, m.expression.Parts[i].String())
 		m.rules = append(m.rules, newRule(&def, &m.expression.Parts[i]))
 	}
 	m.maintained = m.maintained[:0]

@@ -354,11 +354,17 @@ func (m *Monitor) Ready(now, complete int64) {
 }
 
 // id returns the alarm's id: a UUID made of the definition's id and the serial.
-func (m *Monitor) id(a *alarm) string { return m.IDPrefix() + fmt.Sprintf("%012x", a.serial) }
+func (m *Monitor) id(a *alarm) string {
+	const digits = 12
+	hex := strconv.FormatUint(uint64(a.serial), 16)
+	return m.ids + strings.Repeat("0", digits-len(hex)) + hex
+}
 
-// IDPrefix returns the part of the ids that all alarms of the definition share, and no others: 24 characters.
-func (m *Monitor) IDPrefix() string {
-	sum := sha256.Sum256([]byte("alarm of " + m.def.ID))
+// IDPrefix returns what the ids of all alarms of the definition begin with, and no others: 24 characters.
+func (m *Monitor) IDPrefix() string { return m.ids }
+
+func idPrefix(definition string) string {
+	sum := sha256.Sum256([]byte("alarm of " + definition))
 	sum[6] = sum[6]&0x0f | 0x80 // version 8: custom
 	sum[8] = sum[8]&0x3f | 0x80
 	h := hex.EncodeToString(sum[:10])
@@ -366,7 +372,7 @@ func (m *Monitor) IDPrefix() string {
 }
 
 func (m *Monitor) serialOf(id string) (uint32, bool) {
-	digits, ok := strings.CutPrefix(id, m.IDPrefix())
+	digits, ok := strings.CutPrefix(id, m.ids)
 	if !ok || len(digits) != 12 {
 		return 0, false
 	}

@@ -80,9 +80,7 @@ func (b *bench) run(until int64) {
 }
 
 func (b *bench) decide(now int64) {
-	for _, t := range b.m.Decide(now) {
-		b.told = append(b.told, t)
-	}
+	b.told = append(b.told, b.m.Decide(now)...)
 }
 
 func (b *bench) series(name string, dimensions map[string]string) *metric.Series {

@@ -21,19 +21,17 @@ func (s *sketch) add(v, quantile float64) {
 	if s.total == math.MaxUint32 {
 		return
 	}
+	s.total++
+	at := s.after(v)
+	if at > 0 && s.mean[at-1] == v {
+		s.weight[at-1]++
+		return
+	}
 	if s.used == sketchSize {
 		for width := 0.5; s.used > sketchKeep; width *= 1.5 {
 			s.compress(quantile, width)
 		}
-	}
-	s.total++
-	at := int(s.used)
-	for at > 0 && s.mean[at-1] > v {
-		at--
-	}
-	if at > 0 && s.mean[at-1] == v {
-		s.weight[at-1]++
-		return
+		at = s.after(v)
 	}
 	copy(s.mean[at+1:], s.mean[at:s.used])
 	copy(s.weight[at+1:], s.weight[at:s.used])
@@ -41,10 +39,19 @@ func (s *sketch) add(v, quantile float64) {
 	s.used++
 }
 
+// after returns the index behind the last run that is not greater.
+func (s *sketch) after(v float64) int {
+	at := int(s.used)
+	for at > 0 && s.mean[at-1] > v {
+		at--
+	}
+	return at
+}
+
 // compress joins neighbours as long as the run stays short for its distance from the percentile.
 func (s *sketch) compress(quantile, width float64) {
 	total := float64(s.total)
-	grain := min(quantile, 1-quantile) / 5
+	grain := min(0.02, quantile/5, (1-quantile)/5)
 	last, before := int32(0), 0.0 // before: the share of what lies left of run last
 	for i := int32(1); i < s.used; i++ {
 		share := float64(s.weight[last]+s.weight[i]) / total

@@ -125,7 +125,7 @@ func (m *Monitor) reason(a *alarm, to State) string {
 		if c.state != to {
 			continue
 		}
-		text := m.expression.Parts[i].String()
+		text := m.texts[i]
 		if to != StateUndetermined {
 			values := make([]string, len(c.values))
 			for j, v := range c.values {
