@@ -75,6 +75,7 @@ func TestImports(t *testing.T) {
 		{from: "driver/process", allowed: []string{"driver", "internal/nearest"}},
 		{from: "internal/store", allowed: []string{}},
 		{from: "client", allowed: []string{}},
+		{from: "internal/notify", allowed: []string{"internal/metric", "internal/nearest", "internal/store"}},
 		{from: "internal/api/native", denied: []string{"internal/engine", "internal/store", "driver/sim", "driver/process"}},
 		{from: "internal/api/oneflow", denied: []string{"internal/engine", "internal/store", "driver/sim", "driver/process"}},
 		{from: "internal/cli", denied: []string{"internal/engine", "internal/control"}},
@@ -96,6 +97,15 @@ func TestImports(t *testing.T) {
 					t.Errorf("%s imports %s", s.path, ours)
 				}
 			}
+		}
+	}
+}
+
+// TestPureNotify: the store is known to the records alone.
+func TestPureNotify(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.pkg == "internal/notify" && !s.test && s.path != "internal/notify/records.go" && contains(s.imports, module+"internal/store") {
+			t.Errorf("%s imports internal/store", s.path)
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"unicode"
 
 	"github.com/troupe-dev/troupe/internal/metric"
+	"github.com/troupe-dev/troupe/internal/render"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -98,6 +99,30 @@ func TestValues(t *testing.T) {
 	v := d.values(&Method{Name: "hook"})
 	if got, want := slices.Sorted(maps.Keys(v)), slices.Sorted(maps.Keys(keys)); !slices.Equal(got, want) {
 		t.Errorf("values %v, want %v", got, want)
+	}
+}
+
+// TestTemplate: the example of docs/notifications.md, through the real renderer.
+func TestTemplate(t *testing.T) {
+	text := `{"text": {{ (alarm_name ~ ": " ~ state) | tojson }}, "host": "{{ metrics[0].dimensions.hostname }}", "role": "{{ origin.role }}"}`
+	if doc, err := os.ReadFile("../../docs/notifications.md"); err != nil || !strings.Contains(string(doc), text) {
+		t.Errorf("not the example of the documentation: %v", err)
+	}
+	jinja := func(ctx context.Context, name, template string, values map[string]any) (string, error) {
+		return render.Text(ctx, name, template, &render.Scope{Keys: values})
+	}
+	m := &Method{Type: Webhook, Name: "hook", Template: text}
+	got, err := rendered(t.Context(), jinja, m, delivery(example(), "hook"))
+	var body map[string]string
+	if err != nil || json.Unmarshal([]byte(got), &body) != nil || body["text"] != "cpu <high> & rising: ALARM" || body["host"] != "web01" || body["role"] != "web" {
+		t.Errorf("%v: %s", err, got)
+	}
+	if err := (&Rules{Types: Types, CheckTemplate: render.Check}).Validate(&Method{Name: "x", Type: Webhook, Address: "http://x/", Template: "{{ a"}); err == nil || !strings.HasPrefix(err.Error(), "template: ") {
+		t.Error(err)
+	}
+	m.Template = "{{ metrics[0].name.x.y }}"
+	if _, err := rendered(t.Context(), jinja, m, delivery(example(), "hook")); err == nil || strings.Contains(err.Error(), "template: template") {
+		t.Error(err)
 	}
 }
 

@@ -10,6 +10,7 @@ package notify
 
 import (
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/mail"
@@ -82,6 +83,12 @@ type Method struct {
 	// joins the incidents of one alarm and resolves them.
 	Extra bool `json:"extra,omitempty"`
 }
+
+// String names a method without its secrets, of which an address may be one.
+func (m Method) String() string { return fmt.Sprintf("%s %q (%s)", m.Type, m.Name, m.ID) }
+
+// LogValue is String's: no secret comes into a log.
+func (m Method) LogValue() slog.Value { return slog.StringValue(m.String()) }
 
 // posts reports whether a type is an HTTP request of the user's own.
 func (t Type) posts() bool { return t == Webhook || t == OCCI || t == Slack }

@@ -2,6 +2,8 @@ package notify
 
 import (
 	"errors"
+	"fmt"
+	"log/slog"
 	"net/netip"
 	"strings"
 	"testing"
@@ -113,5 +115,16 @@ func TestGuard(t *testing.T) {
 	}
 	if lab.Check(netip.MustParseAddr("169.254.169.254")) == nil {
 		t.Error("more is open than was allowed")
+	}
+}
+
+func TestNoSecretInPrint(t *testing.T) {
+	m := Method{ID: "7", Name: "hook", Type: Slack, Address: "https://chat.test/s3cret", Secret: "s3cret", Headers: map[string]string{"Authorization": "s3cret"}}
+	var b strings.Builder
+	slog.New(slog.NewTextHandler(&b, nil)).Info("x", "method", m, "pointer", &m)
+	for _, text := range []string{b.String(), fmt.Sprintf("%v %+v %s", m, &m, m)} {
+		if strings.Contains(text, "s3cret") || !strings.Contains(text, "hook") {
+			t.Error(text)
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -241,6 +242,7 @@ func BenchmarkDeliveries(b *testing.B) {
 	defer sender.Close()
 	got.Add(b.N)
 	b.ReportAllocs()
+	before := cpuTime(b)
 	b.ResetTimer()
 	for i := range b.N {
 		m := example()
@@ -250,4 +252,14 @@ func BenchmarkDeliveries(b *testing.B) {
 	}
 	got.Wait()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "deliveries/s")
+	b.ReportMetric(float64((cpuTime(b)-before).Microseconds())/float64(b.N), "cpu-us/op")
+}
+
+// cpuTime is what this process used of the processors: sender, receiver and store together.
+func cpuTime(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
