@@ -175,6 +175,8 @@ func (h *History) append(app storage.AppenderV2, p *metric.Point) error {
 		slot.Store(&located{p.Series, ref})
 	}
 	switch {
+	case err == nil: // first: to name ErrDuplicateSampleForTimestamp allocates
+		return nil
 	case errors.Is(err, storage.ErrOutOfOrderSample), errors.Is(err, storage.ErrOutOfBounds), errors.Is(err, storage.ErrTooOldSample):
 		h.refusedOld.Add(1)
 		return nil

@@ -295,9 +295,18 @@ func TestRetention(t *testing.T) {
 	}
 	defer h.Close()
 	s := &metric.Series{Tenant: 1, Name: "m"}
+	rare := &metric.Series{ID: 1, Tenant: 2, Name: "rare"} // the database forgets where it is between its samples
 	for i := range 60 {
-		if err := h.Append([]metric.Point{{Series: s, Time: noon.Add(time.Duration(i) * time.Minute).UnixMilli(), Value: float64(i)}}); err != nil {
+		at := noon.Add(time.Duration(i) * time.Minute).UnixMilli()
+		points := []metric.Point{{Series: s, Time: at, Value: float64(i)}, {Series: rare, Time: at, Value: float64(i)}}
+		if i%15 != 14 {
+			points = points[:1]
+		}
+		if err := h.Append(points); err != nil {
 			t.Fatal(err)
+		}
+		if i%5 != 0 {
+			continue
 		}
 		if err := h.db.Compact(context.Background()); err != nil {
 			t.Fatal(err)
@@ -314,6 +323,9 @@ func TestRetention(t *testing.T) {
 	}
 	if first < 30 || first > 55 {
 		t.Errorf("the first sample is that of minute %v", first)
+	}
+	if got := lines(t, h.Measurements(context.Background(), 2, Filter{}, noon.Add(58*time.Minute), End), printPoint); got != "rare 59 @12:59:00 map[]\n" {
+		t.Errorf("the rare series: %s", got)
 	}
 	if health := h.Health(); health.Series == 0 || health.DiskBytes == 0 || health.Oldest.Before(noon.Add(20*time.Minute)) {
 		t.Errorf("health %+v", health)
