@@ -137,7 +137,7 @@ func (h *History) slot(id uint32) *atomic.Pointer[located] {
 }
 
 // Append records points. What the database knows already, or is too old for it, is left out and counted. An error says
-// that nothing was recorded: the disk is full or broken.
+// that the disk is full or broken; the same points may be appended again.
 func (h *History) Append(points []metric.Point) error {
 	app := h.db.AppenderV2(context.Background())
 	for i := range points {
