@@ -69,6 +69,7 @@ func TestImports(t *testing.T) {
 		denied  []string
 	}{
 		{from: "internal/service", allowed: []string{"driver", "internal/nearest"}},
+		{from: "internal/telemetry", allowed: []string{"internal/metric", "internal/nearest"}},
 		{from: "internal/policy", allowed: []string{"internal/nearest"}},
 		{from: "driver", allowed: []string{"internal/nearest"}},
 		{from: "driver/sim", allowed: []string{"driver"}},

@@ -35,22 +35,33 @@ func OriginOf(dimensions []metric.Dimension) (metric.Origin, bool) {
 	for _, d := range dimensions {
 		switch d.Name {
 		case dimService:
-			v, err := strconv.ParseUint(d.Value, 10, 64)
-			if err != nil || v == 0 {
+			v, ok := digits(d.Value, 64)
+			if !ok || v == 0 {
 				return metric.Origin{}, false
 			}
 			o.Service = v
 		case dimRole:
 			o.Role = d.Value
 		case dimInstance:
-			v, err := strconv.ParseUint(d.Value, 10, 32)
-			if err != nil {
+			v, ok := digits(d.Value, 32)
+			if !ok {
 				v = math.MaxUint32 // no instance has it: the claim is refused
 			}
 			o.Serial = uint32(v)
 		}
 	}
 	return o, o.Service != 0
+}
+
+// digits is strconv.ParseUint without an error to allocate: most values are no numbers.
+func digits(text string, bits int) (uint64, bool) {
+	for i := range len(text) {
+		if text[i] < '0' || text[i] > '9' {
+			return 0, false
+		}
+	}
+	v, err := strconv.ParseUint(text, 10, bits)
+	return v, err == nil
 }
 
 // A binder applies a Binding to the series of one batch.

@@ -137,7 +137,7 @@ func (h *History) slot(id uint32) *atomic.Pointer[located] {
 }
 
 // Append records points. What the database knows already, or is too old for it, is left out and counted. An error says
-// that nothing was recorded: the disk is full or broken.
+// that the disk is full or broken; the same points may be appended again.
 func (h *History) Append(points []metric.Point) error {
 	app := h.db.AppenderV2(context.Background())
 	for i := range points {
@@ -175,6 +175,8 @@ func (h *History) append(app storage.AppenderV2, p *metric.Point) error {
 		slot.Store(&located{p.Series, ref})
 	}
 	switch {
+	case err == nil: // first: to name ErrDuplicateSampleForTimestamp allocates
+		return nil
 	case errors.Is(err, storage.ErrOutOfOrderSample), errors.Is(err, storage.ErrOutOfBounds), errors.Is(err, storage.ErrTooOldSample):
 		h.refusedOld.Add(1)
 		return nil
