@@ -141,6 +141,10 @@ func (a *Alerting) Run(ctx context.Context) error {
 		Directory: directory{a}, Transports: a.opts.Transports, Observer: a.figures, Log: a.log,
 	})
 	if err != nil {
+		a.drain()
+		if ctx.Err() != nil {
+			return nil
+		}
 		return fmt.Errorf("read the notifications that wait: %w", err)
 	}
 	defer a.sender.Close()

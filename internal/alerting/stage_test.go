@@ -3,6 +3,7 @@ package alerting
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -77,7 +78,7 @@ func (s *stage) start() {
 	d := must[driver.Driver](s.t)(kind.New(ctx, driver.Config{Installation: s.store.Installation().ID}))
 	s.engine = must[*engine.Engine](s.t)(engine.New(ctx, engine.Options{Store: s.store, Tenure: tenure,
 		Backends: []*engine.Backend{{Kind: kind, Driver: driver.Wrap(d, kind, driver.WrapOptions{})}}}))
-	history := must[*telemetry.History](s.t)(telemetry.OpenHistory(telemetry.HistoryOptions{Dir: s.dir + "/history"}))
+	history := must[*telemetry.History](s.t)(telemetry.OpenHistory(telemetry.HistoryOptions{Dir: s.dir + "/history", Log: slog.New(slog.DiscardHandler)}))
 	trail := must[*journal.Journal[Entry]](s.t)(journal.Open(journal.Options[Entry]{Name: "alarms", Dir: s.dir + "/alarms"}))
 	web := notify.NewHTTP(notify.HTTPOptions{Guard: &notify.Guard{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}})
 	s.alerts = must[*Alerting](s.t)(New(ctx, Options{Store: s.store, Tenure: tenure, Engine: s.engine, Past: history, Journal: trail,
