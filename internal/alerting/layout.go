@@ -90,7 +90,7 @@ func (a *Alerting) load(ctx context.Context) error {
 			alone(kv.Key, err)
 			return nil
 		}
-		a.watchIt(&watch{id: r.ID, tenant: r.Tenant, shard: store.Shard(r.ID), monitor: monitor, created: r.Created, updated: r.Updated, head: kv.Revision})
+		a.watchIt(&watch{id: r.ID, tenant: r.Tenant, shard: store.Shard(r.ID), monitor: monitor, created: r.Created, updated: r.Updated, head: kv.Revision, loading: true})
 		delete(states, r.ID)
 		return nil
 	}); err != nil {

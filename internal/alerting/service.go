@@ -158,7 +158,7 @@ func (a *Alerting) followAlarms(g *governed, l *look) {
 			a.log.Error("an alarm of a service does not work", "service", l.id, "alarm", name, "error", err)
 			continue
 		}
-		w := &watch{id: d.ID, tenant: l.tenant, shard: store.Shard(d.ID), service: l.id, monitor: m, created: time.Now().UTC(), updated: time.Now().UTC()}
+		w := &watch{id: d.ID, tenant: l.tenant, shard: store.Shard(d.ID), service: l.id, monitor: m, created: time.Now().UTC(), updated: time.Now().UTC(), loading: true}
 		g.watches[name] = w
 		a.begin(w)
 		a.ready(a.ctx, w)

@@ -32,6 +32,7 @@ type watch struct {
 	armed   time.Time // when the clock wakes it
 	busy    bool      // a commit is under way
 	again   bool      // look again after it
+	loading bool      // its windows are to be refilled; it decides nothing yet
 	gone    bool
 	changes chan struct{} // closed when the commit under way has ended; nil without one
 }
