@@ -42,7 +42,9 @@ type Options struct {
 	// Journal keeps the history of transitions; nil keeps none.
 	Journal    *journal.Journal[Entry]
 	Transports map[notify.Type]notify.Transport
-	// Tenant names a project's group for receivers of notifications.
+	// May reports whether a user may manage a service: alarms order services about as those who made them may. nil: all may.
+	May func(user int, meta *service.Meta) bool
+	// Project names a project's group for receivers of notifications.
 	Project    func(tenant int) string
 	Registerer prometheus.Registerer // nil for none
 	Log        *slog.Logger

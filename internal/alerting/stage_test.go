@@ -158,7 +158,7 @@ func (s *stage) define(d alarm.Definition) Definition {
 	if d.Severity == "" {
 		d.Severity = "LOW"
 	}
-	return must[Definition](s.t)(s.alerts.Define(s.t.Context(), d))
+	return must[Definition](s.t)(s.alerts.Define(s.t.Context(), 0, d))
 }
 
 // service deploys a service of one simulated role.

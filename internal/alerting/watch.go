@@ -26,6 +26,7 @@ type watch struct {
 
 	mu      sync.Mutex // guards what follows
 	monitor *alarm.Monitor
+	owner   int // as whom it orders services about; those of a service's description act on that service alone
 	created time.Time
 	updated time.Time
 	head    int64     // revision of the definition's record; 0 for one from a service

@@ -14,11 +14,14 @@ import (
 
 	"github.com/troupe-dev/troupe/driver"
 	"github.com/troupe-dev/troupe/driver/all"
+	"github.com/troupe-dev/troupe/internal/alerting"
 	"github.com/troupe-dev/troupe/internal/audit"
 	"github.com/troupe-dev/troupe/internal/engine"
 	"github.com/troupe-dev/troupe/internal/identity"
+	"github.com/troupe-dev/troupe/internal/notify"
 	"github.com/troupe-dev/troupe/internal/service"
 	"github.com/troupe-dev/troupe/internal/store"
+	"github.com/troupe-dev/troupe/internal/telemetry"
 )
 
 // Errors of control, beside identity's (ErrDenied, ErrNotFound, ErrExists, ErrInvalid, ErrConflict) and
@@ -38,18 +41,28 @@ type Options struct {
 	Directory *identity.Directory
 	Audit     *audit.Trail // nil keeps no trail
 	Kinds     all.Drivers
-	Log       *slog.Logger
+	Alerts    *alerting.Alerting
+	Intake    *telemetry.Intake
+	History   *telemetry.History // nil keeps none
+	// MethodRules check notification methods.
+	MethodRules notify.Rules
+	Log         *slog.Logger
 }
 
 // A Control answers commands and queries.
 type Control struct {
-	store     *store.Store
-	vault     *store.Vault
-	engine    *engine.Engine
-	directory *identity.Directory
-	audit     *audit.Trail
-	kinds     all.Drivers
-	log       *slog.Logger
+	store       *store.Store
+	vault       *store.Vault
+	engine      *engine.Engine
+	directory   *identity.Directory
+	audit       *audit.Trail
+	kinds       all.Drivers
+	alerts      *alerting.Alerting
+	intake      *telemetry.Intake
+	history     *telemetry.History
+	macs        *store.Vault // of instance tokens
+	methodRules notify.Rules
+	log         *slog.Logger
 
 	mu        sync.RWMutex
 	templates map[uint64]*Template
@@ -60,7 +73,14 @@ type Control struct {
 // New returns a Control over what the store holds.
 func New(ctx context.Context, o Options) (*Control, error) {
 	c := &Control{store: o.Store, vault: o.Vault, engine: o.Engine, directory: o.Directory, audit: o.Audit, kinds: o.Kinds, log: o.Log,
+		alerts: o.Alerts, intake: o.Intake, history: o.History, macs: o.Vault, methodRules: o.MethodRules,
 		templates: make(map[uint64]*Template), machines: make(map[int]*Definition)}
+	if c.macs == nil { // plain states are for tests; tokens are secrets there, too
+		var err error
+		if c.macs, err = store.EphemeralVault(); err != nil {
+			return nil, err
+		}
+	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
