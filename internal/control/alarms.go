@@ -40,7 +40,7 @@ func (c *Control) changes(who *identity.Caller, ref string) (int, error) {
 
 // MayManage reports whether a user may manage a service now: alarms act on services as their makers do.
 func (c *Control) MayManage(user int, meta *service.Meta) bool {
-	who, err := c.directory.Caller(user)
+	who, err := c.directory.As(user)
 	return err == nil && identity.Allowed(who, object(meta), identity.Manage)
 }
 

@@ -57,7 +57,7 @@ func (c *Control) AuthenticateInstance(vm, token string) (*Instance, error) {
 	if machine == "" || !hmac.Equal(given, c.instanceMAC(machine)) {
 		return nil, bad
 	}
-	if x.Owner, err = c.directory.Caller(owner); err != nil {
+	if x.Owner, err = c.directory.As(owner); err != nil {
 		return nil, bad
 	}
 	return &x, nil
