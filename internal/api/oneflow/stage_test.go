@@ -119,7 +119,11 @@ func (s *stage) sendWith(user, method, path, body string, header http.Header) re
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return reply{resp.StatusCode, resp.Header, string(text), decode(string(text))}
+	r := reply{resp.StatusCode, resp.Header, string(text), decode(string(text))}
+	if r.status == http.StatusBadRequest && r.at("error") != nil && r.at("error", "place") == nil {
+		s.t.Errorf("%s %s %.200s: a mistake without its place: %.300s", method, path, body, text)
+	}
+	return r
 }
 
 func decode(text string) any {

@@ -9,6 +9,7 @@ package oneflow
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -44,6 +45,25 @@ func (e *Error) Error() string {
 		s = fmt.Sprintf("line %d, column %d: %s", e.Line, e.Column, s)
 	}
 	return s
+}
+
+// At puts the path of an *Error in err below another: "role" and "min_vms" make "role.min_vms". Other errors
+// stay as they are.
+func At(place string, err error) error {
+	var e *Error
+	if place == "" || !errors.As(err, &e) {
+		return err
+	}
+	moved := *e
+	switch {
+	case e.Path == "":
+		moved.Path = place
+	case e.Path[0] == '[':
+		moved.Path = place + e.Path
+	default:
+		moved.Path = place + "." + e.Path
+	}
+	return &moved
 }
 
 // A Warning is something that a user should know and that stops nothing.
