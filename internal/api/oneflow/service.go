@@ -137,7 +137,7 @@ func (f *OneFlow) revise(r *request, s *snapshot, shown *format.Body, in ...serv
 	root := shown.Root().Clone()
 	wish(root)
 	reveal(root, stored.Root(), s.spec.Secrets)
-	opts := format.Options{Settings: f.Settings, Machine: f.machinesOf(r.who, s)}
+	opts := format.Options{Settings: f.Settings, Machine: f.machinesOf(r.who, s), Kind: f.Control.Kind, Running: s.spec.Resources}
 	from, _, err := stored.ToSpec(opts)
 	if err != nil {
 		return err

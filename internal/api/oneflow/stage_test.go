@@ -248,3 +248,10 @@ const web = `{"name":"web","deployment":"straight","roles":[
 const oldWeb = `{"name":"web","deployment":"straight","roles":[
 	{"name":"front","cardinality":1,"vm_template":0,"min_vms":1,"max_vms":4,"cooldown":0},
 	{"name":"back","cardinality":2,"vm_template":0,"parents":["front"],"cooldown":0}]}`
+
+func mustJSON(t testing.TB, v any) []byte {
+	t.Helper()
+	text, err := json.Marshal(v)
+	check(t, err)
+	return text
+}

@@ -55,15 +55,12 @@ func (f *OneFlow) instantiate(r *request, t stored, p params) (answer, error) {
 		return answer{}, mergePlace(p, err)
 	}
 	wish(made.Root())
-	spec, more, err := made.ToSpec(format.Options{Settings: f.Settings, Machine: f.machines(r.who)})
+	spec, more, err := made.ToSpec(format.Options{Settings: f.Settings, Machine: f.machines(r.who), Kind: f.Control.Kind})
 	if err != nil {
 		return answer{}, err
 	}
 	spec.Strict = true // OneFlow's clients rely on its refusals
-	deployment := control.Deployment{Spec: spec, Template: t.ID}
-	for _, w := range append(warnings, more...) {
-		deployment.Warnings = append(deployment.Warnings, w.String())
-	}
+	deployment := control.Deployment{Spec: spec, Template: t.ID, Warnings: format.Texts(warnings, more)}
 	id, err := f.Control.Deploy(r.Context(), r.who, deployment)
 	if err != nil {
 		return answer{}, ofDocument(made, err)

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -77,6 +78,15 @@ func (w Warning) String() string {
 		return w.Message
 	}
 	return w.Path + ": " + w.Message
+}
+
+// Texts returns the warnings of several steps as lines.
+func Texts(steps ...[]Warning) []string {
+	var texts []string
+	for _, w := range slices.Concat(steps...) {
+		texts = append(texts, w.String())
+	}
+	return texts
 }
 
 // A Body is the BODY of a service template or of a service, in the generation of the client that
