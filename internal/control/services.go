@@ -483,7 +483,7 @@ func (c *Control) mayChange(who *identity.Caller, o identity.Object, m MetaChang
 	}
 	if m.Owner != nil && *m.Owner != o.Owner {
 		if _, err := c.directory.User(*m.Owner); err != nil {
-			return fmt.Errorf("user %d: %w", *m.Owner, err)
+			return err
 		}
 		if !who.Administers() {
 			return fmt.Errorf("%w: only administrators give objects to other users", identity.ErrDenied)
@@ -491,7 +491,7 @@ func (c *Control) mayChange(who *identity.Caller, o identity.Object, m MetaChang
 	}
 	if m.Group != nil && *m.Group != o.Group {
 		if _, err := c.directory.Group(*m.Group); err != nil {
-			return fmt.Errorf("group %d: %w", *m.Group, err)
+			return err
 		}
 		if !who.Administers() && !who.In(*m.Group) {
 			return fmt.Errorf("%w: you are not in group %d", identity.ErrDenied, *m.Group)

@@ -6,13 +6,24 @@ import (
 	"github.com/troupe-dev/troupe/internal/identity"
 )
 
-// metaChanges are the actions that services and templates share: what changes an envelope, and which
-// parameter of it is refused when the change is.
-var metaChanges = map[string]struct {
-	read func(params) (control.MetaChange, error)
-	key  string
-}{
-	"chown": {chown, "owner_id"}, "chgrp": {chgrp, "group_id"}, "chmod": {chmod, "octet"}, "rename": {rename, "name"},
+// metaChanges are the actions that services and templates share: what changes an envelope.
+var metaChanges = map[string]func(params) (control.MetaChange, error){
+	"chown": chown, "chgrp": chgrp, "chmod": chmod, "rename": rename,
+}
+
+// metaPlace is where a change that was refused stands among its parameters.
+func metaPlace(p params, m control.MetaChange) string {
+	switch {
+	case m.Owner != nil && m.Group != nil:
+		return p.at
+	case m.Owner != nil:
+		return p.place("owner_id")
+	case m.Group != nil:
+		return p.place("group_id")
+	case m.Permissions != nil:
+		return p.place("octet")
+	}
+	return p.place("name")
 }
 
 // keep is the id that leaves an owner or a group as it is.

@@ -36,11 +36,10 @@ func (p params) integer(key string) (int, error) {
 	case string:
 		given = strings.TrimSpace(v)
 	}
-	n, err := strconv.Atoi(given)
-	if err != nil || n > math.MaxInt32 || n < math.MinInt32 {
-		return 0, p.wrong(key, "%s must be a whole number", key)
+	if n, err := strconv.ParseFloat(given, 64); err == nil && n == math.Trunc(n) && math.Abs(n) <= math.MaxInt32 && !strings.ContainsAny(given, "xX_pP") {
+		return int(n), nil
 	}
-	return n, nil
+	return 0, p.wrong(key, "%s must be a whole number", key)
 }
 
 // optional is integer, or the default where the key is absent or null.

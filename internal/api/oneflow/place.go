@@ -25,17 +25,18 @@ func placed(place string, err error) error {
 	return placedError{place, err}
 }
 
-// placeIn finds the place that an error tells, "" for none: the innermost knows best.
+// placeIn finds the place that an error tells, "" for none: what the face says of it before what it says
+// itself.
 func placeIn(err error) string {
 	var wrong *format.Error
 	var misplaced *control.Misplaced
 	var problems service.Problems
 	var p placedError
 	switch {
-	case errors.As(err, &wrong):
-		return placeOf(wrong)
 	case errors.As(err, &p):
 		return p.place
+	case errors.As(err, &wrong):
+		return placeOf(wrong)
 	case errors.As(err, &misplaced):
 		return misplaced.Path
 	case errors.As(err, &problems) && len(problems) > 0:
@@ -80,6 +81,14 @@ func ofDocument(body *format.Body, err error) error {
 		}
 	}
 	return placed(place, err)
+}
+
+// movedPlace gives an error whose place is below one path a place below another.
+func movedPlace(err error, from, to string) error {
+	if rest, ok := strings.CutPrefix(placeIn(err), from); ok {
+		return placed(to+rest, err)
+	}
+	return err
 }
 
 // machinePlace is where a body first names a machine definition.

@@ -1,6 +1,7 @@
 package oneflow
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -20,7 +21,7 @@ func (f *OneFlow) scaleRole(r *request, s *snapshot) (answer, error) {
 	if !ok {
 		return answer{}, body.wrong("role_name", "name the role to scale")
 	}
-	return noContent, f.scale(r, s, role, body)
+	return noContent, f.scale(r, s, role, "role_name", body)
 }
 
 // putRole is the way of older clients, who name it in the path.
@@ -29,10 +30,11 @@ func (f *OneFlow) putRole(r *request, s *snapshot) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{status: http.StatusOK}, f.scale(r, s, r.PathValue("role"), body)
+	return answer{status: http.StatusOK}, f.scale(r, s, r.PathValue("role"), "role/"+r.PathValue("role"), body)
 }
 
-func (f *OneFlow) scale(r *request, s *snapshot, role string, body params) error {
+// scale scales the role that stands at a place of the request.
+func (f *OneFlow) scale(r *request, s *snapshot, role, at string, body params) error {
 	cardinality, err := body.integer("cardinality")
 	if err != nil {
 		return err
@@ -42,11 +44,11 @@ func (f *OneFlow) scale(r *request, s *snapshot, role string, body params) error
 		return err
 	}
 	if err := s.refuseRouter(role, "cannot be scaled"); err != nil {
-		return placed("role_name", err)
+		return placed(at, err)
 	}
 	err = f.order(r, s, service.Command{Scale: &service.Scale{Role: role, Cardinality: cardinality, Force: force}})
 	if s.role(role) == nil {
-		return placed("role_name", err)
+		return placed(at, err)
 	}
 	return placed("cardinality", err)
 }
@@ -140,7 +142,8 @@ func (f *OneFlow) addRole(r *request, s *snapshot, p params) error {
 	if err != nil {
 		return format.At(p.at, err)
 	}
-	return f.revise(r, s, made, service.Running)
+	err = f.revise(r, s, made, service.Running)
+	return movedPlace(err, fmt.Sprintf("roles[%d]", len(made.Root().Array("roles"))-1), p.place("role"))
 }
 
 // removeRole removes a role; the service goes with its last one.

@@ -26,10 +26,10 @@ func (f *OneFlow) actOnService(r *request, s *snapshot, a action) (answer, error
 		return noContent, do(f, r, s, a.params)
 	}
 	if change, ok := metaChanges[a.perform]; ok {
-		m, err := change.read(a.params)
+		m, err := change(a.params)
 		if err == nil {
 			_, err = f.Control.ChangeMeta(r.Context(), r.who, s.id, m)
-			err = placed(a.params.place(change.key), f.documentError(r.who, s.id, err))
+			err = placed(metaPlace(a.params, m), f.documentError(r.who, s.id, err))
 		}
 		return noContent, err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/troupe-dev/troupe/internal/control"
 	format "github.com/troupe-dev/troupe/internal/format/oneflow"
 	"github.com/troupe-dev/troupe/internal/identity"
+	"github.com/troupe-dev/troupe/internal/nearest"
 )
 
 // templateActions are what POST /service_template/:id/action performs (specification, section 3.7).
@@ -39,9 +40,9 @@ func (f *OneFlow) actOnTemplate(r *request) (answer, error) {
 		return do(f, r, stored{t, body}, a.params)
 	}
 	if change, ok := metaChanges[a.perform]; ok {
-		m, err := change.read(a.params)
+		m, err := change(a.params)
 		if err == nil {
-			err = placed(a.params.place(change.key), f.changeEnvelope(r, t.ID, m))
+			err = placed(metaPlace(a.params, m), f.changeEnvelope(r, t.ID, m))
 		}
 		return noContent, err
 	}
@@ -50,7 +51,15 @@ func (f *OneFlow) actOnTemplate(r *request) (answer, error) {
 
 // instantiate makes a service and answers with it as it was asked for, in state PENDING.
 func (f *OneFlow) instantiate(r *request, t stored, p params) (answer, error) {
-	made, warnings, err := t.body.Instantiate(p.Get("merge_template"))
+	const merge = "merge_template"
+	if !p.Has(merge) {
+		for _, key := range p.Keys() { // a service without what was to be laid over its template is the wrong one
+			if hint := nearest.Hint(key, []string{merge}); hint != "" {
+				return answer{}, p.wrong(key, "instantiate has no parameter %s%s", clip(key), hint)
+			}
+		}
+	}
+	made, warnings, err := t.body.Instantiate(p.Get(merge))
 	if err != nil {
 		return answer{}, mergePlace(p, err)
 	}

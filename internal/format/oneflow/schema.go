@@ -115,7 +115,7 @@ func (b *Body) conform(o *Object, schema []property, p path) error {
 		s := &schema[i]
 		v := o.Get(s.key)
 		if s.required && (v == nil || v == false) {
-			return b.fail(Invalid, p, "Mandatory document key '%s (%s)' is missing from %s%s", s.key, s.kind, shorten(scalar(withoutValues(o))), misspelt(o, schema, s.key))
+			return b.fail(Invalid, p, "Mandatory document key '%s (%s)' is missing from %s%s", s.key, s.kind, shorten(scalar(withoutValues(o))), misspelt(o, knownTo(schema), s.key))
 		}
 		if v == nil {
 			if s.fallback != nil {
@@ -132,11 +132,16 @@ func (b *Body) conform(o *Object, schema []property, p path) error {
 	return nil
 }
 
-// misspelt hints at a key of the object that the schema does not know and that may stand for the missing one.
-func misspelt(o *Object, schema []property, missing string) string {
+func knownTo(schema []property) func(key string) bool {
+	return func(key string) bool {
+		return slices.ContainsFunc(schema, func(s property) bool { return s.key == key })
+	}
+}
+
+// misspelt hints at a key of the object that nothing knows and that may stand for the missing one.
+func misspelt(o *Object, known func(key string) bool, missing string) string {
 	for _, key := range o.Keys() {
-		known := slices.ContainsFunc(schema, func(s property) bool { return s.key == key })
-		if _, near := nearest.Name(key, []string{missing}); near && !known {
+		if _, near := nearest.Name(key, []string{missing}); near && !known(key) {
 			return "; is '" + shorten(key) + "' meant for it?"
 		}
 	}
