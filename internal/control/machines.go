@@ -139,7 +139,7 @@ func (c *Control) putMachine(ctx context.Context, who *identity.Caller, name str
 			d.Permissions = old.Permissions
 		}
 	case errors.Is(err, identity.ErrNotFound):
-		id, err := c.store.NextID(ctx, "machine", 0)
+		id, err := c.store.NextNumber(ctx, "machine", 0)
 		if err != nil {
 			return d, fmt.Errorf("draw a number: %w", err)
 		}

@@ -212,7 +212,10 @@ func (o Options) resources(networks []network, roles []*roleBuilder) ([]service.
 			}
 		}
 		who := "no driver of its roles makes such networks"
-		if len(drivers) > 0 {
+		switch {
+		case o.Kind == nil:
+			who = "which driver makes it is not known here"
+		case len(drivers) > 0:
 			who += " (" + strings.Join(drivers, ", ") + ")"
 		}
 		warnings = append(warnings, Warning{Path: n.path.String(), Message: fmt.Sprintf("%s: the network is not made, and $%s stays as it is; "+

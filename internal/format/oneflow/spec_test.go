@@ -155,7 +155,7 @@ func TestToSpecWarnings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := fmt.Sprint(warnings); got != "[networks_values[0].N: no driver of its roles makes such networks (sim): the network is not made, and $N stays as it is; give the id of one that exists roles[0]: a virtual router runs as a plain machine]" {
+	if got := fmt.Sprint(warnings); got != "[networks_values[0].N: which driver makes it is not known here: the network is not made, and $N stays as it is; give the id of one that exists roles[0]: a virtual router runs as a plain machine]" {
 		t.Error(got)
 	}
 	if r := spec.Roles[0]; r.Min != nil || r.Cooldown != 300*time.Second || r.Machine.Attributes["A"] != "$N" {
