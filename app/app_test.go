@@ -117,6 +117,8 @@ func TestServe(t *testing.T) {
 		{main + "/nowhere", "", 404, "/v1"},
 		{main + "/oneflow/service", "", 401, ""},
 		{main + "/oneflow/service", "oneadmin", 200, "DOCUMENT_POOL"},
+		{main + "/oneflow//service/", "oneadmin", 200, "DOCUMENT_POOL"},
+		{main + "/oneflow", "oneadmin", 404, "there is nothing"},
 		{flow + "/service", "oneadmin", 200, "DOCUMENT_POOL"},
 	} {
 		if code, text := get(t, c.url, c.user, a.Password()); code != c.code || !strings.Contains(text, c.text) {

@@ -163,11 +163,18 @@ func (a *App) open(c *control.Control) {
 	mux := http.NewServeMux()
 	own := native.New(c, native.Options{Version: a.opts.Version, Started: a.started, OneFlow: a.oneflow, Log: a.opts.Log.With("face", "native")})
 	under(mux, own.Prefix, a.api.Face(own))
-	under(mux, "/oneflow", a.api.Face(flow.Face("/oneflow")))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		api.WriteError(w, r, &api.Problem{Status: http.StatusNotFound, Detail: "nothing is served at " + r.URL.Path + "; the API is at /v1, OneFlow at /oneflow"})
 	})
-	a.main.open(mux)
+	prefixed := a.api.Face(flow.Face("/oneflow"))
+	a.main.open(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Past the mux, which would redirect doubled slashes: OneFlow's clients send them and do not follow.
+		if r.URL.Path == "/oneflow" || strings.HasPrefix(r.URL.Path, "/oneflow/") {
+			prefixed.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	}))
 	a.flow.open(a.api.Face(flow.Face("")))
 }
 

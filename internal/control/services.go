@@ -137,17 +137,17 @@ func (c *Control) check(who *identity.Caller, spec, present *service.Spec) error
 			place := fmt.Sprintf("roles[%d].machine.implementations[%d]", n, k)
 			kind, err := c.kinds.Find(impl.Driver)
 			if err != nil {
-				return fmt.Errorf("%w: %s.driver: %w", identity.ErrInvalid, place, err)
+				return misplaced(place+".driver", identity.ErrInvalid, err)
 			}
 			if c.engine.Backend(impl.Driver, impl.Account) == nil {
-				return fmt.Errorf("%w: %s: this server has no account %q of driver %s", identity.ErrInvalid, place, impl.Account, impl.Driver)
+				return misplaced(place, identity.ErrInvalid, noAccount(impl.Driver, impl.Account))
 			}
 			if _, err := kind.Check(impl.Options); err != nil {
-				return fmt.Errorf("%w: %s.options: %w", identity.ErrInvalid, place, err)
+				return misplaced(place+".options", identity.ErrInvalid, err)
 			}
 			if kind.HostAccess && !who.MayUseHost() && !runsAlready(present, r) {
 				if err := c.sameAsDefinition(who, r); err != nil {
-					return err
+					return &Misplaced{Path: fmt.Sprintf("roles[%d].machine", n), Err: err}
 				}
 			}
 		}
@@ -483,7 +483,7 @@ func (c *Control) mayChange(who *identity.Caller, o identity.Object, m MetaChang
 	}
 	if m.Owner != nil && *m.Owner != o.Owner {
 		if _, err := c.directory.User(*m.Owner); err != nil {
-			return fmt.Errorf("user %d: %w", *m.Owner, err)
+			return err
 		}
 		if !who.Administers() {
 			return fmt.Errorf("%w: only administrators give objects to other users", identity.ErrDenied)
@@ -491,7 +491,7 @@ func (c *Control) mayChange(who *identity.Caller, o identity.Object, m MetaChang
 	}
 	if m.Group != nil && *m.Group != o.Group {
 		if _, err := c.directory.Group(*m.Group); err != nil {
-			return fmt.Errorf("group %d: %w", *m.Group, err)
+			return err
 		}
 		if !who.Administers() && !who.In(*m.Group) {
 			return fmt.Errorf("%w: you are not in group %d", identity.ErrDenied, *m.Group)

@@ -109,7 +109,7 @@ func (f *face) update(who *identity.Caller, id uint64, in *client.UpdateService,
 	if err := f.control.Read(who, id, func(s *service.Service) { present = s.Spec }); err != nil {
 		return service.Command{}, err
 	}
-	spec, err := f.spec(who, &in.Document, in.Inputs, present)
+	spec, _, err := f.spec(who, &in.Document, in.Inputs, present)
 	if err != nil {
 		return service.Command{}, err
 	}

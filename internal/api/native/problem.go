@@ -110,6 +110,7 @@ func places(err error) (out []client.Place) {
 	var wrongDocument native.Errors
 	var wrongBody *oneflow.Error
 	var problems service.Problems
+	var misplaced *control.Misplaced
 	switch {
 	case errors.As(err, &wrongDocument):
 		for _, e := range wrongDocument {
@@ -121,6 +122,8 @@ func places(err error) (out []client.Place) {
 		for _, e := range problems {
 			out = append(out, client.Place{Path: e.Path, Detail: e.Text})
 		}
+	case errors.As(err, &misplaced):
+		out = append(out, client.Place{Path: misplaced.Path, Detail: misplaced.Err.Error()})
 	case errors.As(err, &p):
 		for _, e := range p.Errors {
 			out = append(out, client.Place{Location: e.Location, Message: e.Message})

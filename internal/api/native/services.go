@@ -155,7 +155,7 @@ func (f *face) deployment(who *identity.Caller, n *client.CreateService) (d cont
 		}
 		doc = client.Document{Format: t.Format, Source: sourceOf(&t), File: t.Name}
 	}
-	d.Spec, err = f.spec(who, &doc, n.Inputs, nil)
+	d.Spec, d.Warnings, err = f.spec(who, &doc, n.Inputs, nil)
 	return d, err
 }
 
