@@ -208,12 +208,20 @@ func (s *Service) recoverRole(r *Role, now Time) {
 			bad = append(bad, i)
 		}
 	}
+	if r.offs() > 0 {
+		for i := r.lists[Parked].head; i != nil; i = i.next {
+			if i.Rest() == RestPoweredOff {
+				bad = append(bad, i)
+			}
+		}
+	}
 	for _, i := range bad {
 		i.Failures = 0
 		switch {
 		case i.Phase == Backoff:
 			s.enter(i, Queued, now)
-		case i.Phase == Down && (i.Machine == driver.Stopped || i.Machine == driver.Suspended || i.Machine == driver.Undeployed):
+		case i.Phase == Parked, i.Phase == Down && (i.Machine == driver.Stopped || i.Machine == driver.Suspended || i.Machine == driver.Undeployed):
+			s.setWish(i, Awake)
 			s.schedule(i, driver.Resume, "", now, now)
 			s.enter(i, Starting, now)
 			i.Until = now.Add(r.startTimeout())

@@ -283,15 +283,9 @@ func (s *Service) setMachine(i *Instance, m driver.State) {
 	if i.Machine == m {
 		return
 	}
-	before := i.live()
+	i.role.weigh(i, -1)
 	i.Machine = m
-	if after := i.live(); after != before {
-		if after {
-			i.role.live++
-		} else {
-			i.role.live--
-		}
-	}
+	i.role.weigh(i, 1)
 	s.dirty(i)
 	s.enqueue(i)
 }
