@@ -210,14 +210,15 @@ type Step struct {
 
 // An Explanation says why a service is in its state, what it waits for and what comes next.
 type Explanation struct {
-	State  string            `json:"state"`
-	Since  time.Time         `json:"since"`
-	Why    string            `json:"why"`
-	Waits  []string          `json:"waits,omitempty"`
-	Next   []string          `json:"next,omitempty"`
-	Advice []string          `json:"advice,omitempty"`
-	Roles  []RoleExplanation `json:"roles"`
-	Story  []Event           `json:"story,omitempty" doc:"The last events, oldest first."`
+	State    string            `json:"state"`
+	Since    time.Time         `json:"since"`
+	Why      string            `json:"why"`
+	Waits    []string          `json:"waits,omitempty"`
+	Next     []string          `json:"next,omitempty"`
+	Advice   []string          `json:"advice,omitempty"`
+	Rollback uint32            `json:"rollback,omitempty" doc:"Where a rollback without a number goes; left out when there is no such revision."`
+	Roles    []RoleExplanation `json:"roles"`
+	Story    []Event           `json:"story,omitempty" doc:"The last events, oldest first."`
 }
 
 // A RoleExplanation does the same for a role.
@@ -253,7 +254,7 @@ type Action struct {
 type Command struct {
 	Scale      *Scale         `json:"scale,omitempty"`
 	Update     *UpdateService `json:"update,omitempty"`
-	Rollback   *uint32        `json:"rollback,omitempty" doc:"A revision; 0 for the one before."`
+	Rollback   *uint32        `json:"rollback,omitempty" doc:"A revision; 0 for the last one before that was in place."`
 	Recover    *Recover       `json:"recover,omitempty"`
 	Undeploy   *Undeploy      `json:"undeploy,omitempty"`
 	AddRole    *Document      `json:"add_role,omitempty"`

@@ -326,26 +326,6 @@ func (c *Control) supports(id uint64, act *service.Act) error {
 	return nil
 }
 
-// Rollback returns a service to the spec of an earlier revision; 0 means the one before.
-func (c *Control) Rollback(ctx context.Context, who *identity.Caller, id uint64, revision uint32) (int64, error) {
-	if _, err := c.find(who, id, identity.Manage); err != nil {
-		return 0, c.note(ctx, who, "service.rollback", "service "+idText(id), err)
-	}
-	if revision == 0 {
-		c.engine.View(id, func(s *service.Service) {
-			revision = s.Revision - 1
-			if s.Rollout != nil {
-				revision = s.Rollout.From
-			}
-		})
-	}
-	spec, err := c.engine.Spec(ctx, id, revision)
-	if err != nil {
-		return 0, c.note(ctx, who, "service.rollback", "service "+idText(id), fmt.Errorf("%w: %w", identity.ErrNotFound, err))
-	}
-	return c.Order(ctx, who, id, service.Command{Update: &service.Update{Spec: spec, Rollback: true}})
-}
-
 // Revisions returns the revisions of a service that can be rolled back to.
 func (c *Control) Revisions(ctx context.Context, who *identity.Caller, id uint64) ([]uint32, error) {
 	if _, err := c.find(who, id, identity.Use); err != nil {

@@ -21,11 +21,10 @@ import (
 //	spec/<id>/<revision>    JSON of service.Spec
 //	instance/<id>/<block>   service.DecodeBlock
 const (
-	headPrefix  = "service/"
-	specPrefix  = "spec/"
-	blockPrefix = "instance/"
-	// revisionsKept is how many revisions of a spec can be rolled back to.
-	revisionsKept = 20
+	headPrefix    = "service/"
+	specPrefix    = "spec/"
+	blockPrefix   = "instance/"
+	revisionsKept = service.RevisionsKept
 )
 
 func headKey(id uint64) string { return headPrefix + idText(id) }

@@ -304,9 +304,9 @@ func (s *Service) update(c *Update, now Time) *Refusal {
 		s.applyLive(c.Spec)
 		return nil
 	}
-	s.apply(c.Spec, c.Rollback, now)
+	s.apply(c.Spec, c.Back, now)
 	what := "update"
-	if c.Rollback {
+	if c.Back != 0 {
 		what = "rollback"
 	}
 	s.event(now, false, nil, nil, "%s to revision %d begins", what, s.Revision)
@@ -345,7 +345,7 @@ func (s *Service) addRoleTo(spec *RoleSpec, now Time) *Refusal {
 	for n := range changed.Roles {
 		changed.Roles[n].Cardinality = s.cardinalityOf(changed.Roles[n].Name, changed.Roles[n].Cardinality)
 	}
-	s.apply(&changed, false, now)
+	s.apply(&changed, 0, now)
 	return nil
 }
 
@@ -374,7 +374,7 @@ func (s *Service) removeRoleFrom(name string, now Time) *Refusal {
 		r.Cardinality = s.cardinalityOf(r.Name, r.Cardinality)
 		changed.Roles = append(changed.Roles, r)
 	}
-	s.apply(&changed, false, now)
+	s.apply(&changed, 0, now)
 	return nil
 }
 

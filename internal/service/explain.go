@@ -8,12 +8,14 @@ import (
 
 // An Explanation says why a service is in its state, what it waits for and what comes next.
 type Explanation struct {
-	State     string                `json:"state"`
-	Since     time.Time             `json:"since"`
-	Why       string                `json:"why"`
-	Waits     []string              `json:"waits,omitempty"`
-	Next      []string              `json:"next,omitempty"`
-	Advice    []string              `json:"advice,omitempty"`
+	State  string    `json:"state"`
+	Since  time.Time `json:"since"`
+	Why    string    `json:"why"`
+	Waits  []string  `json:"waits,omitempty"`
+	Next   []string  `json:"next,omitempty"`
+	Advice []string  `json:"advice,omitempty"`
+	// Rollback is the revision that a rollback without a number goes to; 0 when there is none.
+	Rollback  uint32                `json:"rollback,omitempty"`
 	Roles     []RoleExplanation     `json:"roles"`
 	Resources []ResourceExplanation `json:"resources,omitempty"`
 	Story     []Event               `json:"-"`
@@ -69,6 +71,7 @@ func (s *Service) Explain(now time.Time) Explanation {
 	}
 	s.explainResources(&e, t)
 	e.Advice = s.advice()
+	e.Rollback, _ = s.RollbackTarget()
 	return e
 }
 
@@ -134,7 +137,11 @@ func (s *Service) advice() (out []string) {
 	case FailedDeploying, FailedDeployingNets, FailedScaling, Warning:
 		out = append(out, "mend the cause, then recover the service; or remove it")
 	case FailedUpdating:
-		out = append(out, "roll back to the revision before, or mend the cause and recover the service to go on")
+		back := "return to an earlier revision by its number"
+		if r, err := s.RollbackTarget(); err == nil {
+			back = fmt.Sprintf("roll back, to revision %d", r)
+		}
+		out = append(out, back+"; or mend the cause and recover the service to go on")
 	case FailedUndeploying, FailedUndeployingNets:
 		out = append(out, "removal is tried again by itself; recover asks again at once, the hard way")
 	case Hold:

@@ -20,9 +20,13 @@ type Service struct {
 	Since    Time   `json:"since"`
 	Created  Time   `json:"created"`
 	Revision uint32 `json:"revision"` // of Spec
-	Serial   uint32 `json:"serial"`   // of the youngest instance
-	RoleID   uint16 `json:"role_id"`  // of the youngest role
-	ActionID uint32 `json:"action_id,omitempty"`
+	// Of is the earlier revision whose spec the present one repeats; 0 for none.
+	Of uint32 `json:"of,omitempty"`
+	// Past says what became of earlier revisions, oldest first.
+	Past     []PastRevision `json:"past,omitempty"`
+	Serial   uint32         `json:"serial"`  // of the youngest instance
+	RoleID   uint16         `json:"role_id"` // of the youngest role
+	ActionID uint32         `json:"action_id,omitempty"`
 	// ResourceSerial is that of the youngest resource.
 	ResourceSerial uint32 `json:"resource_serial,omitempty"`
 	// Deployed: it was RUNNING once.
