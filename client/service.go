@@ -266,10 +266,27 @@ type Command struct {
 
 // A Scale wishes another cardinality for a role: a number, or a change of the present one.
 type Scale struct {
-	Role        string    `json:"role" minLength:"1"`
-	Cardinality string    `json:"cardinality" pattern:"^([+-]?[0-9]{1,9}|[+-][0-9]{1,6}%)$" doc:"A number as text, or a change: +2, -1, +50%, -10%."`
-	Force       bool      `json:"force,omitempty" doc:"Outside the bounds of the role too."`
-	Cooldown    *Duration `json:"cooldown,omitempty" doc:"Follows the scaling, in place of the role's."`
+	Role        string      `json:"role" minLength:"1"`
+	Cardinality Cardinality `json:"cardinality" doc:"A number, as such or as text, or a change: +2, -1, +50%, -10%."`
+	Force       bool        `json:"force,omitempty" doc:"Outside the bounds of the role too."`
+	Cooldown    *Duration   `json:"cooldown,omitempty" doc:"Follows the scaling, in place of the role's."`
+}
+
+// A Cardinality is how many instances a role should have, "5", or a change of that: "+2", "-1", "+50%". JSON may
+// give it as a number, too.
+type Cardinality string
+
+// UnmarshalJSON reads a text or a number, which is no change and has no fraction.
+func (c *Cardinality) UnmarshalJSON(text []byte) error {
+	if len(text) > 0 && text[0] == '"' {
+		return json.Unmarshal(text, (*string)(c))
+	}
+	var n uint32
+	if err := json.Unmarshal(text, &n); err != nil {
+		return fmt.Errorf("cardinality %s: give a number such as 5, or a text such as \"+2\" or \"-10%%\"", text)
+	}
+	*c = Cardinality(strconv.FormatUint(uint64(n), 10))
+	return nil
 }
 
 // Recover sets everything that gave up going again.

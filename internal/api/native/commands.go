@@ -67,7 +67,7 @@ func simply[P any](f *face, place func(*P) *Commanded, make func(*P) service.Com
 func itself(in *Commanded) *Commanded { return in }
 
 func (f *face) scale(who *identity.Caller, id uint64, in *client.Scale) (service.Command, error) {
-	n, err := f.control.Cardinality(who, id, in.Role, in.Cardinality)
+	n, err := f.control.Cardinality(who, id, in.Role, string(in.Cardinality))
 	if err != nil {
 		return service.Command{}, err
 	}
