@@ -71,6 +71,7 @@ func New(ctx context.Context, o Options) (*Control, error) {
 		return nil, err
 	}
 	c.engine.Tap(c.journal.note)
+	c.engine.Limit(c.quota)
 	return c, nil
 }
 

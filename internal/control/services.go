@@ -59,9 +59,6 @@ func (c *Control) deploy(ctx context.Context, who *identity.Caller, d Deployment
 	if err := c.Check(who, d.Spec); err != nil {
 		return 0, err
 	}
-	if err := c.afford(who.Group, service.WishOf(d.Spec)); err != nil {
-		return 0, err
-	}
 	id, err := c.newID(ctx)
 	if err != nil {
 		return 0, err
@@ -101,14 +98,19 @@ func (c *Control) keyed(ctx context.Context, key string) (uint64, bool, error) {
 	return id, err == nil, err
 }
 
-// afford holds what is wished on top against the quota of the group.
-func (c *Control) afford(group int, more service.Usage) error {
+// quota holds what is wished on top of what is used against the quota of a group. The engine asks it about
+// every wish, whoever wishes it.
+func (c *Control) quota(group int, used, more service.Usage) error {
 	g, err := c.directory.Group(group)
 	if err != nil {
 		return nil // a group that is gone limits nothing
 	}
-	used := c.engine.Used(group)
 	return g.Quota.Check(identity.Usage(used), identity.Usage(more))
+}
+
+// afford tells for a plan whether the quota would let it happen.
+func (c *Control) afford(group int, more service.Usage) error {
+	return c.quota(group, c.engine.Used(group), more)
 }
 
 // Check refuses specs that are wrong in themselves, that name drivers or options which are not there,
@@ -244,7 +246,7 @@ func joinIDs(ids []uint64) string {
 }
 
 // Order brings a command to a service that the caller may manage, and returns the revision that holds
-// the verdict. Commands that add machines are held against the owner's quota first.
+// the verdict. The engine holds those that claim more against the group's quota.
 func (c *Control) Order(ctx context.Context, who *identity.Caller, id uint64, cmd service.Command) (int64, error) {
 	revision, err := c.order(ctx, who, id, &cmd)
 	return revision, c.note(ctx, who, "service."+cmd.Name(), "service "+idText(id), err)
@@ -254,8 +256,7 @@ func (c *Control) order(ctx context.Context, who *identity.Caller, id uint64, cm
 	if err := writes(who); err != nil {
 		return 0, err
 	}
-	meta, err := c.find(who, id, identity.Manage)
-	if err != nil {
+	if _, err := c.find(who, id, identity.Manage); err != nil {
 		return 0, err
 	}
 	if cmd.By == "" {
@@ -275,9 +276,6 @@ func (c *Control) order(ctx context.Context, who *identity.Caller, id uint64, cm
 			return 0, err
 		}
 	}
-	if err := c.affordCommand(id, meta.Group, cmd); err != nil {
-		return 0, err
-	}
 	if err := c.supports(id, cmd.Act); err != nil {
 		return 0, err
 	}
@@ -286,16 +284,6 @@ func (c *Control) order(ctx context.Context, who *identity.Caller, id uint64, cm
 		err = fmt.Errorf("service %d: %w", id, identity.ErrNotFound)
 	}
 	return revision, err
-}
-
-// affordCommand holds the growth that a command asks for against the quota.
-func (c *Control) affordCommand(id uint64, group int, cmd *service.Command) error {
-	var more service.Usage
-	c.engine.View(id, func(s *service.Service) { more = s.Growth(cmd) })
-	if more.Instances <= 0 && more.CPUs <= 0 && more.Memory <= 0 {
-		return nil
-	}
-	return c.afford(group, more)
 }
 
 // supports refuses actions that a driver of the role lacks, naming it.
@@ -359,7 +347,7 @@ func (c *Control) PlanDeploy(who *identity.Caller, spec *service.Spec) (service.
 
 // Plan tells what a command would do.
 func (c *Control) Plan(who *identity.Caller, id uint64, cmd service.Command) (service.Plan, error) {
-	meta, err := c.find(who, id, identity.Use)
+	_, err := c.find(who, id, identity.Use)
 	if err != nil {
 		return service.Plan{}, err
 	}
@@ -368,10 +356,13 @@ func (c *Control) Plan(who *identity.Caller, id uint64, cmd service.Command) (se
 			return service.Plan{}, err
 		}
 	}
-	if err := c.affordCommand(id, meta.Group, &cmd); err != nil {
-		return service.Plan{}, err
-	}
 	var plan service.Plan
+	var group int
+	var more service.Usage
+	c.engine.View(id, func(s *service.Service) { group, more = s.Claim(&cmd) })
+	if err := c.afford(group, more); err != nil {
+		return plan, err
+	}
 	c.engine.View(id, func(s *service.Service) { plan, err = s.Plan(&cmd, time.Now()) })
 	return plan, err
 }
@@ -433,11 +424,6 @@ func (c *Control) ChangeMeta(ctx context.Context, who *identity.Caller, id uint6
 	meta, err := c.find(who, id, identity.Manage)
 	if err == nil {
 		err = c.mayChange(who, object(&meta), m)
-	}
-	if err == nil && m.Group != nil && *m.Group != meta.Group {
-		var usage service.Usage
-		c.engine.View(id, func(s *service.Service) { usage = s.Usage() })
-		err = c.afford(*m.Group, usage)
 	}
 	if err != nil {
 		return 0, c.note(ctx, who, "service.change", "service "+idText(id), err)

@@ -257,6 +257,7 @@ type turnOf struct {
 	replies  []pendingReply
 	changed  []uint32
 	events   []service.Event
+	grants   []grant
 }
 
 type pendingReply struct {
@@ -289,7 +290,10 @@ func (e *Engine) observe(t *turnOf, now time.Time) {
 			if !m.proof.IsZero() && !a.proven(&m, e.began) {
 				continue // it was asked for again meanwhile
 			}
-			err := a.svc.Observe(m.fact, now)
+			err := e.grant(t, m.fact.Command)
+			if err == nil {
+				err = a.svc.Observe(m.fact, now)
+			}
 			if m.reply != nil {
 				p := pendingReply{to: m.reply, err: err}
 				if m.fact.Command != nil {
@@ -336,7 +340,7 @@ func (e *Engine) finish(t *turnOf, revision int64) {
 	failpoint("effect")
 	a := t.actor
 	svc := a.svc
-	e.noteCommitted(a)
+	e.noteCommitted(a, t)
 	a.peers = nil
 	e.watchHealth(a, t.changed)
 	a.dropDoubts(t.changed)
@@ -380,7 +384,7 @@ func (e *Engine) uncommitted(t *turnOf, cause error) {
 	made := a.fresh
 	a.svc, a.head, a.fresh, a.extra = svc, head, false, nil
 	a.misses++
-	e.noteCommitted(a)
+	e.noteCommitted(a, t)
 	a.peers = nil
 	e.watchAllHealth(a)
 	a.lock.Unlock()
@@ -403,7 +407,7 @@ func (e *Engine) uncommitted(t *turnOf, cause error) {
 func (e *Engine) abandon(t *turnOf, err error) {
 	a := t.actor
 	if e.ctx.Err() == nil || a.fresh {
-		e.forget(a)
+		e.forget(a, t)
 	}
 	a.gone = true
 	a.lock.Unlock()

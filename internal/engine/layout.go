@@ -135,8 +135,7 @@ func (e *Engine) load(ctx context.Context) error {
 		}
 		a := &actor{id: id, svc: p.svc, head: p.head, shard: store.Shard(idText(id))}
 		e.actors[id] = a
-		e.index(a, nil)
-		e.noteCommitted(a)
+		e.noteCommitted(a, nil)
 		e.watchAllHealth(a)
 		a.place = turning // its first turn comes when its back ends were listed: see adopt
 		e.loaded = append(e.loaded, a)

@@ -52,7 +52,7 @@ func (e *Engine) remove(a *actor) error {
 		return fmt.Errorf("remove its records: %w", err)
 	}
 	a.gone = true
-	e.forget(a)
+	e.forget(a, nil)
 	for serial := range a.checks {
 		e.endChecks(a, serial)
 	}
