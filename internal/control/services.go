@@ -25,8 +25,10 @@ type Deployment struct {
 	// Permissions of the new service; 0 for 0600.
 	Permissions identity.Bits
 	Template    uint64 // the template it is made from; 0 for none
-	// Key makes a repeated request return the service that the first one made; "" for none.
-	Key string
+	// Key makes a repeated request return the service that the first one made, for 24 hours; "" for none.
+	// The same key with another Body, which is what the request says, is refused (ErrKeyReused).
+	Key  string
+	Body []byte
 	// Warnings are told in the service's log.
 	Warnings []string
 }
@@ -46,15 +48,9 @@ func (c *Control) deploy(ctx context.Context, who *identity.Caller, d Deployment
 	if err := writes(who); err != nil {
 		return 0, err
 	}
-	key := ""
-	if d.Key != "" {
-		if len(d.Key) > 255 {
-			return 0, fmt.Errorf("%w: an idempotency key has at most 255 characters", identity.ErrInvalid)
-		}
-		key = "key/" + strconv.Itoa(who.User) + "/" + d.Key
-		if id, ok, err := c.keyed(ctx, key); err != nil || ok {
-			return id, err
-		}
+	key, first, err := c.keyed(ctx, who, &d)
+	if err != nil || first != 0 {
+		return first, err
 	}
 	if err := c.Check(who, d.Spec); err != nil {
 		return 0, err
@@ -67,35 +63,24 @@ func (c *Control) deploy(ctx context.Context, who *identity.Caller, d Deployment
 	if meta.Permissions == 0 {
 		meta.Permissions = 0o600
 	}
-	var with []store.Put
-	if key != "" {
-		with = append(with, store.Put{Key: key, Value: []byte(idText(id))})
-	}
 	now := time.Now()
 	svc := service.NewService(id, d.Spec, meta, now)
 	for _, w := range d.Warnings[:min(len(d.Warnings), 20)] {
 		svc.Log = append(svc.Log, service.Event{Time: service.TimeOf(now), Message: "Warning: " + w})
 	}
-	_, err = c.engine.Create(ctx, svc, with...)
-	if errors.Is(err, store.ErrConflict) && key != "" {
-		if first, ok, err := c.keyed(ctx, key); err == nil && ok {
-			return first, nil
+	_, err = c.engine.Create(ctx, svc, c.with(key, id, now))
+	if errors.Is(err, store.ErrConflict) && key != nil { // another request with the key was faster
+		if first, again := c.lookUpKey(ctx, key); first != 0 || errors.Is(again, ErrKeyReused) {
+			return first, again
 		}
 	}
 	if err != nil {
 		return 0, err
 	}
-	return id, nil
-}
-
-// keyed returns the service that an earlier request with the idempotency key made.
-func (c *Control) keyed(ctx context.Context, key string) (uint64, bool, error) {
-	kv, err := c.store.Get(ctx, key)
-	if err != nil || kv.Revision == 0 {
-		return 0, false, err
+	if key != nil {
+		c.keys.swap(key.name, now, key.gone)
 	}
-	id, err := strconv.ParseUint(string(kv.Value), 10, 64)
-	return id, err == nil, err
+	return id, nil
 }
 
 // quota holds what is wished on top of what is used against the quota of a group. The engine asks it about

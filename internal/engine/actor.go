@@ -40,7 +40,7 @@ type actor struct {
 	gone    bool
 	usage   service.Usage
 	name    nameKey
-	extra   []store.Put // stored together with a new service
+	extra   store.Txn // stored together with a new service
 	state   service.State
 	peersMu sync.Mutex
 	peers   map[uint16]render.Peers // by role; dropped with each commit
@@ -210,7 +210,7 @@ func (e *Engine) commit(t *turnOf) {
 		if t.head {
 			a.head = revision
 		}
-		a.fresh, a.extra, a.misses = false, nil, 0
+		a.fresh, a.extra, a.misses = false, store.Txn{}, 0
 		if len(t.records) > 0 {
 			e.prepare(t)
 			e.calls.Add(1)
@@ -314,10 +314,9 @@ func (e *Engine) transaction(a *actor, records []service.Record) store.Txn {
 	t := store.Txn{Guards: []store.Guard{e.tenure.Fence(a.shard)}, Vital: a.svc.Leaving}
 	if a.fresh {
 		t.Guards = append(t.Guards, store.Absent(headKey(a.id)))
-		for _, p := range a.extra {
-			t.Guards = append(t.Guards, store.Absent(p.Key))
-			t.Puts = append(t.Puts, p)
-		}
+		t.Guards = append(t.Guards, a.extra.Guards...)
+		t.Puts = append(t.Puts, a.extra.Puts...)
+		t.Deletes = append(t.Deletes, a.extra.Deletes...)
 	} else {
 		t.Guards = append(t.Guards, store.At(headKey(a.id), a.head))
 	}
@@ -382,7 +381,7 @@ func (e *Engine) uncommitted(t *turnOf, cause error) {
 		return
 	}
 	made := a.fresh
-	a.svc, a.head, a.fresh, a.extra = svc, head, false, nil
+	a.svc, a.head, a.fresh, a.extra = svc, head, false, store.Txn{}
 	a.misses++
 	e.noteCommitted(a, t)
 	a.peers = nil

@@ -242,9 +242,9 @@ func (e *Engine) actor(id uint64) *actor {
 	return e.actors[id]
 }
 
-// Create stores a new service and sets it going, if its group may claim so much. It returns the revision of
-// the commit.
-func (e *Engine) Create(ctx context.Context, svc *service.Service, with ...store.Put) (int64, error) {
+// Create stores a new service, together with what else the transaction says, and sets it going, if its group
+// may claim so much. It returns the revision of the commit.
+func (e *Engine) Create(ctx context.Context, svc *service.Service, with store.Txn) (int64, error) {
 	if e.paused.Load() {
 		return 0, ErrPaused
 	}
