@@ -210,15 +210,24 @@ type Step struct {
 
 // An Explanation says why a service is in its state, what it waits for and what comes next.
 type Explanation struct {
-	State    string            `json:"state"`
-	Since    time.Time         `json:"since"`
-	Why      string            `json:"why"`
-	Waits    []string          `json:"waits,omitempty"`
-	Next     []string          `json:"next,omitempty"`
-	Advice   []string          `json:"advice,omitempty"`
-	Rollback uint32            `json:"rollback,omitempty" doc:"Where a rollback without a number goes; left out when there is no such revision."`
-	Roles    []RoleExplanation `json:"roles"`
-	Story    []Event           `json:"story,omitempty" doc:"The last events, oldest first."`
+	State    string               `json:"state"`
+	Since    time.Time            `json:"since"`
+	Why      string               `json:"why"`
+	Waits    []string             `json:"waits,omitempty"`
+	Next     []string             `json:"next,omitempty"`
+	Advice   []string             `json:"advice,omitempty"`
+	Rollback uint32               `json:"rollback,omitempty" doc:"Where a rollback without a number goes; left out when there is no such revision."`
+	Roles    []RoleExplanation    `json:"roles"`
+	Backends []BackendExplanation `json:"backends,omitempty" doc:"Its back ends that something is wrong with: halted, not answering, throttling."`
+	Story    []Event              `json:"story,omitempty" doc:"The last events, oldest first."`
+}
+
+// A BackendExplanation says what is wrong with a back end that a service uses.
+type BackendExplanation struct {
+	Name   string    `json:"name" doc:"The driver, with its account after a colon."`
+	Since  time.Time `json:"since,omitzero"`
+	Why    string    `json:"why"`
+	Advice string    `json:"advice" doc:"What an operator can do."`
 }
 
 // A RoleExplanation does the same for a role.

@@ -18,7 +18,28 @@ type Explanation struct {
 	Rollback  uint32                `json:"rollback,omitempty"`
 	Roles     []RoleExplanation     `json:"roles"`
 	Resources []ResourceExplanation `json:"resources,omitempty"`
-	Story     []Event               `json:"-"`
+	// Backends are those of its back ends that something is wrong with; who explains knows them, not the core.
+	Backends []BackendExplanation `json:"backends,omitempty"`
+	Story    []Event              `json:"-"`
+}
+
+// A BackendExplanation says what is wrong with a back end that a service uses, and what can be done about it.
+type BackendExplanation struct {
+	Name   string    `json:"name"`
+	Since  time.Time `json:"since,omitzero"`
+	Why    string    `json:"why"`
+	Advice string    `json:"advice"`
+}
+
+// Blame adds what is wrong with a back end.
+func (e *Explanation) Blame(b BackendExplanation) {
+	e.Backends = append(e.Backends, b)
+	text := "back end " + b.Name + ": " + b.Why
+	if !b.Since.IsZero() {
+		text += ", since " + b.Since.UTC().Format(time.RFC3339)
+	}
+	e.Waits = append(e.Waits, text)
+	e.Advice = append(e.Advice, b.Advice)
 }
 
 // A RoleExplanation does the same for a role.

@@ -145,6 +145,9 @@ func explanation(id uint64, name string, e *service.Explanation) client.Explanat
 	for n, r := range e.Roles {
 		out.Roles[n] = client.RoleExplanation{Name: r.Name, State: r.State, Why: r.Why, Cardinality: r.Cardinality, Phases: r.Phases, Bad: r.Bad}
 	}
+	for _, b := range e.Backends {
+		out.Backends = append(out.Backends, client.BackendExplanation(b))
+	}
 	for n := range e.Story {
 		out.Story = append(out.Story, event(id, name, &e.Story[n]))
 	}
