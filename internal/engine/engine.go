@@ -67,7 +67,8 @@ type Engine struct {
 	usage  map[int]service.Usage // by group
 	// granted is what wishes were granted beyond usage, by group; see quota.go.
 	granted map[int]service.Usage
-	limit   Limit // nil: none
+	kept    map[uint64]Kept // by the id of the service that was
+	limit   Limit           // nil: none
 	specs   specCache
 	loaded  []*actor // from the store at the start; adopt gives them their first turn
 
@@ -103,7 +104,7 @@ func New(ctx context.Context, opts Options) (*Engine, error) {
 	}
 	e := &Engine{opts: opts, log: opts.Log, store: opts.Store, tenure: opts.Tenure, metrics: opts.Metrics,
 		backends: make(map[string]*Backend), actors: make(map[uint64]*actor), names: make(map[nameKey][]uint64),
-		usage: make(map[int]service.Usage), granted: make(map[int]service.Usage), began: time.Now(), stopped: make(chan struct{}), fatal: make(chan error, 1)}
+		usage: make(map[int]service.Usage), granted: make(map[int]service.Usage), kept: make(map[uint64]Kept), began: time.Now(), stopped: make(chan struct{}), fatal: make(chan error, 1)}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.urgent.init()
 	e.queue.init()
@@ -114,7 +115,11 @@ func New(ctx context.Context, opts Options) (*Engine, error) {
 		e.backends[b.Key()] = b
 	}
 	e.probes = e.newProbes()
-	if err := e.load(ctx); err != nil {
+	err := e.load(ctx)
+	if err == nil {
+		err = e.loadKept(ctx)
+	}
+	if err != nil {
 		e.cancel()
 		return nil, err
 	}

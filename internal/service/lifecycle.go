@@ -187,6 +187,7 @@ func (s *Service) childrenGone(r *Role) bool {
 
 func (s *Service) removeRole(r *Role, now Time) {
 	s.event(now, false, r, nil, "role %s is removed", r.Name)
+	s.keep(r, r.Spec, nil)
 	kept := s.Roles[:0]
 	for _, x := range s.Roles {
 		if x != r {

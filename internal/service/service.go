@@ -32,10 +32,12 @@ type Service struct {
 	// Deployed: it was RUNNING once.
 	Deployed bool `json:"deployed,omitempty"`
 	// Leaving: it is being removed; Hard, Remove and Data say how.
-	Leaving   bool           `json:"leaving,omitempty"`
-	Hard      bool           `json:"hard,omitempty"`
-	Remove    bool           `json:"remove,omitempty"`
-	Data      bool           `json:"data,omitempty"`
+	Leaving bool `json:"leaving,omitempty"`
+	Hard    bool `json:"hard,omitempty"`
+	Remove  bool `json:"remove,omitempty"`
+	Data    bool `json:"data,omitempty"`
+	// Kept is where roles that have left, or moved, may have left data.
+	Kept      []KeptData     `json:"kept,omitempty"`
 	Rollout   *Rollout       `json:"rollout,omitempty"`
 	Roles     []*Role        `json:"roles"`
 	Resources []*Resource    `json:"resources,omitempty"`

@@ -229,6 +229,7 @@ func (s *Service) apply(spec *Spec, back uint32, now Time) {
 		}
 		old, fresh := r.Spec, &spec.Roles[n]
 		r.Removing, r.Overdue, r.progress = false, false, now
+		s.keep(r, old, fresh)
 		r.Spec = fresh
 		if r.State == Undeploying || r.State == FailedUndeploying {
 			s.setRole(r, Deploying, "", now)
