@@ -55,6 +55,11 @@ func (c *Control) deploy(ctx context.Context, who *identity.Caller, d Deployment
 	if err := c.Check(who, d.Spec); err != nil {
 		return 0, err
 	}
+	warnings, err := c.checkNames(d.Spec, nil)
+	if err != nil {
+		return 0, err
+	}
+	d.Warnings = append(slices.Clone(d.Warnings), warnings...)
 	id, err := c.newID(ctx)
 	if err != nil {
 		return 0, err
@@ -253,8 +258,18 @@ func (c *Control) order(ctx context.Context, who *identity.Caller, id uint64, cm
 		if err := c.check(who, cmd.Update.Spec, present); err != nil {
 			return 0, err
 		}
+		if _, err := c.checkNames(cmd.Update.Spec, present); err != nil {
+			return 0, err
+		}
 	}
 	if cmd.AddRole != nil {
+		var whole service.Spec
+		c.engine.View(id, func(s *service.Service) { whole = *s.Spec })
+		present := whole
+		whole.Roles = append(slices.Clone(whole.Roles), *cmd.AddRole)
+		if _, err := c.checkNames(&whole, &present); err != nil {
+			return 0, err
+		}
 		probe := &service.Spec{Name: "x", Strategy: service.NoOrder, Roles: []service.RoleSpec{*cmd.AddRole}}
 		probe.Roles[0].Parents = nil
 		if err := c.Check(who, probe); err != nil {
@@ -324,6 +339,9 @@ func (c *Control) PlanDeploy(who *identity.Caller, spec *service.Spec) (service.
 	if err := c.Check(who, spec); err != nil {
 		return service.Plan{}, err
 	}
+	if _, err := c.checkNames(spec, nil); err != nil {
+		return service.Plan{}, err
+	}
 	if err := c.afford(who.Group, service.WishOf(spec)); err != nil {
 		return service.Plan{}, err
 	}
@@ -338,6 +356,11 @@ func (c *Control) Plan(who *identity.Caller, id uint64, cmd service.Command) (se
 	}
 	if cmd.Update != nil && cmd.Update.Spec != nil {
 		if err := c.Check(who, cmd.Update.Spec); err != nil {
+			return service.Plan{}, err
+		}
+		var present *service.Spec
+		c.engine.View(id, func(s *service.Service) { present = s.Spec })
+		if _, err := c.checkNames(cmd.Update.Spec, present); err != nil {
 			return service.Plan{}, err
 		}
 	}
