@@ -140,7 +140,7 @@ func get() error {
 	writer.Go(func() {
 		for n := 0; all.Err() == nil; n++ {
 			time.Sleep(time.Second / writes)
-			_, _ = s.client.Services().Scale(context.Background(), "s"+strconv.Itoa(10+n%80), client.Scale{Role: "app", Cardinality: strconv.Itoa(2 + n/80%3)})
+			_, _ = s.client.Services().Scale(context.Background(), "s"+strconv.Itoa(10+n%80), client.Scale{Role: "app", Cardinality: client.Cardinality(strconv.Itoa(2 + n/80%3))})
 		}
 	})
 	most, err := crowd(u.Host, line, callers, 0, length)

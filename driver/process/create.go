@@ -61,6 +61,11 @@ func (h *host) create(req *driver.Request) (*os.File, error) {
 
 // make makes the folder of a machine.
 func (h *host) make(req *driver.Request) (err error) {
+	defer func() {
+		if err != nil {
+			h.untell(req.ID)
+		}
+	}()
 	p, err := newPlan(req, h.groups != "")
 	if err != nil {
 		return err
@@ -101,6 +106,9 @@ func (h *host) make(req *driver.Request) (err error) {
 	if err := h.fill(f, p, in, req.Files, data); err != nil {
 		return fmt.Errorf("make its folder: %w: %w", driver.ErrUnavailable, err)
 	}
+	h.mu.Lock()
+	delete(h.told, req.ID) // its folder says it from now on
+	h.mu.Unlock()
 	h.at("create.named")
 	return nil
 }

@@ -62,6 +62,7 @@ func (h *host) condemn(id driver.MachineID, mode driver.Shutdown) (bool, error) 
 		return there, fmt.Errorf("%w: %w", driver.ErrUnavailable, err)
 	}
 	if !there {
+		h.untell(id)
 		return false, nil
 	}
 	h.at("destroy.begun")

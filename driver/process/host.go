@@ -38,6 +38,7 @@ type host struct {
 	live      map[driver.MachineID]*supervised
 	byFD      map[int]*supervised // the same by descriptor
 	addresses map[string]driver.MachineID
+	told      map[driver.MachineID]string // addresses of machines that are still to be made
 	watches   map[*watch]struct{}
 	commands  map[driver.MachineID]*execs
 }
@@ -59,9 +60,9 @@ func open(_ context.Context, cfg driver.Config) (driver.Driver, error) {
 		at:        func(string) {},
 		live:      map[driver.MachineID]*supervised{},
 		byFD:      map[int]*supervised{},
-		addresses: map[string]driver.MachineID{},
-		watches:   map[*watch]struct{}{},
-		commands:  map[driver.MachineID]*execs{},
+		addresses: map[string]driver.MachineID{}, told: map[driver.MachineID]string{},
+		watches:  map[*watch]struct{}{},
+		commands: map[driver.MachineID]*execs{},
 	}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)

@@ -20,6 +20,9 @@ func newRmCommand(t *terminal) *cobra.Command {
 			}
 			defer c.Close()
 			s, err := c.Services().Get(cmd.Context(), args[0])
+			if client.IsNotFound(err) && u.Data {
+				return removeLeft(cmd.Context(), t, c, args[0], err)
+			}
 			if err != nil {
 				return err
 			}
@@ -32,7 +35,7 @@ func newRmCommand(t *terminal) *cobra.Command {
 	}
 	o.addFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&u.Hard, "hard", false, "without the graceful part")
-	cmd.Flags().BoolVar(&u.Data, "data", false, "the data of stable instances too")
+	cmd.Flags().BoolVar(&u.Data, "data", false, "the data of stable instances too; also that of a service which is gone")
 	cmd.Flags().BoolVar(&u.Force, "force", false, "in any state, services that came through OneFlow too")
 	return cmd
 }

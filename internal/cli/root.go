@@ -93,7 +93,7 @@ func newRootCommand(t *terminal) *cobra.Command {
 		{"start", "To begin with:", []*cobra.Command{newDemoCommand(t), newServerCommand(t), newLoginCommand(t)}},
 		{"services", "Services:", []*cobra.Command{
 			newUpCommand(t), newPlanCommand(t), newPsCommand(t), newScaleCommand(t), newUpdateCommand(t), newRecoverCommand(t),
-			newReleaseCommand(t), newActCommand(t), newDownCommand(t), newRmCommand(t)}},
+			newReleaseCommand(t), newActCommand(t), newDownCommand(t), newRmCommand(t), newDataCommand(t)}},
 		{"look", "What happens:", []*cobra.Command{newExplainCommand(t), newEventsCommand(t), newLogsCommand(t), newExecCommand(t)}},
 		{"objects", "Templates, machines, people:", []*cobra.Command{
 			newTemplateCommand(t), newMachineCommand(t), newUserCommand(t), newGroupCommand(t), newQuotaCommand(t), newTokenCommand(t),

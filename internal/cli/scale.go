@@ -63,7 +63,7 @@ func runScale(ctx context.Context, t *terminal, o *scaleOptions, place, wish str
 		return err
 	}
 	defer c.Close()
-	revision, err := c.Services().Scale(ctx, service, client.Scale{Role: role, Cardinality: wish, Force: o.force})
+	revision, err := c.Services().Scale(ctx, service, client.Scale{Role: role, Cardinality: client.Cardinality(wish), Force: o.force})
 	if err != nil {
 		return err
 	}

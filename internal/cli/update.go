@@ -34,7 +34,7 @@ func newUpdateCommand(t *terminal) *cobra.Command {
 	o.addFlags(cmd.Flags())
 	f := cmd.Flags()
 	f.StringArrayVar(&o.set, "set", nil, "`KEY=VALUE` of an input; may be repeated")
-	f.StringVar(&o.rollback, "rollback", "", "return to an earlier `revision`, without one to the one before")
+	f.StringVar(&o.rollback, "rollback", "", "return to an earlier `revision`, without one to the last that was in place")
 	f.Lookup("rollback").NoOptDefVal = "0"
 	f.BoolVar(&o.pause, "pause", false, "pause the update that is under way")
 	f.BoolVar(&o.continues, "continue", false, "go on with an update that paused")

@@ -40,7 +40,7 @@ type actor struct {
 	gone    bool
 	usage   service.Usage
 	name    nameKey
-	extra   []store.Put // stored together with a new service
+	extra   store.Txn // stored together with a new service
 	state   service.State
 	peersMu sync.Mutex
 	peers   map[uint16]render.Peers // by role; dropped with each commit
@@ -210,7 +210,7 @@ func (e *Engine) commit(t *turnOf) {
 		if t.head {
 			a.head = revision
 		}
-		a.fresh, a.extra, a.misses = false, nil, 0
+		a.fresh, a.extra, a.misses = false, store.Txn{}, 0
 		if len(t.records) > 0 {
 			e.prepare(t)
 			e.calls.Add(1)
@@ -257,6 +257,7 @@ type turnOf struct {
 	replies  []pendingReply
 	changed  []uint32
 	events   []service.Event
+	grants   []grant
 }
 
 type pendingReply struct {
@@ -289,7 +290,10 @@ func (e *Engine) observe(t *turnOf, now time.Time) {
 			if !m.proof.IsZero() && !a.proven(&m, e.began) {
 				continue // it was asked for again meanwhile
 			}
-			err := a.svc.Observe(m.fact, now)
+			err := e.grant(t, m.fact.Command)
+			if err == nil {
+				err = a.svc.Observe(m.fact, now)
+			}
 			if m.reply != nil {
 				p := pendingReply{to: m.reply, err: err}
 				if m.fact.Command != nil {
@@ -310,10 +314,9 @@ func (e *Engine) transaction(a *actor, records []service.Record) store.Txn {
 	t := store.Txn{Guards: []store.Guard{e.tenure.Fence(a.shard)}, Vital: a.svc.Leaving}
 	if a.fresh {
 		t.Guards = append(t.Guards, store.Absent(headKey(a.id)))
-		for _, p := range a.extra {
-			t.Guards = append(t.Guards, store.Absent(p.Key))
-			t.Puts = append(t.Puts, p)
-		}
+		t.Guards = append(t.Guards, a.extra.Guards...)
+		t.Puts = append(t.Puts, a.extra.Puts...)
+		t.Deletes = append(t.Deletes, a.extra.Deletes...)
 	} else {
 		t.Guards = append(t.Guards, store.At(headKey(a.id), a.head))
 	}
@@ -336,7 +339,7 @@ func (e *Engine) finish(t *turnOf, revision int64) {
 	failpoint("effect")
 	a := t.actor
 	svc := a.svc
-	e.noteCommitted(a)
+	e.noteCommitted(a, t)
 	a.peers = nil
 	e.watchHealth(a, t.changed)
 	a.dropDoubts(t.changed)
@@ -378,9 +381,9 @@ func (e *Engine) uncommitted(t *turnOf, cause error) {
 		return
 	}
 	made := a.fresh
-	a.svc, a.head, a.fresh, a.extra = svc, head, false, nil
+	a.svc, a.head, a.fresh, a.extra = svc, head, false, store.Txn{}
 	a.misses++
-	e.noteCommitted(a)
+	e.noteCommitted(a, t)
 	a.peers = nil
 	e.watchAllHealth(a)
 	a.lock.Unlock()
@@ -403,7 +406,7 @@ func (e *Engine) uncommitted(t *turnOf, cause error) {
 func (e *Engine) abandon(t *turnOf, err error) {
 	a := t.actor
 	if e.ctx.Err() == nil || a.fresh {
-		e.forget(a)
+		e.forget(a, t)
 	}
 	a.gone = true
 	a.lock.Unlock()

@@ -29,6 +29,8 @@ type Backend struct {
 	mu       sync.Mutex
 	listed   time.Time // end of the last complete list
 	lastErr  string
+	failing  time.Time // since when lists fail
+	haltedAt time.Time
 	known    int    // machines that should be there, when last counted
 	halted   string // why healing is halted; "" when it is not
 	trusted  bool   // an administrator accepted that the machines are gone
@@ -212,6 +214,7 @@ func (b *Backend) halt(gone int) bool {
 	}
 	if b.tooMany(gone) {
 		if b.halted == "" {
+			b.haltedAt = time.Now()
 			b.halted = fmt.Sprintf("%d of %d machines vanished at once: healing is halted until they are seen again or an administrator says that they are gone (troupe driver accept %s)", gone, b.known, b.Key())
 			b.engine.log.Error("healing halted", "backend", b.Key(), "reason", b.halted)
 		}
@@ -229,6 +232,9 @@ func (b *Backend) list(ctx context.Context) {
 	for m, err := range b.Driver.List(ctx) {
 		if err != nil {
 			b.mu.Lock()
+			if b.lastErr == "" {
+				b.failing = began
+			}
 			b.lastErr = err.Error()
 			b.mu.Unlock()
 			if ctx.Err() == nil {
@@ -435,18 +441,29 @@ type BackendStatus struct {
 	Listed   time.Time `json:"listed,omitzero"` // end of the last complete list
 	Machines int       `json:"machines"`
 	Error    string    `json:"error,omitempty"`
+	Failing  time.Time `json:"failing,omitzero"` // since when lists fail with Error
 	Halted   string    `json:"halted,omitempty"`
-	Creates  int       `json:"creates"` // that wait
-	Others   int       `json:"others"`  // other calls that wait
-	Strange  int       `json:"unknown"` // machines that no record knows
+	HaltedAt time.Time `json:"halted_at,omitzero"`
+	// Condition is what keeps calls from it.
+	Condition driver.Condition `json:"-"`
+	Creates   int              `json:"creates"` // that wait
+	Others    int              `json:"others"`  // other calls that wait
+	Strange   int              `json:"unknown"` // machines that no record knows
 }
 
 // Status returns how the back end is.
 func (b *Backend) Status() BackendStatus {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return BackendStatus{Key: b.Key(), Driver: b.Kind.Name, Account: b.Account, Listed: b.listed, Machines: b.known, Error: b.lastErr,
+	s := BackendStatus{Condition: driver.ConditionOf(b.Driver), Key: b.Key(), Driver: b.Kind.Name, Account: b.Account, Listed: b.listed, Machines: b.known, Error: b.lastErr,
 		Halted: b.halted, Creates: b.creates.Len(), Others: b.others.Len(), Strange: len(b.suspects)}
+	if b.lastErr != "" {
+		s.Failing = b.failing
+	}
+	if b.halted != "" {
+		s.HaltedAt = b.haltedAt
+	}
+	return s
 }
 
 // lookNow asks for a list out of turn.

@@ -138,7 +138,7 @@ func answer(ctx context.Context, e *engine.Engine, q request) reply {
 		})
 		return r
 	case "create":
-		_, err = e.Create(ctx, service.NewService(q.Service, spec(q.N), service.Meta{Name: fmt.Sprint("s", q.Service)}, time.Now()))
+		_, err = e.Create(ctx, service.NewService(q.Service, spec(q.N), service.Meta{Name: fmt.Sprint("s", q.Service)}, time.Now()), store.Txn{})
 	case "scale":
 		c.Scale = &service.Scale{Role: q.Role, Cardinality: q.N}
 	case "update":

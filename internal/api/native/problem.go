@@ -70,6 +70,8 @@ func statusOf(err error) (status, retry int) {
 		return http.StatusBadRequest, 0
 	case errors.Is(err, control.ErrStale), errors.Is(err, identity.ErrConflict):
 		return http.StatusPreconditionFailed, 0
+	case errors.Is(err, control.ErrKeyReused):
+		return http.StatusUnprocessableEntity, 0
 	case errors.Is(err, control.ErrAmbiguousName):
 		return http.StatusConflict, 0
 	case errors.Is(err, identity.ErrInvalid):

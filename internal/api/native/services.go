@@ -3,6 +3,7 @@ package native
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"net/http"
 	"slices"
 	"strconv"
@@ -99,7 +100,7 @@ func (f *face) getService(_ context.Context, who *identity.Caller, in *Named) (*
 }
 
 type createService struct {
-	Key  string `header:"Idempotency-Key" maxLength:"255" doc:"A repeated request with the same key returns the service that the first one made."`
+	Key  string `header:"Idempotency-Key" maxLength:"255" doc:"A repeated request with the same key returns the service that the first one made, for 24 hours. The same key with another body is refused with 422."`
 	Plan bool   `query:"plan" doc:"Tell what would happen, and do nothing."`
 	Body client.CreateService
 }
@@ -125,6 +126,9 @@ func (f *face) createService(ctx context.Context, who *identity.Caller, in *crea
 		return &created{Status: http.StatusOK, Body: plan(&p, 0, cmp.Or(d.Name, d.Spec.Name))}, nil
 	}
 	d.Key = in.Key
+	if d.Body, err = json.Marshal(in.Body); err != nil {
+		return nil, err
+	}
 	id, err := f.control.Deploy(ctx, who, d)
 	if err != nil {
 		return nil, err

@@ -46,6 +46,10 @@ func vmState(i *service.Instance) (state, lcm int) {
 		return vmActive, lcmRunning
 	case service.Finished:
 		return vmPoweroff, 0
+	case service.Parked:
+		if i.Machine != driver.Gone && i.Machine != driver.Pending && restStates[i.Rest()] != 0 {
+			return restStates[i.Rest()], 0
+		}
 	case service.Backoff, service.Resting:
 		return vmActive, lcmBootFailure
 	case service.Replacing, service.Stopping:
@@ -56,6 +60,10 @@ func vmState(i *service.Instance) (state, lcm int) {
 	}
 	return machineState(i.Machine)
 }
+
+// restStates are the states of machines that rest on purpose.
+var restStates = map[service.Rest]int{service.RestPoweredOff: vmPoweroff, service.RestStopped: vmStopped,
+	service.RestSuspended: vmSuspended, service.RestUndeployed: vmUndeployed, service.RestHeld: vmHold}
 
 // machineState is that of an instance that is parked or down.
 func machineState(m driver.State) (state, lcm int) {
