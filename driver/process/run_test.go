@@ -50,15 +50,15 @@ func TestDaemonsAreCollected(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all []int
+	var all []process
 	until(t, "all run", func() bool { all = descendants(r.Supervisor.PID); return len(all) == 7 })
 	if err := r.Main.signal(unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	until(t, "it has ended", func() bool { return lookAt(t, h, m.ID).State == driver.Exited })
-	for _, pid := range all {
-		if s, ok := readStat(pid); ok && !s.dead() {
-			t.Errorf("process %d is left", pid)
+	for _, p := range all {
+		if p.alive() {
+			t.Errorf("process %d is left", p.PID)
 		}
 	}
 	if m := lookAt(t, h, m.ID); m.ExitCode != -9 {
