@@ -235,8 +235,13 @@ func (h *host) look(id driver.MachineID) (driver.Machine, bool) {
 		r = &run{}
 	}
 	m.State, m.Reason = state(in, r, holder != 0)
-	if m.State == driver.Exited {
+	switch m.State {
+	case driver.Exited:
 		m.ExitCode = r.End.Exit
+	case driver.Running:
+		if r.Main.dead() && h.stalled(id) {
+			m.State, m.Reason = driver.Failed, "its main program has ended, and its supervisor does not answer"
+		}
 	}
 	return m, true
 }

@@ -28,11 +28,12 @@ const exitCodesHelp = `troupe ends with one of these codes:
     1  an error that has no code of its own
     2  wrong usage: an unknown command or flag, a missing argument
     3  there is no such service, role, instance, template, user, ...
-    4  refused: the state does not allow it, it exists already, or it was changed meanwhile
+    4  refused: the state does not allow it, it exists already, or it was changed meanwhile;
+       troupe server: another one holds the data folder, or has taken over
     5  not permitted, or wrong credentials
     6  the server cannot be reached or does no work now: a standby, or paused after a restore
     7  waited in vain: the time given by --timeout is over
-    8  a file or a value is wrong: the message says which and where
+    8  a file or a value is wrong: the message says which and where; troupe server: the database is damaged
   130  interrupted by Ctrl-C
 
 troupe exec ends with the code of the command that it ran.`

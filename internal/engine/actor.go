@@ -60,6 +60,8 @@ type message struct {
 	reply chan<- answer // nil for facts that nobody waits for
 	// proof is the time up to which an absence is proven; zero for other facts.
 	proof time.Time
+	// from is the back end whose event this is; nil for other facts.
+	from *Backend
 }
 
 type answer struct {
@@ -289,6 +291,9 @@ func (e *Engine) observe(t *turnOf, now time.Time) {
 			}
 			if !m.proof.IsZero() && !a.proven(&m, e.began) {
 				continue // it was asked for again meanwhile
+			}
+			if m.from != nil && !m.from.admits(a, m.fact) {
+				continue
 			}
 			err := e.grant(t, m.fact.Command)
 			if err == nil {

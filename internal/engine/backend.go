@@ -22,9 +22,10 @@ type Backend struct {
 	engine  *Engine
 	creates jobQueue
 	others  jobQueue
-	round   uint32        // of listing
-	listNow chan struct{} // ask for a list out of turn
-	heard   chan struct{} // closed after the first complete list
+	unasked queue[absence] // machines that are said to have vanished though nobody removed them
+	round   uint32         // of listing
+	listNow chan struct{}  // ask for a list out of turn
+	heard   chan struct{}  // closed after the first complete list
 
 	mu       sync.Mutex
 	listed   time.Time // end of the last complete list
@@ -68,6 +69,7 @@ func (b *Backend) init(e *Engine) {
 	b.engine = e
 	b.creates.init()
 	b.others.init()
+	b.unasked.init()
 	b.listNow = make(chan struct{}, 1)
 	b.heard = make(chan struct{})
 	b.vanished = make(map[driver.MachineID]time.Time)
@@ -93,6 +95,7 @@ func (b *Backend) start(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { b.keepListing(ctx); return nil })
 	if w, ok := driver.As[driver.Watcher](b.Driver); ok {
 		g.Go(func() error { b.keepWatching(ctx, w); return nil })
+		g.Go(func() error { b.judgeVanished(ctx); return nil })
 	}
 }
 
@@ -135,7 +138,8 @@ func (b *Backend) keepWatching(ctx context.Context, w driver.Watcher) {
 	}
 }
 
-// saw takes an event of the back end.
+// saw takes an event of the back end. It waits for no service: one may be busy with a commit, and the events of
+// all others come after this one.
 func (b *Backend) saw(m driver.Machine) {
 	id, serial, incarnation, ok := service.ParseMachineID(m.ID)
 	if !ok {
@@ -145,37 +149,48 @@ func (b *Backend) saw(m driver.Machine) {
 	if a == nil {
 		return
 	}
-	f := service.Fact{Kind: service.Seen, Serial: serial, Incarnation: incarnation, Machine: m}
-	if m.State == driver.Gone && b.doubtful(a, m.ID, f) || m.State < driver.Held && b.halfMade(a, serial) {
-		return
+	b.engine.post(a, message{from: b, fact: service.Fact{Kind: service.Seen, Serial: serial, Incarnation: incarnation, Machine: m}})
+}
+
+// admits looks at an event when its service has its turn, and reports whether it is to be heard now. A machine that
+// vanished unasked is looked at in judgeVanished first.
+func (b *Backend) admits(a *actor, f service.Fact) bool {
+	i := a.svc.Instance(f.Serial)
+	if f.Machine.State == driver.Gone && !leaves(i, f) {
+		b.unasked.push(absence{actor: a, fact: f})
+		return false
 	}
-	b.engine.post(a, message{fact: f})
+	return f.Machine.State >= driver.Held || !b.halfMade(i)
+}
+
+// leaves reports whether it is no wonder that the machine of a fact is gone.
+func leaves(i *service.Instance, f service.Fact) bool {
+	return i == nil || i.Incarnation != f.Incarnation || i.Phase == service.Stopping || i.Phase == service.Replacing
 }
 
 // halfMade reports whether the creation of an instance's machine is still to be answered or repeated.
 // What is not running before that may never run without the call: a crash can leave half a machine.
-func (b *Backend) halfMade(a *actor, serial uint32) (half bool) {
-	if b.Kind.Guarantee == driver.None {
-		return false // the call is not repeated
+func (b *Backend) halfMade(i *service.Instance) bool {
+	return b.Kind.Guarantee != driver.None && i != nil && i.Phase == service.Creating // else the call is not repeated
+}
+
+// judgeVanished hands on that machines vanished unasked, unless so many did that it is not believed.
+func (b *Backend) judgeVanished(ctx context.Context) {
+	for {
+		v, ok := b.unasked.pop(ctx)
+		if !ok {
+			return
+		}
+		b.engine.read(v.actor, func(svc *service.Service) { v.leaving = leaves(svc.Instance(v.fact.Serial), v.fact) })
+		if v.leaving || !b.doubtful(v.fact.Machine.ID) {
+			b.engine.post(v.actor, message{fact: v.fact})
+		}
 	}
-	b.engine.read(a, func(svc *service.Service) {
-		i := svc.Instance(serial)
-		half = i != nil && i.Phase == service.Creating
-	})
-	return half
 }
 
 // doubtful counts a machine that vanished unasked, and reports whether so many did that it is not
 // believed.
-func (b *Backend) doubtful(a *actor, id driver.MachineID, f service.Fact) bool {
-	leaving := false
-	b.engine.read(a, func(svc *service.Service) {
-		i := svc.Instance(f.Serial)
-		leaving = i == nil || i.Incarnation != f.Incarnation || i.Phase == service.Stopping || i.Phase == service.Replacing
-	})
-	if leaving {
-		return false
-	}
+func (b *Backend) doubtful(id driver.MachineID) bool {
 	now := time.Now()
 	b.mu.Lock()
 	for old, at := range b.vanished {
@@ -305,10 +320,11 @@ func (b *Backend) compare(m driver.Machine, r *reading) bool {
 		}
 		r.last = a
 	}
-	known, news, higher := false, false, false
+	known, news, higher, half := false, false, false, false
 	b.engine.read(a, func(svc *service.Service) {
 		higher = serial > svc.Serial
 		i := svc.Instance(serial)
+		half = b.halfMade(i)
 		if i == nil || i.Incarnation != incarnation || !b.makes(i) {
 			return
 		}
@@ -321,7 +337,7 @@ func (b *Backend) compare(m driver.Machine, r *reading) bool {
 		a.floor = max(a.floor, serial)
 		a.lock.Unlock()
 	}
-	if news && (m.State >= driver.Held || !b.halfMade(a, serial)) {
+	if news && (m.State >= driver.Held || !half) {
 		b.engine.post(a, message{fact: service.Fact{Kind: service.Seen, Serial: serial, Incarnation: incarnation, Machine: m}})
 	}
 	if known && m.Generation < b.engine.store.Installation().Generation {

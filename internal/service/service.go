@@ -97,6 +97,7 @@ const (
 	blocksATime    = 100
 	defaultTimeout = 5 * time.Minute
 	unknownGrace   = 30 * time.Second
+	sweepFrom      = 32 // timers
 )
 
 // NewService returns a service that was just asked for. Decide starts its deployment.
@@ -407,8 +408,8 @@ func (r *Role) stopTimeout() time.Duration {
 	return defaultTimeout
 }
 
-// timers is a heap of wake-ups. A stale one costs a look and no more, so nothing is ever taken out
-// of the middle.
+// timers is a heap of wake-ups. A stale one costs a look and no more. Those of instances that have left
+// are taken out when there is no room for another.
 type timers []timer
 
 type timer struct {
@@ -428,6 +429,10 @@ func (t *timers) Pop() any {
 }
 
 func (s *Service) wake(at Time, serial uint32) {
+	if len(s.timers) == cap(s.timers) && len(s.timers) >= sweepFrom {
+		s.timers = slices.DeleteFunc(s.timers, func(t timer) bool { return t.serial != 0 && s.instances.find(t.serial) == nil })
+		heap.Init(&s.timers)
+	}
 	heap.Push(&s.timers, timer{at, serial})
 }
 
