@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -15,15 +17,11 @@ import (
 
 // openExternal connects to a cluster and checks that it answers.
 func openExternal(ctx context.Context, opts *Options) (backend, error) {
-	tlsConfig, err := opts.tlsConfig()
+	config, err := opts.clientConfig()
 	if err != nil {
 		return nil, err
 	}
-	client, err := clientv3.New(clientv3.Config{
-		Endpoints: opts.Endpoints, TLS: tlsConfig, Username: opts.User, Password: opts.Password,
-		DialTimeout: 5 * time.Second, DialKeepAliveTime: 2 * time.Second, DialKeepAliveTimeout: 2 * time.Second,
-		Logger: zap.New(slogCore{opts.Log}),
-	})
+	client, err := clientv3.New(*config)
 	if err != nil {
 		return nil, fmt.Errorf("store: connect to etcd at %s: %w", strings.Join(opts.Endpoints, ","), classify(err))
 	}
@@ -38,6 +36,32 @@ func openExternal(ctx context.Context, opts *Options) (backend, error) {
 		return nil, fmt.Errorf("store: connect to etcd at %s: %w", strings.Join(opts.Endpoints, ","), err)
 	}
 	return e, nil
+}
+
+// clientConfig says how the cluster is reached, and refuses what cannot reach any.
+func (o *Options) clientConfig() (*clientv3.Config, error) {
+	for _, e := range o.Endpoints {
+		scheme, address, whole := strings.Cut(e, "://")
+		if !whole {
+			scheme, address = "http", e
+		}
+		host, port, err := net.SplitHostPort(address)
+		if err != nil || host == "" || port == "" || scheme != "http" && scheme != "https" {
+			return nil, fmt.Errorf("store: etcd at %q: give a URL such as http://10.0.0.1:2379", e)
+		}
+	}
+	if (o.User == "") != (o.Password == "") {
+		return nil, errors.New("store: a user of etcd needs a password and a password its user")
+	}
+	tlsConfig, err := o.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	return &clientv3.Config{
+		Endpoints: o.Endpoints, TLS: tlsConfig, Username: o.User, Password: o.Password,
+		DialTimeout: 5 * time.Second, DialKeepAliveTime: 2 * time.Second, DialKeepAliveTimeout: 2 * time.Second,
+		Logger: zap.New(slogCore{o.Log}),
+	}, nil
 }
 
 // tlsConfig returns nil when nothing asks for TLS.
