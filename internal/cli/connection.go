@@ -130,6 +130,9 @@ func (t *terminal) client(url, ca string, o client.Options) (*client.Client, err
 		if o.CA, err = os.ReadFile(ca); err != nil {
 			return nil, fmt.Errorf("--cacert: %w", err)
 		}
+		if !x509.NewCertPool().AppendCertsFromPEM(o.CA) {
+			return nil, withCode(exitInvalid, fmt.Errorf("--cacert: %s holds no certificate in PEM", ca))
+		}
 	}
 	c, err := client.New(url, o)
 	if err != nil {
@@ -158,7 +161,7 @@ func readSecret(name string) (string, error) {
 	}
 	line, _, _ := strings.Cut(string(text), "\n")
 	if line = strings.TrimSuffix(line, "\r"); line == "" {
-		return "", fmt.Errorf("read a secret: %s is empty", name)
+		return "", withCode(exitInvalid, fmt.Errorf("read a secret: %s is empty", name))
 	}
 	return line, nil
 }

@@ -115,6 +115,9 @@ func runServer(ctx context.Context, t *terminal, o *serverOptions, flags *pflag.
 	o.app.Announce = t.out
 	o.app.Version = version()
 	a, err := app.New(ctx, o.app)
+	if errors.Is(err, app.ErrOptions) {
+		return withCode(exitInvalid, err)
+	}
 	if err != nil {
 		return withCode(exitError, err) // what it could not reach is not the server
 	}
