@@ -453,9 +453,14 @@ func TestNotify(t *testing.T) {
 		}
 		return string(text[:n])
 	}
-	_, stop := serve(t, options(t.TempDir()))
+	a, stop := serve(t, options(t.TempDir()))
 	if got := hear(); got != "READY=1" {
 		t.Errorf("told %q at the start", got)
+	}
+	select {
+	case <-a.Ready():
+	default:
+		t.Error("told of readiness before the server was at work")
 	}
 	if err := stop(); err != nil {
 		t.Fatal(err)
