@@ -199,7 +199,7 @@ func explainError(err error) string {
 	switch {
 	case client.IsUnauthorized(err):
 		text += "; log in with `troupe login`, or set TROUPE_USER and TROUPE_PASSWORD, or TROUPE_TOKEN"
-	case errors.As(err, new(x509.UnknownAuthorityError)):
+	case errors.As(err, new(x509.UnknownAuthorityError)) && !errors.As(err, new(*coded)): // a server's own: its cluster, say
 		text += "; name the file of the authority of the server's certificate with --cacert or TROUPE_CACERT"
 	case unreachable(err) && exitCode(err) == exitUnreachable:
 		text += "; does the server run? Start one with `troupe server`, or name another with --url or TROUPE_URL"

@@ -6,7 +6,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -31,11 +33,35 @@ func openExternal(ctx context.Context, opts *Options) (backend, error) {
 	if _, _, err := e.get(ctx, opts.Prefix+"schema", false); err != nil {
 		client.Close()
 		if ctx.Err() != nil {
-			err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+			err = fmt.Errorf("%w: %w", ErrUnavailable, errors.Join(err, whyUnreachable(config)))
 		}
 		return nil, fmt.Errorf("store: connect to etcd at %s: %w", strings.Join(opts.Endpoints, ","), err)
 	}
 	return e, nil
+}
+
+// whyUnreachable asks the members over HTTP, whose errors name what gRPC keeps to itself: a connection that is
+// refused, an unknown authority, a certificate that is missing.
+func whyUnreachable(config *clientv3.Config) error {
+	transport := &http.Transport{TLSClientConfig: config.TLS, DisableKeepAlives: true}
+	client := &http.Client{Transport: transport, Timeout: 2 * time.Second}
+	var errs []error
+	for _, e := range config.Endpoints {
+		if !strings.Contains(e, "://") {
+			e = "http://" + e
+		}
+		answer, err := client.Get(e + "/version")
+		silent := err != nil && errors.Is(err, io.EOF)
+		if err == nil {
+			answer.Body.Close()
+			silent = answer.StatusCode == http.StatusBadRequest
+		}
+		if silent && strings.HasPrefix(e, "http:") {
+			err = fmt.Errorf("%s answers, but not without TLS: should its URL begin with https:?", e)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // clientConfig says how the cluster is reached, and refuses what cannot reach any.
