@@ -220,7 +220,10 @@ type Kind struct {
 	Actions []Action
 	// Resources that MakeResource makes; empty without a Resourcer.
 	Resources []ResourceKind
-	New       func(ctx context.Context, cfg Config) (Driver, error)
+	// Verify says, without touching anything, what New would refuse of the configuration beyond the types
+	// of its values; nil where that is nothing. Installation and Generation are not known yet.
+	Verify func(cfg Config) error
+	New    func(ctx context.Context, cfg Config) (Driver, error)
 }
 
 // Supports reports whether machines of this kind take the action.

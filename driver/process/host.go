@@ -43,6 +43,15 @@ type host struct {
 	commands  map[driver.MachineID]*execs
 }
 
+// verify refuses a user whom machines cannot run as, before any folder is made.
+func verify(cfg driver.Config) error {
+	_, err := machineUser(driver.Get[string](cfg.Values, "user"), cfg.Dir)
+	if err != nil {
+		return fmt.Errorf("process: %w", err)
+	}
+	return nil
+}
+
 func open(_ context.Context, cfg driver.Config) (driver.Driver, error) {
 	values, err := Kind().CheckAccount(cfg.Values)
 	if err != nil {
@@ -130,10 +139,10 @@ func machineUser(name, dir string) (*account, error) {
 	}
 	for d := dir; ; d = filepath.Dir(d) {
 		fi, err := os.Stat(d)
-		if err != nil {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // what is missing yet is made open to all
 			return nil, err
 		}
-		if fi.Mode()&0o001 == 0 {
+		if err == nil && fi.Mode()&0o001 == 0 {
 			return nil, fmt.Errorf("machines run as user %s, who may not pass through the folder %s: chmod o+x it, or name another user in the account option user: %w", name, d, driver.ErrInvalid)
 		}
 		if d == filepath.Dir(d) {

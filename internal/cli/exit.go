@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 )
@@ -82,6 +85,9 @@ func exitCode(err error) int {
 	if code := clientExitCode(err); code != 0 {
 		return code
 	}
+	if errors.As(err, new(*fs.PathError)) || errors.As(err, new(*os.LinkError)) {
+		return exitInvalid // a file that the command line names
+	}
 	return exitError
 }
 
@@ -90,6 +96,9 @@ func exactly(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) < len(names) {
 			return usageError("%s: %s is missing; usage: %s", cmd.CommandPath(), names[len(args)], cmd.UseLine())
+		}
+		if i := slices.Index(args, ""); i >= 0 && i < len(names) {
+			return usageError("%s: %s is empty; usage: %s", cmd.CommandPath(), names[i], cmd.UseLine())
 		}
 		return atMost(len(names))(cmd, args)
 	}

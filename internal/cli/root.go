@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -105,13 +104,11 @@ func newRootCommand(t *terminal) *cobra.Command {
 		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
 		for _, c := range g.commands {
 			c.GroupID = g.id
-			if strings.Contains(c.Use, " SERVICE") || strings.Contains(c.Use, "[SERVICE]") {
-				c.ValidArgsFunction = completeServices(t)
-			}
 			root.AddCommand(c)
 		}
 	}
 	root.AddCommand(newDemoNodeCommand(t))
+	complete(t, root)
 	root.SetHelpCommandGroupID("other")
 	root.SetCompletionCommandGroupID("other")
 	return root

@@ -119,7 +119,7 @@ func runServer(ctx context.Context, t *terminal, o *serverOptions, flags *pflag.
 	switch {
 	case errors.Is(err, store.ErrInUse):
 		return withCode(exitRefused, err)
-	case errors.Is(err, store.ErrDamaged):
+	case errors.Is(err, store.ErrDamaged), errors.Is(err, app.ErrOptions):
 		return withCode(exitInvalid, err)
 	case err != nil:
 		return withCode(exitError, err) // what it could not reach is not the server

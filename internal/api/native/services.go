@@ -31,6 +31,8 @@ type listServices struct {
 	Name    string   `query:"name" doc:"The whole name."`
 	Text    string   `query:"text" doc:"Part of the name or of the description."`
 	Label   []string `query:"label,explode" doc:"KEY=VALUE, or KEY for any value; all must hold."`
+
+	group int // that Project names
 }
 
 func (f *face) listServices(_ context.Context, who *identity.Caller, in *listServices) (*answer[client.Page[client.Service]], error) {
@@ -43,6 +45,11 @@ func (f *face) listServices(_ context.Context, who *identity.Caller, in *listSer
 	if after != "" {
 		if from, err = strconv.ParseUint(after, 10, 64); err != nil {
 			return nil, invalid("query.cursor", "not a cursor of this list")
+		}
+	}
+	if in.Project != "" {
+		if in.group, err = f.control.GroupID(who, in.Project); err != nil {
+			return nil, err
 		}
 	}
 	ids := f.control.Services(who)
@@ -70,7 +77,7 @@ func (in *listServices) chooses(s *service.Service) bool {
 	switch {
 	case in.State != "" && !strings.EqualFold(in.State, s.State.String()),
 		in.Name != "" && in.Name != s.Meta.Name,
-		in.Project != "" && in.Project != s.Meta.Project && in.Project != strconv.Itoa(s.Meta.Group):
+		in.Project != "" && in.group != s.Meta.Group:
 		return false
 	}
 	if in.Text != "" {
