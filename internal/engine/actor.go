@@ -51,6 +51,8 @@ type actor struct {
 	// floor is the highest serial that machines of this service bear on any back end: a restored
 	// state may not know of it, and must not give it away again.
 	floor uint32
+	// found is what the list under way found; a change makes it void.
+	found roundCount
 	// misses counts the commits in a row that failed.
 	misses int
 }

@@ -72,6 +72,7 @@ type Engine struct {
 	queue   runQueue
 	writing atomic.Int64 // bytes of commits that are not answered
 	timers  timerHeap
+	rounds  atomic.Uint32 // of listing, of all back ends
 	began   time.Time
 	paused  atomic.Bool
 	stopped chan struct{}

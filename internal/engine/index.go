@@ -64,6 +64,7 @@ func (e *Engine) forget(a *actor) {
 // noteCommitted keeps the indexes true after a commit.
 func (e *Engine) noteCommitted(a *actor) {
 	e.index(a, a.svc)
+	a.found.Store(0)
 	if !a.counted || a.state != a.svc.State {
 		if a.counted {
 			e.metrics.state(a.state, -1)
