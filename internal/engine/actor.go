@@ -197,9 +197,14 @@ func (e *Engine) commit(t *turnOf) {
 		bytes += int64(len(p.Value))
 	}
 	e.writing.Add(bytes)
+	if len(t.replies) == 0 {
+		e.pace.spend(bytes, started)
+	}
 	e.store.Submit(t.txn, func(revision int64, err error) {
 		e.wrote(bytes)
-		e.metrics.commit(time.Since(started), err)
+		now := time.Now()
+		e.pace.answered(started, now)
+		e.metrics.commit(now.Sub(started), err)
 		if err != nil {
 			go func() {
 				defer e.calls.Done()
