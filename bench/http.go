@@ -164,11 +164,12 @@ func crowd(host string, line []byte, callers, rate int, length time.Duration) (t
 	defer stop()
 	var wait sync.WaitGroup
 	var mu sync.Mutex
-	for range callers {
+	for n := range callers {
 		wait.Go(func() {
 			every := time.Duration(0)
 			if rate > 0 {
 				every = time.Second * time.Duration(callers) / time.Duration(rate)
+				time.Sleep(every * time.Duration(n) / time.Duration(callers)) // callers are not in step
 			}
 			mine, e := hammer(ctx, host, line, every)
 			mu.Lock()

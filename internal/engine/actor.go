@@ -51,6 +51,8 @@ type actor struct {
 	// floor is the highest serial that machines of this service bear on any back end: a restored
 	// state may not know of it, and must not give it away again.
 	floor uint32
+	// found is what the list under way found; a change makes it void.
+	found roundCount
 	// misses counts the commits in a row that failed.
 	misses int
 }
@@ -197,9 +199,14 @@ func (e *Engine) commit(t *turnOf) {
 		bytes += int64(len(p.Value))
 	}
 	e.writing.Add(bytes)
+	if len(t.replies) == 0 {
+		e.pace.spend(bytes, started)
+	}
 	e.store.Submit(t.txn, func(revision int64, err error) {
 		e.wrote(bytes)
-		e.metrics.commit(time.Since(started), err)
+		now := time.Now()
+		e.pace.answered(started, now)
+		e.metrics.commit(now.Sub(started), err)
 		if err != nil {
 			go func() {
 				defer e.calls.Done()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/troupe-dev/troupe/driver"
@@ -23,7 +24,7 @@ type Backend struct {
 	creates jobQueue
 	others  jobQueue
 	unasked queue[absence] // machines that are said to have vanished though nobody removed them
-	round   uint32         // of listing
+	round   uint32         // of listing; no two lists of an engine have the same
 	listNow chan struct{}  // ask for a list out of turn
 	heard   chan struct{}  // closed after the first complete list
 
@@ -203,11 +204,15 @@ func (b *Backend) doubtful(id driver.MachineID) bool {
 	b.mu.Unlock()
 	if count {
 		known := 0
-		b.each(func(_ *actor, _ *service.Instance, leaving bool) {
-			if !leaving {
-				known++
-			}
-		})
+		for _, a := range b.engine.all() {
+			b.engine.read(a, func(svc *service.Service) {
+				b.machines(svc, func(_ *service.Instance, leaving bool) {
+					if !leaving {
+						known++
+					}
+				})
+			})
+		}
 		b.mu.Lock()
 		b.known = known
 		b.mu.Unlock()
@@ -241,7 +246,7 @@ func (b *Backend) halt(gone int) bool {
 func (b *Backend) list(ctx context.Context) {
 	e := b.engine
 	began := time.Now()
-	b.round++
+	b.round = e.rounds.Add(1)
 	strangers := make(map[driver.MachineID]driver.Machine)
 	var r reading
 	for m, err := range b.Driver.List(ctx) {
@@ -329,7 +334,10 @@ func (b *Backend) compare(m driver.Machine, r *reading) bool {
 			return
 		}
 		known = true
-		i.Round = b.round
+		if i.Round != b.round {
+			i.Round = b.round
+			a.found.add(b.round)
+		}
 		news = i.Machine != m.State || (len(m.Addresses) > 0 && (len(i.Addresses) == 0 || i.Addresses[0] != m.Addresses[0])) || i.Native != m.Native
 	})
 	if higher {
@@ -377,32 +385,61 @@ func (b *Backend) makes(i *service.Instance) bool {
 // there should be, leaving ones apart.
 func (b *Backend) missing(began time.Time) (absent []absence, known int) {
 	visible := began.Add(-b.Kind.VisibleAfter)
-	b.each(func(a *actor, i *service.Instance, leaving bool) {
-		if !leaving {
-			known++
-		}
-		if i.Round == b.round || !a.settledBefore(i, visible, b.engine.began) {
-			return
-		}
-		absent = append(absent, absence{a, service.Fact{Kind: service.Absent, Serial: i.Serial, Incarnation: i.Incarnation}, leaving})
-	})
+	for _, a := range b.engine.all() {
+		b.engine.read(a, func(svc *service.Service) {
+			if n := a.found.of(b.round); n > 0 && n == upOnly(svc) {
+				known += n // all that there are: no need to look at each
+				return
+			}
+			b.machines(svc, func(i *service.Instance, leaving bool) {
+				if !leaving {
+					known++
+				}
+				if i.Round == b.round || !a.settledBefore(i, visible, b.engine.began) {
+					return
+				}
+				absent = append(absent, absence{a, service.Fact{Kind: service.Absent, Serial: i.Serial, Incarnation: i.Incarnation}, leaving})
+			})
+		})
+	}
 	return absent, known
 }
 
-// each calls f for all instances that have, or may have, a machine here. Those that are leaving are
-// being removed, or may never have come.
-func (b *Backend) each(f func(a *actor, i *service.Instance, leaving bool)) {
-	for _, a := range b.engine.all() {
-		b.engine.read(a, func(svc *service.Service) {
-			for _, r := range svc.Roles {
-				for i := range r.Instances {
-					if i.Phase == service.Queued || i.Phase == service.Backoff || i.Machine == driver.Gone || !b.makes(i) {
-						continue
-					}
-					f(a, i, i.Doubt || i.Phase == service.Creating || i.Phase == service.Stopping || i.Phase == service.Replacing)
-				}
+// upOnly returns how many instances a service has; -1 unless all of them are up.
+func upOnly(svc *service.Service) (n int) {
+	for _, r := range svc.Roles {
+		if r.Count(service.Up) != r.Total() {
+			return -1
+		}
+		n += r.Total()
+	}
+	return n
+}
+
+// A roundCount counts the instances of a service whose machines one list found: the list's round above, the
+// count below. Back ends that list at the same time spoil each other's count, which can only fall short.
+type roundCount struct{ atomic.Uint64 }
+
+func (t *roundCount) add(round uint32) { t.Store(uint64(round)<<32 | uint64(t.of(round)+1)) }
+
+// of returns the count of a round.
+func (t *roundCount) of(round uint32) int {
+	if v := t.Load(); uint32(v>>32) == round {
+		return int(uint32(v))
+	}
+	return 0
+}
+
+// machines calls f for all instances of a service that have, or may have, a machine here. Those that are
+// leaving are being removed, or may never have come.
+func (b *Backend) machines(svc *service.Service, f func(i *service.Instance, leaving bool)) {
+	for _, r := range svc.Roles {
+		for i := range r.Instances {
+			if i.Phase == service.Queued || i.Phase == service.Backoff || i.Machine == driver.Gone || !b.makes(i) {
+				continue
 			}
-		})
+			f(i, i.Doubt || i.Phase == service.Creating || i.Phase == service.Stopping || i.Phase == service.Replacing)
+		}
 	}
 }
 

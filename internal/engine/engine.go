@@ -75,7 +75,9 @@ type Engine struct {
 	urgent  runQueue // actors that somebody waits for
 	queue   runQueue
 	writing atomic.Int64 // bytes of commits that are not answered
+	pace    pace
 	timers  timerHeap
+	rounds  atomic.Uint32 // of listing, of all back ends
 	began   time.Time
 	paused  atomic.Bool
 	stopped chan struct{}
@@ -173,11 +175,12 @@ func (e *Engine) Run(ctx context.Context) error {
 
 // next waits for an actor that wants a turn: those first that somebody waits for, so that a command does
 // not stand behind a thousand services whose machines died; but every eighth turn goes to the others, so
-// that a flood of commands does not keep facts out. While much is being written the others wait, so that
-// the commit of a command does not stand behind theirs. It returns false when ctx has ended.
+// that a flood of commands does not keep facts out. The others keep a pace, and wait while much is being
+// written, so that the commit of a command does not stand behind theirs. It returns false when ctx has ended.
 func (e *Engine) next(ctx context.Context, turn int) (*actor, bool) {
 	for ; ctx.Err() == nil; turn++ {
-		free := e.writing.Load() < writingMost
+		pause := e.pace.wait(time.Now())
+		free := pause <= 0 && e.writing.Load() < writingMost
 		if free && turn%8 == 7 {
 			if a := take(&e.queue, waiting); a != nil {
 				e.urgent.nudge() // this worker may have been called for that one
@@ -195,9 +198,14 @@ func (e *Engine) next(ctx context.Context, turn int) (*actor, bool) {
 				return a, true
 			}
 		}
+		var paced <-chan time.Time
+		if pause > 0 {
+			paced = time.After(pause)
+		}
 		select {
 		case <-e.urgent.ready:
 		case <-e.queue.ready:
+		case <-paced:
 		case <-ctx.Done():
 		}
 	}

@@ -63,6 +63,7 @@ func (e *Engine) noteCommitted(a *actor, t *turnOf) {
 	e.index(a, a.svc)
 	e.settle(t)
 	e.mu.Unlock()
+	a.found.Store(0)
 	if !a.counted || a.state != a.svc.State {
 		if a.counted {
 			e.metrics.state(a.state, -1)
