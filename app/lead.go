@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/troupe-dev/troupe/internal/api"
@@ -32,6 +33,7 @@ func (a *App) lead(ctx context.Context) (err error) {
 	notice := time.AfterFunc(time.Second, func() { // by then it is known who leads
 		_, reason := a.readiness()
 		a.opts.Log.Info("standing by", "reason", reason, "readyz", a.Addrs()["main"]+"/readyz")
+		a.notify(daemon.SdNotifyReady) // a standby is as it should be
 	})
 	tenure, err := a.store.Acquire(ctx)
 	notice.Stop()
@@ -62,6 +64,14 @@ func (a *App) lead(ctx context.Context) (err error) {
 	if err := c.PauseUnlessSeen(ctx); err != nil {
 		return err
 	}
+	ready, err := a.stageReadyFile()
+	if err != nil {
+		return err
+	}
+	defer ready.drop()
+	if err := a.firstUser(ctx); err != nil {
+		return err
+	}
 	if a.has("process") {
 		if err := c.PutFirstMachine(ctx, firstMachine); err != nil {
 			return err
@@ -73,7 +83,7 @@ func (a *App) lead(ctx context.Context) (err error) {
 
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return e.Run(gctx) })
-	g.Go(func() error { return a.announce(c) })
+	g.Go(func() error { return a.announce(c, ready) })
 	if err := g.Wait(); err != nil {
 		select {
 		case <-tenure.Lost():
@@ -90,39 +100,57 @@ func (a *App) has(driver string) bool {
 }
 
 // announce says that the server is at work.
-func (a *App) announce(c *control.Control) error {
+func (a *App) announce(c *control.Control, ready readyFile) error {
 	if c.Status().Paused {
 		a.opts.Log.Warn("this state was restored from a backup: effects are off until an administrator has looked at it and calls `troupe server resume`")
 	}
-	if err := a.writeReadyFile(); err != nil {
+	if err := ready.publish(); err != nil {
 		return err
 	}
 	a.state.Store(&state{word: "ready"})
 	a.opts.Log.Info("ready", "version", a.opts.Version, "url", a.Addrs()["main"], "services", c.Status().Services)
 	close(a.ready)
+	a.notify(daemon.SdNotifyReady)
 	return nil
 }
 
-// writeReadyFile writes the addresses, one a line, so that whoever waits for the file finds it whole.
-func (a *App) writeReadyFile() error {
-	if a.opts.ReadyFile == "" {
-		return nil
+// readyFile is the name of the file that gets the addresses; "" for none.
+type readyFile string
+
+// half is where the text lies until the server is at work, so that whoever waits for the file finds it whole.
+func (f readyFile) half() string { return string(f) + ".new" }
+
+// stageReadyFile writes the addresses, one a line, beside the ready file.
+func (a *App) stageReadyFile() (readyFile, error) {
+	f := readyFile(a.opts.ReadyFile)
+	if f == "" {
+		return f, nil
 	}
 	var text strings.Builder
-	for _, name := range [...]string{"main", "oneflow"} {
-		if url, ok := a.Addrs()[name]; ok {
-			fmt.Fprintf(&text, "%s=%s\n", name, url)
-		}
+	for _, l := range a.opts.listeners() {
+		fmt.Fprintf(&text, "%s=%s\n", l.name, a.Addrs()[l.name])
 	}
-	half := a.opts.ReadyFile + ".new"
-	err := os.WriteFile(half, []byte(text.String()), 0o644)
-	if err == nil {
-		err = os.Rename(half, a.opts.ReadyFile)
+	if err := os.WriteFile(f.half(), []byte(text.String()), 0o644); err != nil {
+		return f, fmt.Errorf("write the ready file: %w", err)
 	}
-	if err != nil {
+	return f, nil
+}
+
+func (f readyFile) publish() error {
+	if f == "" {
+		return nil
+	}
+	if err := os.Rename(f.half(), string(f)); err != nil {
 		return fmt.Errorf("write the ready file: %w", err)
 	}
 	return nil
+}
+
+// drop removes what was never published.
+func (f readyFile) drop() {
+	if f != "" {
+		_ = os.Remove(f.half())
+	}
 }
 
 // firstMachine is machine definition 0: it exists after the first start, so that OneFlow's own examples
@@ -156,18 +184,25 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // open puts the faces on the listeners.
 func (a *App) open(c *control.Control) {
 	flow := flowface.New(flowface.Options{
-		Control: c, Settings: a.oneflow, Log: a.opts.Log.With("face", "oneflow"),
+		Control: c, Settings: a.verified.oneflow, Log: a.opts.Log.With("face", "oneflow"),
 		BareErrors: a.opts.OneFlow.BareErrors, Reference: a.opts.OneFlow.Reference, NewForm: a.opts.OneFlow.NewForm,
 	})
 	a.afterwards = flow.Stop
 	mux := http.NewServeMux()
-	own := native.New(c, native.Options{Version: a.opts.Version, Started: a.started, OneFlow: a.oneflow, Log: a.opts.Log.With("face", "native")})
+	own := native.New(c, native.Options{Version: a.opts.Version, Started: a.started, OneFlow: a.verified.oneflow, Log: a.opts.Log.With("face", "native")})
 	under(mux, own.Prefix, a.api.Face(own))
-	under(mux, "/oneflow", a.api.Face(flow.Face("/oneflow")))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		api.WriteError(w, r, &api.Problem{Status: http.StatusNotFound, Detail: "nothing is served at " + r.URL.Path + "; the API is at /v1, OneFlow at /oneflow"})
 	})
-	a.main.open(mux)
+	prefixed := a.api.Face(flow.Face("/oneflow"))
+	a.main.open(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Past the mux, which would redirect doubled slashes: OneFlow's clients send them and do not follow.
+		if r.URL.Path == "/oneflow" || strings.HasPrefix(r.URL.Path, "/oneflow/") {
+			prefixed.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	}))
 	a.flow.open(a.api.Face(flow.Face("")))
 }
 

@@ -68,6 +68,7 @@ type Control struct {
 	templates map[uint64]*Template
 	machines  map[int]*Definition
 	journal   journal
+	keys      keyring
 }
 
 // New returns a Control over what the store holds.
@@ -90,7 +91,11 @@ func New(ctx context.Context, o Options) (*Control, error) {
 	if err := c.loadMachines(ctx); err != nil {
 		return nil, err
 	}
+	if err := c.keys.load(ctx, c.store); err != nil {
+		return nil, err
+	}
 	c.engine.Tap(c.journal.note)
+	c.engine.Limit(c.quota)
 	return c, nil
 }
 
@@ -125,7 +130,7 @@ func (c *Control) note(ctx context.Context, who *identity.Caller, action, object
 	case err == nil:
 	case errors.Is(err, identity.ErrDenied):
 		r.Outcome, r.Reason = audit.Denied, err.Error()
-	case errors.As(err, &refusal), errors.Is(err, identity.ErrInvalid), errors.Is(err, identity.ErrNotFound), errors.Is(err, ErrStale):
+	case errors.As(err, &refusal), errors.Is(err, identity.ErrInvalid), errors.Is(err, ErrKeyReused), errors.Is(err, identity.ErrNotFound), errors.Is(err, ErrStale):
 		r.Outcome, r.Reason = audit.Refused, err.Error()
 	default:
 		r.Outcome, r.Reason = audit.Failed, err.Error()

@@ -181,10 +181,15 @@ func (b *Backend) create(ctx context.Context, j job) {
 func (b *Backend) call(ctx context.Context, j job) (fact service.Fact, ok bool) {
 	fact = service.Fact{Kind: service.Created, Serial: j.effect.Serial, Incarnation: j.effect.Incarnation}
 	// What the instance is now decides: it may have been given up while the job waited.
-	req, ok, err := b.engine.request(ctx, j.actor, j.effect)
+	p, ok := b.engine.blueprint(j.actor, j.effect, service.Creating)
 	if !ok {
 		return fact, false
 	}
+	if err := b.foretell(ctx, &p); err != nil {
+		b.judge(&fact, err)
+		return fact, ctx.Err() == nil
+	}
+	req, err := p.render(ctx)
 	if err != nil {
 		fact.Err, fact.Class, fact.Definite = err.Error(), "invalid", true
 		return fact, ctx.Err() == nil

@@ -116,6 +116,18 @@ func (v *Vault) Open(sealed []byte, context string) ([]byte, error) {
 	return secret, nil
 }
 
+// CheckMasterKey says what is wrong with a master key file. A missing one is not: OpenVault may make it.
+func CheckMasterKey(file string) error {
+	text, err := readPrivate(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		_, err = parseKey(file, text)
+	}
+	return err
+}
+
 // masterKey reads the key file; where it may, it makes a missing one.
 func masterKey(file string, mayMake bool) (*Vault, error) {
 	text, err := readPrivate(file)
@@ -128,6 +140,10 @@ func masterKey(file string, mayMake bool) (*Vault, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseKey(file, text)
+}
+
+func parseKey(file string, text []byte) (*Vault, error) {
 	encoded, ok := bytes.CutPrefix(bytes.TrimSpace(text), []byte(keyHeader))
 	key, decodeErr := base64.StdEncoding.AppendDecode(nil, encoded)
 	if !ok || decodeErr != nil || len(key) != chacha20poly1305.KeySize {
