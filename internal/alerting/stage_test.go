@@ -173,7 +173,7 @@ func (s *stage) service(id uint64, spec *service.Spec) {
 	if err := service.Validate(spec); err != nil {
 		s.t.Fatal(err)
 	}
-	if _, err := s.engine.Create(s.t.Context(), service.NewService(id, spec, service.Meta{Name: spec.Name, Group: tenant}, time.Now())); err != nil {
+	if _, err := s.engine.Create(s.t.Context(), service.NewService(id, spec, service.Meta{Name: spec.Name, Group: tenant}, time.Now()), store.Txn{}); err != nil {
 		s.t.Fatal(err)
 	}
 	s.eventually("the service runs", func() bool {

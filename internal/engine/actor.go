@@ -162,7 +162,11 @@ func (e *Engine) turn(a *actor) {
 	now := time.Now()
 	t := &turnOf{actor: a}
 	e.observe(t, now)
+	if e.limit != nil && a.svc.Governed() {
+		a.svc.Allow = func(more service.Usage) error { return e.claim(t, a.svc.Meta.Group, more) }
+	}
 	t.decision = a.svc.Decide(now)
+	a.svc.Allow = nil
 	records := a.svc.Changes()
 	t.changed, t.events = a.svc.Changed(), a.svc.Events()
 	e.setTimer(a, t.decision.Wake)

@@ -47,6 +47,8 @@ type Service struct {
 	Spec *Spec `json:"-"` // stored under its revision
 	// Previous is the spec that a running update comes from; nil without one.
 	Previous *Spec `json:"-"`
+	// Allow is asked before a policy makes a role grow: quotas. nil allows all.
+	Allow func(more Usage) error `json:"-"`
 
 	instances roster
 	timers    timers
