@@ -57,7 +57,13 @@ func (a *App) lead(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	c, err := control.New(ctx, control.Options{Store: a.store, Vault: a.vault, Engine: e, Directory: a.directory, Audit: trail, Kinds: a.kinds, Log: a.opts.Log})
+	r, err := a.react(ctx, e, tenure, a.registry)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.close()) }()
+	c, err := control.New(ctx, control.Options{Store: a.store, Vault: a.vault, Engine: e, Directory: a.directory, Audit: trail, Kinds: a.kinds, Log: a.opts.Log,
+		Alerts: r.alerts, Intake: r.intake, History: r.history, MethodRules: r.rules})
 	if err != nil {
 		return err
 	}
@@ -83,6 +89,7 @@ func (a *App) lead(ctx context.Context) (err error) {
 
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return e.Run(gctx) })
+	g.Go(func() error { return r.run(gctx, backends, c, a.opts.Metrics.Measure, a.opts.Log) })
 	g.Go(func() error { return a.announce(c, ready) })
 	if err := g.Wait(); err != nil {
 		select {

@@ -47,6 +47,9 @@ type Options struct {
 	// OneFlowConf is an oneflow-server.conf whose settings are taken over; "" for none.
 	OneFlowConf string
 
+	Metrics       Metrics
+	Notifications Notifications
+
 	// Retain is how long finished services are kept; 0 for 24 hours.
 	Retain time.Duration
 	// AuditRetain is how long the audit trail is kept; 0 for 90 days.

@@ -19,9 +19,10 @@ import (
 // An Instance is a machine that speaks for itself, by the token that it was made with.
 type Instance struct {
 	metric.Origin
-	Incarnation uint32
-	Tenant      int
-	Owner       *identity.Caller // of the service: requests act with the owner's rights on that service
+	Machine driver.MachineID
+	Tenant  int
+	owner   int
+	Owner   *identity.Caller // of the service: requests act with the owner's rights on that service
 }
 
 // InstanceToken returns the token of one incarnation of an instance. It cannot be told from a random text without the
@@ -43,24 +44,37 @@ func (c *Control) AuthenticateInstance(vm, token string) (*Instance, error) {
 	if err != nil || !ok {
 		return nil, bad
 	}
-	var x Instance
-	var machine driver.MachineID
-	var owner int
+	x := c.instanceNow(id, serial)
+	if x.Machine == "" || !hmac.Equal(given, c.instanceMAC(x.Machine)) {
+		return nil, bad
+	}
+	if x.Owner, err = c.directory.As(x.owner); err != nil {
+		return nil, bad
+	}
+	return x, nil
+}
+
+// instanceNow is an instance as it is now; its Machine is "" when it is not there or leaves.
+func (c *Control) instanceNow(id uint64, serial uint32) *Instance {
+	x := new(Instance)
 	c.engine.View(id, func(s *service.Service) {
 		i := s.Instance(serial)
 		if i == nil || i.Phase == service.Stopping || i.Phase == service.Replacing {
 			return
 		}
-		machine, owner = s.MachineID(i), s.Meta.Owner
-		x = Instance{Origin: metric.Origin{Service: id, Role: i.Role().Name, Serial: serial}, Incarnation: i.Incarnation, Tenant: s.Meta.Group}
+		*x = Instance{Origin: metric.Origin{Service: id, Role: i.Role().Name, Serial: serial}, Machine: s.MachineID(i), Tenant: s.Meta.Group, owner: s.Meta.Owner}
 	})
-	if machine == "" || !hmac.Equal(given, c.instanceMAC(machine)) {
-		return nil, bad
+	return x
+}
+
+// instanceOf is the instance that a machine is; false when it is another one's by now.
+func (c *Control) instanceOf(id driver.MachineID) (*Instance, bool) {
+	n, serial, ok := splitVM(string(id))
+	if !ok {
+		return nil, false
 	}
-	if x.Owner, err = c.directory.As(owner); err != nil {
-		return nil, bad
-	}
-	return &x, nil
+	x := c.instanceNow(n, serial)
+	return x, x.Machine == id
 }
 
 // splitVM reads an instance's number, or "service-serial-incarnation".

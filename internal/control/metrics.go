@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/troupe-dev/troupe/driver"
 	"github.com/troupe-dev/troupe/internal/identity"
 	"github.com/troupe-dev/troupe/internal/metric"
 	"github.com/troupe-dev/troupe/internal/service"
@@ -47,6 +48,19 @@ func isThere(s *service.Service, o metric.Origin) bool {
 	}
 	i := s.Instance(o.Serial)
 	return i != nil && (o.Role == "" || i.Role().Name == o.Role)
+}
+
+// Measured takes in what a driver measured of a machine, between two looks at it.
+func (c *Control) Measured(id driver.MachineID, before, load telemetry.Load, elapsed time.Duration, now time.Time) {
+	x, ok := c.instanceOf(id)
+	if !ok {
+		return
+	}
+	b := telemetry.NewBatch()
+	defer b.Free()
+	if telemetry.AddUsage(b, before, load, elapsed, now) == nil {
+		_, _ = c.intake.Write(&telemetry.Binding{Tenant: x.Tenant, Origin: x.Origin}, b, now) // a project over its limits is not measured
+	}
 }
 
 // Past gives the history of a project's metrics to whoever may read it.

@@ -163,7 +163,7 @@ func (e *Engine) turn(a *actor) {
 	t := &turnOf{actor: a}
 	e.observe(t, now)
 	if e.limit != nil && a.svc.Governed() {
-		a.svc.Allow = func(more service.Usage) error { return e.claim(t, a.svc.Meta.Group, more) }
+		a.svc.Allow = func(more service.Usage) error { return e.reserve(t, a.svc.Meta.Group, more) }
 	}
 	t.decision = a.svc.Decide(now)
 	a.svc.Allow = nil

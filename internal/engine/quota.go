@@ -40,11 +40,11 @@ func (e *Engine) grant(t *turnOf, c *service.Command) error {
 		return nil
 	}
 	group, more := t.actor.svc.Claim(c)
-	return e.claim(t, group, more)
+	return e.reserve(t, group, more)
 }
 
-// claim asks for what a turn would claim, and holds it until the turn is settled.
-func (e *Engine) claim(t *turnOf, group int, more service.Usage) error {
+// reserve asks for what a turn would claim, and holds it until the turn is settled.
+func (e *Engine) reserve(t *turnOf, group int, more service.Usage) error {
 	if more == (service.Usage{}) {
 		return nil
 	}
