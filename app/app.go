@@ -50,6 +50,7 @@ type App struct {
 	main      gate // everything but /healthz, /readyz and /metrics
 	flow      gate // the OneFlow face at the root
 
+	control atomic.Pointer[control.Control]
 	state   atomic.Pointer[state]
 	ready   chan struct{}
 	ctx     context.Context // ends when Stop is called

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/troupe-dev/troupe/driver"
 	"github.com/troupe-dev/troupe/internal/api"
 	"github.com/troupe-dev/troupe/internal/api/native"
 	flowface "github.com/troupe-dev/troupe/internal/api/oneflow"
@@ -53,7 +55,8 @@ func (a *App) lead(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	e, err := engine.New(ctx, engine.Options{Store: a.store, Tenure: tenure, Backends: backends, Vault: a.vault, Log: a.opts.Log, Retain: a.opts.Retain, Metrics: a.engines})
+	e, err := engine.New(ctx, engine.Options{Store: a.store, Tenure: tenure, Backends: backends, Vault: a.vault, Log: a.opts.Log, Retain: a.opts.Retain, Metrics: a.engines,
+		Environment: a.environment})
 	if err != nil {
 		return err
 	}
@@ -67,6 +70,7 @@ func (a *App) lead(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	a.control.Store(c)
 	if err := c.PauseUnlessSeen(ctx); err != nil {
 		return err
 	}
@@ -100,6 +104,17 @@ func (a *App) lead(ctx context.Context) (err error) {
 		}
 	}
 	return nil
+}
+
+// environment is what the program of each machine is told: where this server is, and the token by which the machine speaks
+// for itself, under OneGate's customary names.
+func (a *App) environment(id driver.MachineID) map[string]string {
+	main := cmp.Or(a.opts.PublicURL, a.Addrs()["main"])
+	env := map[string]string{"TROUPE_URL": main, "ONEGATE_ENDPOINT": cmp.Or(a.opts.OneGateURL, a.Addrs()["onegate"], main+"/onegate")}
+	if c := a.control.Load(); c != nil {
+		env["VMID"], env["ONEGATE_TOKEN"] = c.InstanceVM(id), c.InstanceToken(id)
+	}
+	return env
 }
 
 func (a *App) has(driver string) bool {

@@ -26,6 +26,10 @@ type Options struct {
 	Listen string
 	// OneFlowListen is where the OneFlow face is served at the root as well; "" for nowhere.
 	OneFlowListen string
+	// PublicURL and OneGateURL are what instances are told of this server and of its OneGate; "" for the listeners' addresses.
+	PublicURL, OneGateURL string
+	// OneGateListen, MonascaListen and KeystoneListen are where these faces are served at the root as well; "" for nowhere.
+	OneGateListen, MonascaListen, KeystoneListen string
 	// Certificate and Key are PEM files: with them every listener speaks TLS.
 	Certificate, Key string
 	Insecure         bool // allow listeners beyond loopback without TLS

@@ -31,6 +31,15 @@ func (c *Control) InstanceToken(id driver.MachineID) string {
 	return base64.RawURLEncoding.EncodeToString(c.instanceMAC(id))
 }
 
+// InstanceVM returns the number by which OneGate's clients know a machine.
+func (c *Control) InstanceVM(id driver.MachineID) string {
+	n, serial, ok := splitVM(string(id))
+	if !ok {
+		return ""
+	}
+	return strconv.FormatInt(service.NumericID(n, serial), 10)
+}
+
 func (c *Control) instanceMAC(id driver.MachineID) []byte {
 	return c.macs.MAC("instance token", c.store.Installation().ID+" "+string(id))
 }

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/troupe-dev/troupe/driver"
 	"github.com/troupe-dev/troupe/internal/probe"
 	"github.com/troupe-dev/troupe/internal/service"
 	"github.com/troupe-dev/troupe/internal/store"
@@ -35,6 +36,8 @@ type Options struct {
 	OrphanGrace time.Duration
 	// Retain is how long finished services are kept; 24 hours when zero.
 	Retain time.Duration
+	// Environment is what each machine's program is told besides its definition's own, which wins; nil for nothing.
+	Environment func(id driver.MachineID) map[string]string
 	// Metrics counts; nil for none.
 	Metrics *Metrics
 }

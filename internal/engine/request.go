@@ -25,7 +25,7 @@ func (p *blueprint) render(ctx context.Context) (driver.Request, error) {
 	if err != nil {
 		return driver.Request{}, err
 	}
-	p.request.Env, p.request.Files, p.request.UserData = parts.Env, parts.Files, parts.UserData
+	p.request.Env, p.request.Files, p.request.UserData = e.surround(p.request.ID, parts.Env), parts.Files, parts.UserData
 	return p.request, nil
 }
 
@@ -44,6 +44,16 @@ func (b *Backend) foretell(ctx context.Context, p *blueprint) error {
 	}
 	p.request.Address, p.scope.Instance.Address = address, address
 	return nil
+}
+
+// surround adds to a machine's environment what it is told besides.
+func (e *Engine) surround(id driver.MachineID, own map[string]string) map[string]string {
+	if e.opts.Environment == nil {
+		return own
+	}
+	all := e.opts.Environment(id)
+	maps.Copy(all, own)
+	return all
 }
 
 // files renders the files of a running machine.
