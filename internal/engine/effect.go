@@ -194,6 +194,7 @@ func (b *Backend) call(ctx context.Context, j job) (fact service.Fact, ok bool) 
 		fact.Err, fact.Class, fact.Definite = err.Error(), "invalid", true
 		return fact, ctx.Err() == nil
 	}
+	req.Env = b.engine.surround(req.ID, req.Env)
 	failpoint("create")
 	m, err := b.Driver.Create(ctx, req)
 	failpoint("created")

@@ -25,7 +25,7 @@ func (p *blueprint) render(ctx context.Context) (driver.Request, error) {
 	if err != nil {
 		return driver.Request{}, err
 	}
-	p.request.Env, p.request.Files, p.request.UserData = e.surround(p.request.ID, parts.Env), parts.Files, parts.UserData
+	p.request.Env, p.request.Files, p.request.UserData = parts.Env, parts.Files, parts.UserData
 	return p.request, nil
 }
 
