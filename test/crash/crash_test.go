@@ -63,7 +63,7 @@ func (s *scene) send(ctx context.Context, q request) (id uint64, err error) {
 		made, err = services.Create(ctx, client.CreateService{Document: document(q.service, q.n), Key: q.key})
 		id = made.ID
 	case "scale":
-		_, err = services.Scale(ctx, q.service, client.Scale{Role: q.role, Cardinality: strconv.Itoa(q.n)})
+		_, err = services.Scale(ctx, q.service, client.Scale{Role: q.role, Cardinality: client.Cardinality(strconv.Itoa(q.n))})
 	case "update":
 		_, err = services.Update(ctx, q.service, client.UpdateService{Document: document(q.service, q.n), Key: q.key})
 	case "remove":
