@@ -3,6 +3,8 @@ package store
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -15,6 +17,7 @@ import (
 func TestWhyUnreachable(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())
 	server.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that fail on purpose
 	server.StartTLS()
 	defer server.Close()
 	trusted := x509.NewCertPool()

@@ -52,6 +52,21 @@ func holdFolder(path string) (*folder, error) {
 	return &folder{path, lock}, nil
 }
 
+// peekFolder keeps others out of a folder while it is looked at, without writing to it; false when somebody has it. A folder
+// that was never held has no lock.
+func peekFolder(path string) (f *folder, free bool) {
+	f = &folder{path: path}
+	var err error
+	if f.lock, err = os.Open(filepath.Join(path, "lock")); err != nil {
+		return f, true
+	}
+	if syscall.Flock(int(f.lock.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) != nil {
+		f.release()
+		return nil, false
+	}
+	return f, true
+}
+
 // lockPatience is how long a folder may be held before it counts as in use: a server that was killed while
 // it started a process leaves the lock with its child until that has become another program.
 const lockPatience = 2 * time.Second
@@ -75,7 +90,7 @@ func holder(lock *os.File) string {
 	return ""
 }
 
-func (f *folder) release() { f.lock.Close() }
+func (f *folder) release() { _ = f.lock.Close() } // nothing was written to it; nil closes as well
 
 // free returns the bytes that are free for this process on the folder's disk.
 func (f *folder) free() (int64, error) {

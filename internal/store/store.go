@@ -126,7 +126,12 @@ func (o Options) Check() error {
 	if _, err := os.Stat(o.DataDir); o.DataDir == "" || errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return (&folder{path: o.DataDir}).inspect()
+	f, free := peekFolder(o.DataDir)
+	if !free {
+		return nil // Open tells who has it
+	}
+	defer f.release()
+	return f.inspect()
 }
 
 // Open opens the state and, when there is none, makes it. Close must be called.
