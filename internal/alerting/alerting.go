@@ -21,6 +21,7 @@ import (
 
 	"github.com/troupe-dev/troupe/internal/alarm"
 	"github.com/troupe-dev/troupe/internal/engine"
+	"github.com/troupe-dev/troupe/internal/fifo"
 	"github.com/troupe-dev/troupe/internal/journal"
 	"github.com/troupe-dev/troupe/internal/metric"
 	"github.com/troupe-dev/troupe/internal/notify"
@@ -86,8 +87,8 @@ type Alerting struct {
 	table   table
 	clock   *wake.Clock[*watch]
 	rounds  *wake.Clock[*reader]
-	due     *queue[func()] // turns and what follows commits
-	errands *queue[*errand]
+	due     *fifo.Queue[func()] // turns and what follows commits
+	errands *fifo.Queue[*errand]
 	calls   sync.WaitGroup
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -111,7 +112,7 @@ func New(ctx context.Context, o Options) (*Alerting, error) {
 		opts: o, log: o.Log, store: o.Store, tenure: o.Tenure, engine: o.Engine, figures: newFigures(o.Registerer),
 		watches: make(map[string]*watch), prefixes: make(map[string]*watch), byMetric: make(map[metricKey][]*watch),
 		live: make(map[metricKey]map[uint32]*metric.Series), names: make(map[metricKey]string), methods: make(map[string]*method), services: make(map[uint64]*governed), readers: make(map[metricKey][]*reader),
-		clock: wake.New[*watch](), rounds: wake.New[*reader](), due: newQueue[func()](), errands: newQueue[*errand](),
+		clock: wake.New[*watch](), rounds: wake.New[*reader](), due: fifo.New[func()](), errands: fifo.New[*errand](),
 	}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.hub.init()
@@ -158,7 +159,7 @@ func (a *Alerting) Run(ctx context.Context) error {
 	for range max(2, runtime.GOMAXPROCS(0)) {
 		g.Go(func() error {
 			for {
-				do, ok := a.due.pop(gctx)
+				do, ok := a.due.Pop(gctx)
 				if !ok {
 					return nil
 				}
@@ -169,7 +170,7 @@ func (a *Alerting) Run(ctx context.Context) error {
 	for range errandsAtOnce {
 		g.Go(func() error {
 			for {
-				e, ok := a.errands.pop(gctx)
+				e, ok := a.errands.Pop(gctx)
 				if !ok {
 					return nil
 				}
@@ -193,7 +194,7 @@ func (a *Alerting) drain() {
 	defer cancel()
 	go func() { <-done; cancel() }()
 	for {
-		do, ok := a.due.pop(ctx)
+		do, ok := a.due.Pop(ctx)
 		if !ok {
 			return
 		}

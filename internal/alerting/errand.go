@@ -89,7 +89,7 @@ func (a *Alerting) runErrand(ctx context.Context, e *errand) {
 	if again > 0 {
 		e.tries++
 		a.calls.Add(1)
-		time.AfterFunc(again, func() { defer a.calls.Done(); a.errands.push(e) })
+		time.AfterFunc(again, func() { defer a.calls.Done(); a.errands.Push(e) })
 		return
 	}
 	a.figures.errand(outcome)

@@ -104,7 +104,7 @@ func (a *Alerting) load(ctx context.Context) error {
 			alone(kv.Key, err)
 			return nil
 		}
-		a.errands.push(e)
+		a.errands.Push(e)
 		return checkVersion(kv.Key, e.Version)
 	}); err != nil {
 		return fmt.Errorf("read the orders of alarms: %w", err)

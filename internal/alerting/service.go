@@ -55,7 +55,7 @@ func (a *Alerting) serviceChanged(c engine.Change) {
 			return
 		}
 	}
-	a.due.push(func() {
+	a.due.Push(func() {
 		if c.Removed {
 			a.letGo(c.Service)
 			return
@@ -88,7 +88,7 @@ func (a *Alerting) follow(l *look) {
 	if g.spec != l.spec {
 		g.spec = l.spec
 		a.followPolicies(g, l)
-		a.due.push(func() { a.followAlarms(g, l) })
+		a.due.Push(func() { a.followAlarms(g, l) })
 	}
 	a.followParents(g, l)
 	for _, r := range g.readers {

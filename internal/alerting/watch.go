@@ -154,7 +154,7 @@ func (a *Alerting) arm(w *watch) {
 }
 
 // turnLater is what the clock does.
-func (a *Alerting) turnLater(w *watch) { a.due.push(func() { a.turn(w) }) }
+func (a *Alerting) turnLater(w *watch) { a.due.Push(func() { a.turn(w) }) }
 
 // turn lets a watch decide, and commits what it came to. While that is under way nothing is decided.
 func (a *Alerting) turn(w *watch) {
@@ -190,7 +190,7 @@ func (a *Alerting) turnLocked(w *watch) {
 // submitted again: everything in them may be written twice, and only this server writes it.
 func (a *Alerting) commit(w *watch, txns []store.Txn, c *consequences, misses int) {
 	if len(txns) == 0 {
-		a.due.push(func() { a.settle(w, c) })
+		a.due.Push(func() { a.settle(w, c) })
 		return
 	}
 	a.store.Submit(txns[0], func(_ int64, err error) {

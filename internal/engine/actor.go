@@ -12,6 +12,7 @@ import (
 	"github.com/troupe-dev/troupe/internal/render"
 	"github.com/troupe-dev/troupe/internal/service"
 	"github.com/troupe-dev/troupe/internal/store"
+	"github.com/troupe-dev/troupe/internal/wake"
 )
 
 // An actor is a service with its mailbox.
@@ -29,7 +30,7 @@ type actor struct {
 	refresh map[uint16]bool      // roles whose files are being rendered; true: once more
 	leaving bool                 // its records are being removed
 	timer   time.Time
-	heapPos int
+	slot    wake.Slot[*actor]
 
 	// lock is held for writing from the first fact of a turn until its commit is answered, so that
 	// readers see committed state alone.
@@ -82,13 +83,13 @@ func (e *Engine) post(a *actor, m message) {
 	var to *runQueue
 	switch {
 	case m.reply != nil && (a.place == resting || a.place == waiting):
-		a.place, to = hastened, &e.urgent
+		a.place, to = hastened, e.urgent
 	case a.place == resting:
-		a.place, to = waiting, &e.queue
+		a.place, to = waiting, e.queue
 	}
 	a.mu.Unlock()
 	if to != nil {
-		to.push(a)
+		to.Push(a)
 	}
 }
 
@@ -124,7 +125,7 @@ func (e *Engine) schedule(a *actor) {
 	a.again = !run
 	a.mu.Unlock()
 	if run {
-		e.queue.push(a)
+		e.queue.Push(a)
 	}
 }
 
@@ -133,16 +134,16 @@ func (e *Engine) rest(a *actor, more bool) {
 	a.mu.Lock()
 	run := more || a.again || len(a.inbox) > 0
 	a.place, a.again = resting, false
-	to := &e.queue
+	to := e.queue
 	if run {
 		a.place = waiting
 		if slices.ContainsFunc(a.inbox, func(m message) bool { return m.reply != nil }) {
-			a.place, to = hastened, &e.urgent
+			a.place, to = hastened, e.urgent
 		}
 	}
 	a.mu.Unlock()
 	if run {
-		to.push(a)
+		to.Push(a)
 	}
 }
 
@@ -479,12 +480,20 @@ func (e *Engine) refuseAll(a *actor, err error) {
 	}
 }
 
+// woken is what the clock does.
+func (e *Engine) woken(a *actor) {
+	a.mu.Lock()
+	a.timer = time.Time{}
+	a.mu.Unlock()
+	e.schedule(a)
+}
+
 func (e *Engine) setTimer(a *actor, at time.Time) {
 	a.mu.Lock()
 	same := a.timer.Equal(at)
 	a.timer = at
 	a.mu.Unlock()
 	if !same {
-		e.timers.set(a, at)
+		e.clock.Set(&a.slot, a, at)
 	}
 }

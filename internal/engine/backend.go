@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/troupe-dev/troupe/driver"
+	"github.com/troupe-dev/troupe/internal/fifo"
 	"github.com/troupe-dev/troupe/internal/service"
 	"golang.org/x/sync/errgroup"
 )
@@ -21,12 +22,12 @@ type Backend struct {
 	Driver  driver.Driver // wrapped
 
 	engine  *Engine
-	creates jobQueue
-	others  jobQueue
-	unasked queue[absence] // machines that are said to have vanished though nobody removed them
-	round   uint32         // of listing; no two lists of an engine have the same
-	listNow chan struct{}  // ask for a list out of turn
-	heard   chan struct{}  // closed after the first complete list
+	creates *jobQueue
+	others  *jobQueue
+	unasked *fifo.Queue[absence] // machines that are said to have vanished though nobody removed them
+	round   uint32               // of listing; no two lists of an engine have the same
+	listNow chan struct{}        // ask for a list out of turn
+	heard   chan struct{}        // closed after the first complete list
 
 	mu       sync.Mutex
 	listed   time.Time // end of the last complete list
@@ -68,9 +69,7 @@ func (b *Backend) Key() string { return backendKey(b.Kind.Name, b.Account) }
 
 func (b *Backend) init(e *Engine) {
 	b.engine = e
-	b.creates.init()
-	b.others.init()
-	b.unasked.init()
+	b.creates, b.others, b.unasked = fifo.New[job](), fifo.New[job](), fifo.New[absence]()
 	b.listNow = make(chan struct{}, 1)
 	b.heard = make(chan struct{})
 	b.vanished = make(map[driver.MachineID]time.Time)
@@ -89,8 +88,8 @@ func (b *Backend) start(ctx context.Context, g *errgroup.Group) {
 		case <-ctx.Done():
 			return nil
 		}
-		b.work(ctx, g, &b.creates, n, b.create)
-		b.work(ctx, g, &b.others, n, b.other)
+		b.work(ctx, g, b.creates, n, b.create)
+		b.work(ctx, g, b.others, n, b.other)
 		return nil
 	})
 	g.Go(func() error { b.keepListing(ctx); return nil })
@@ -158,7 +157,7 @@ func (b *Backend) saw(m driver.Machine) {
 func (b *Backend) admits(a *actor, f service.Fact) bool {
 	i := a.svc.Instance(f.Serial)
 	if f.Machine.State == driver.Gone && !leaves(i, f) {
-		b.unasked.push(absence{actor: a, fact: f})
+		b.unasked.Push(absence{actor: a, fact: f})
 		return false
 	}
 	return f.Machine.State >= driver.Held || !b.halfMade(i)
@@ -178,7 +177,7 @@ func (b *Backend) halfMade(i *service.Instance) bool {
 // judgeVanished hands on that machines vanished unasked, unless so many did that it is not believed.
 func (b *Backend) judgeVanished(ctx context.Context) {
 	for {
-		v, ok := b.unasked.pop(ctx)
+		v, ok := b.unasked.Pop(ctx)
 		if !ok {
 			return
 		}

@@ -16,9 +16,11 @@ import (
 	"time"
 
 	"github.com/troupe-dev/troupe/driver"
+	"github.com/troupe-dev/troupe/internal/fifo"
 	"github.com/troupe-dev/troupe/internal/probe"
 	"github.com/troupe-dev/troupe/internal/service"
 	"github.com/troupe-dev/troupe/internal/store"
+	"github.com/troupe-dev/troupe/internal/wake"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -52,6 +54,9 @@ var (
 	ErrUnavailable = errors.New("not answered; send it again")
 )
 
+// runQueue holds actors that want a turn.
+type runQueue = fifo.Queue[*actor]
+
 // An Engine runs all services of this server.
 type Engine struct {
 	opts     Options
@@ -75,11 +80,11 @@ type Engine struct {
 	specs   specCache
 	loaded  []*actor // from the store at the start; adopt gives them their first turn
 
-	urgent  runQueue // actors that somebody waits for
-	queue   runQueue
+	urgent  *runQueue // actors that somebody waits for
+	queue   *runQueue
 	writing atomic.Int64 // bytes of commits that are not answered
 	pace    pace
-	timers  timerHeap
+	clock   *wake.Clock[*actor]
 	rounds  atomic.Uint32 // of listing, of all back ends
 	began   time.Time
 	paused  atomic.Bool
@@ -109,11 +114,8 @@ func New(ctx context.Context, opts Options) (*Engine, error) {
 	}
 	e := &Engine{opts: opts, log: opts.Log, store: opts.Store, tenure: opts.Tenure, metrics: opts.Metrics,
 		backends: make(map[string]*Backend), actors: make(map[uint64]*actor), names: make(map[nameKey][]uint64),
-		usage: make(map[int]service.Usage), granted: make(map[int]service.Usage), kept: make(map[uint64]Kept), began: time.Now(), stopped: make(chan struct{}), fatal: make(chan error, 1)}
+		usage: make(map[int]service.Usage), urgent: fifo.New[*actor](), queue: fifo.New[*actor](), clock: wake.New[*actor](), granted: make(map[int]service.Usage), kept: make(map[uint64]Kept), began: time.Now(), stopped: make(chan struct{}), fatal: make(chan error, 1)}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
-	e.urgent.init()
-	e.queue.init()
-	e.timers.init()
 	e.hub.init()
 	for _, b := range opts.Backends {
 		b.init(e)
@@ -154,7 +156,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		b.start(gctx, g)
 	}
 	g.Go(func() error {
-		e.timers.run(gctx, e.schedule)
+		e.clock.Run(gctx, e.woken)
 		return nil
 	})
 	g.Go(func() error { e.housekeep(gctx); return nil })
@@ -185,19 +187,19 @@ func (e *Engine) next(ctx context.Context, turn int) (*actor, bool) {
 		pause := e.pace.wait(time.Now())
 		free := pause <= 0 && e.writing.Load() < writingMost
 		if free && turn%8 == 7 {
-			if a := take(&e.queue, waiting); a != nil {
-				e.urgent.nudge() // this worker may have been called for that one
+			if a := take(e.queue, waiting); a != nil {
+				e.urgent.Nudge() // this worker may have been called for that one
 				return a, true
 			}
 		}
-		if a := take(&e.urgent, hastened); a != nil {
+		if a := take(e.urgent, hastened); a != nil {
 			if free {
-				e.queue.nudge()
+				e.queue.Nudge()
 			}
 			return a, true
 		}
 		if free {
-			if a := take(&e.queue, waiting); a != nil {
+			if a := take(e.queue, waiting); a != nil {
 				return a, true
 			}
 		}
@@ -206,8 +208,8 @@ func (e *Engine) next(ctx context.Context, turn int) (*actor, bool) {
 			paced = time.After(pause)
 		}
 		select {
-		case <-e.urgent.ready:
-		case <-e.queue.ready:
+		case <-e.urgent.Ready():
+		case <-e.queue.Ready():
 		case <-paced:
 		case <-ctx.Done():
 		}
@@ -218,7 +220,7 @@ func (e *Engine) next(ctx context.Context, turn int) (*actor, bool) {
 // take returns the first actor of a queue that is still there, or nil.
 func take(q *runQueue, from place) *actor {
 	for {
-		a, ok := q.take()
+		a, ok := q.Take()
 		if !ok {
 			return nil
 		}
@@ -235,7 +237,7 @@ const writingMost = 256 << 10
 // wrote tells that a commit was answered.
 func (e *Engine) wrote(bytes int64) {
 	if left := e.writing.Add(-bytes); left < writingMost && left+bytes >= writingMost {
-		e.queue.nudge()
+		e.queue.Nudge()
 	}
 }
 
@@ -275,7 +277,7 @@ func (e *Engine) Create(ctx context.Context, svc *service.Service, with store.Tx
 		return 0, err
 	}
 	a.place = hastened
-	e.urgent.push(a)
+	e.urgent.Push(a)
 	return e.await(ctx, reply)
 }
 

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"slices"
+	"time"
 
 	"github.com/troupe-dev/troupe/internal/service"
 )
@@ -54,7 +55,7 @@ func (e *Engine) forget(a *actor, t *turnOf) {
 			e.metrics.state(a.state, -1)
 		}
 	}
-	e.timers.set(a, noTime)
+	e.clock.Set(&a.slot, a, time.Time{})
 }
 
 // noteCommitted keeps the indexes true after the commit of a turn (nil for none).
