@@ -174,13 +174,13 @@ func (a *Alerting) turnLocked(w *watch) {
 	}
 	started := time.Now()
 	transitions := w.monitor.Decide(now.UnixMilli())
-	records := w.monitor.Changes()
+	records, more := w.monitor.Changes()
 	a.figures.decided(time.Since(started), transitions)
 	if len(transitions) == 0 && len(records) == 0 {
 		a.arm(w)
 		return
 	}
-	w.busy, w.changes = true, make(chan struct{})
+	w.busy, w.again, w.changes = true, more, make(chan struct{})
 	c := a.consequencesOf(w, transitions)
 	a.calls.Add(1)
 	a.commit(w, a.transactions(w, records, c), c, 0)
