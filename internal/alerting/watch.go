@@ -29,11 +29,12 @@ type watch struct {
 	owner   int // as whom it orders services about; those of a service's description act on that service alone
 	created time.Time
 	updated time.Time
-	head    int64     // revision of the definition's record; 0 for one from a service
-	armed   time.Time // when the clock wakes it
-	busy    bool      // a commit is under way
-	again   bool      // look again after it
-	loading bool      // its windows are to be refilled; it decides nothing yet
+	head    int64              // revision of the definition's record; 0 for one from a service
+	armed   time.Time          // when the clock wakes it
+	busy    bool               // a commit is under way
+	again   bool               // there is more to commit after it
+	decided []alarm.Transition // while it was
+	loading bool               // its windows are to be refilled; it decides nothing yet
 	gone    bool
 	changes chan struct{} // closed when the commit under way has ended; nil without one
 }
@@ -156,7 +157,7 @@ func (a *Alerting) arm(w *watch) {
 // turnLater is what the clock does.
 func (a *Alerting) turnLater(w *watch) { a.due.Push(func() { a.turn(w) }) }
 
-// turn lets a watch decide, and commits what it came to. While that is under way nothing is decided.
+// turn lets a watch decide, and commits what it came to, after what is being committed already.
 func (a *Alerting) turn(w *watch) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -164,8 +165,7 @@ func (a *Alerting) turn(w *watch) {
 }
 
 func (a *Alerting) turnLocked(w *watch) {
-	if w.busy || w.gone {
-		w.again = w.busy
+	if w.gone {
 		return
 	}
 	now := time.Now()
@@ -173,9 +173,15 @@ func (a *Alerting) turnLocked(w *watch) {
 		w.armed = time.Time{}
 	}
 	started := time.Now()
-	transitions := w.monitor.Decide(now.UnixMilli())
+	decided := w.monitor.Decide(now.UnixMilli())
+	a.figures.decided(time.Since(started), decided)
+	w.decided = append(w.decided, decided...)
+	if w.busy {
+		return // what was decided is committed next
+	}
+	transitions := w.decided
+	w.decided = nil
 	records, more := w.monitor.Changes()
-	a.figures.decided(time.Since(started), transitions)
 	if len(transitions) == 0 && len(records) == 0 {
 		a.arm(w)
 		return
@@ -223,7 +229,7 @@ func (a *Alerting) settle(w *watch, c *consequences) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	a.free(w)
-	again := w.again
+	again := w.again || len(w.decided) > 0
 	if ms, ok := w.monitor.Wake(); ok && ms <= time.Now().UnixMilli() {
 		again = true
 	}
