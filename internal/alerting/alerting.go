@@ -156,6 +156,7 @@ func (a *Alerting) Run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { a.clock.Run(gctx, a.turnLater); return nil })
 	g.Go(func() error { a.rounds.Run(gctx, a.measureLater); return nil })
+	g.Go(func() error { a.noticeStandstills(gctx); return nil })
 	for range max(2, runtime.GOMAXPROCS(0)) {
 		g.Go(func() error {
 			for {

@@ -205,3 +205,40 @@ func TestPolicyFollowsReadings(t *testing.T) {
 	s.push("jobs.waiting", 35, map[string]string{"queue": "mail"})
 	s.eventually("from zero", func() bool { return cardinality("jobs") == 4 })
 }
+
+// While this process did not run nobody was silent.
+func TestStandstill(t *testing.T) {
+	s := newStage(t)
+	d := s.define(alarm.Definition{Name: "silent", Expression: "absent(m, 2s)"})
+	s.push("m", 1, nil)
+	now := time.Now()
+	s.alerts.stoodStill(now, now.Add(time.Hour))
+	if x := s.alerts.Alarms(tenant, d.ID, nil); len(x) != 1 || x[0].State == alarm.StateAlarm {
+		t.Errorf("%+v", x)
+	}
+}
+
+// An alarm about a role whose parent is down changes its state and holds its actions back, also one that is defined meanwhile.
+func TestParentsDownSuppress(t *testing.T) {
+	s := newStage(t)
+	s.service(7, &service.Spec{Name: "web", Roles: []service.RoleSpec{{Name: "db", Cardinality: 1}, {Name: "app", Cardinality: 1, Parents: []string{"db"}}}})
+	for role, down := range map[string]bool{"db": false, "app": true} {
+		s.alerts.mu.RLock()
+		g := s.alerts.services[7]
+		s.alerts.mu.RUnlock()
+		g.mu.Lock()
+		g.down[role] = down
+		g.mu.Unlock()
+	}
+	d := s.define(alarm.Definition{Name: "busy", Expression: "max(m) > 5", MatchBy: []string{"role"}, Actions: alarm.Actions{Alarm: []alarm.Action{{Notify: s.webhook()}}}})
+	s.pushAs(&telemetry.Binding{Tenant: tenant, Origin: metric.Origin{Service: 7, Role: "app", Serial: 2}}, "m", 9, nil)
+	s.pushAs(&telemetry.Binding{Tenant: tenant, Origin: metric.Origin{Service: 7, Role: "db", Serial: 1}}, "m", 9, nil)
+	if body := s.told(); !strings.Contains(body, `"role":"db"`) {
+		t.Errorf("told of %s", body)
+	}
+	for _, x := range s.alerts.Alarms(tenant, d.ID, nil) {
+		if want := map[string]alarm.Hold{"app": alarm.Suppressed, "db": alarm.NotHeld}[x.Match["role"]]; x.State != alarm.StateAlarm || x.Hold != want {
+			t.Errorf("%s: %v, held %q", x.Match["role"], x.State, x.Hold)
+		}
+	}
+}

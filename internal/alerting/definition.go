@@ -76,6 +76,7 @@ func (a *Alerting) Define(ctx context.Context, owner int, d alarm.Definition) (D
 // begin sets a new watch going, with the series that there are.
 func (a *Alerting) begin(w *watch) {
 	a.watchIt(w)
+	a.suppressions(w)
 	for _, s := range a.liveSeries(w) {
 		a.join(w, s)
 	}

@@ -80,6 +80,51 @@ func (a *Alerting) replayInto(ctx context.Context, m *alarm.Monitor, now time.Ti
 	return complete, nil
 }
 
+// A gap between two looks at the clock that is longer than standstill means that this process did not run, or that the clock
+// was set forward.
+const (
+	lookEvery  = time.Second
+	standstill = 5 * time.Second
+)
+
+// noticeStandstills sees to it that nobody counts as silent for the time that this process did not run: on a suspended
+// laptop, say.
+func (a *Alerting) noticeStandstills(ctx context.Context) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	last := time.Now().Round(0) // the clock on the wall: the other one may stand still, too
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		now := time.Now().Round(0)
+		if now.Sub(last) > standstill {
+			a.log.Warn("this process, or the clock, stood still; alarms count silence from now on", "for", now.Sub(last).Round(time.Second))
+			a.stoodStill(last, now)
+		}
+		last = now
+	}
+}
+
+func (a *Alerting) stoodStill(last, now time.Time) {
+	a.mu.RLock()
+	all := make([]*watch, 0, len(a.watches))
+	for _, w := range a.watches {
+		all = append(all, w)
+	}
+	a.mu.RUnlock()
+	for _, w := range all {
+		w.mu.Lock()
+		if !w.gone && !w.loading {
+			w.monitor.Ready(now.UnixMilli(), last.UnixMilli())
+			a.arm(w)
+		}
+		w.mu.Unlock()
+	}
+}
+
 // spanOf is how far back the windows of an expression reach.
 func spanOf(e *alarm.Expression) (span time.Duration) {
 	for _, p := range e.Parts {

@@ -16,6 +16,9 @@ import (
 
 // A governed is a service that has alarms or policies of its own, or whose roles' parents are down.
 type governed struct {
+	id     uint64
+	tenant int
+
 	mu      sync.Mutex
 	spec    *service.Spec
 	watches map[string]*watch  // of its alarms, by name; guarded by Alerting.defining
@@ -76,7 +79,7 @@ func (a *Alerting) follow(l *look) {
 			a.mu.Unlock()
 			return
 		}
-		g = &governed{watches: make(map[string]*watch), readers: make(map[string]*reader), down: make(map[string]bool)}
+		g = &governed{id: l.id, tenant: l.tenant, watches: make(map[string]*watch), readers: make(map[string]*reader), down: make(map[string]bool)}
 		a.services[l.id] = g
 	}
 	a.mu.Unlock()
@@ -117,6 +120,30 @@ func (a *Alerting) followParents(g *governed, l *look) {
 			a.arm(w)
 		}
 		w.mu.Unlock()
+	}
+}
+
+// suppressions tells a new watch which roles have a parent that is down.
+func (a *Alerting) suppressions(w *watch) {
+	a.mu.RLock()
+	var all []*governed
+	for _, g := range a.services {
+		if g.tenant == w.tenant {
+			all = append(all, g)
+		}
+	}
+	a.mu.RUnlock()
+	now := time.Now().UnixMilli()
+	for _, g := range all {
+		g.mu.Lock()
+		w.mu.Lock()
+		for role, down := range g.down {
+			if down {
+				w.monitor.Suppress(g.id, role, true, now)
+			}
+		}
+		w.mu.Unlock()
+		g.mu.Unlock()
 	}
 }
 
