@@ -166,7 +166,7 @@ func (a *Agent) loop(ctx context.Context, take func([]Measurement) error, others
 			return err
 		}
 		if first && a.alone {
-			shedStartup()
+			shed()
 		}
 		select {
 		case <-ctx.Done():

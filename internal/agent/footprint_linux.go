@@ -10,15 +10,15 @@ import (
 )
 
 // slim makes this process small. The program holds far more than an agent needs: the heap grows little between collections, and
-// shedStartup gives back what only the start has touched.
+// shed gives back what only the start has touched.
 func slim() {
 	debug.SetGCPercent(25)
 	debug.SetMemoryLimit(16 << 20)
 }
 
-// shedStartup gives back the memory that nothing has needed since the start. Pages of the program that are wanted again come from its
-// file, so only what is the same as in the file is dropped.
-func shedStartup() {
+// shed gives back memory. Pages of the program that are wanted again come from its file, so only what is the same as in the file is
+// dropped; what is used at each report is back after the next.
+func shed() {
 	debug.FreeOSMemory()
 	maps, err := os.ReadFile("/proc/self/smaps")
 	if err != nil {

@@ -7,4 +7,4 @@ import "runtime/debug"
 // slim makes this process small.
 func slim() { debug.SetGCPercent(25) }
 
-func shedStartup() {}
+func shed() {}

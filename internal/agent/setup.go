@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,8 +17,8 @@ import (
 // A Setup is what has to be known to make a machine report: a configuration, where its secret goes, and a service of systemd.
 type Setup struct {
 	Config    *Config
-	Secret    string // the token or the password; written to a file of its own
-	Program   string // the path of the program that the service runs: PROGRAM agent --config FILE
+	Secret    string   // the token or the password; written to a file of its own
+	Command   []string // what the service runs, before --config FILE
 	ConfigDir string
 	UnitDir   string
 	User      string // that the service runs as; "" for root
@@ -165,13 +166,18 @@ func (s *Setup) unit(config string) []byte {
 	if s.User != "" {
 		who = "User=" + s.User + "\n"
 	}
+	line := ""
+	for _, word := range append(slices.Clone(s.Command), "--config") {
+		line += quote(word) + " "
+	}
+	line += quote(config)
 	return []byte(`[Unit]
 Description=Troupe's agent: reports on this machine
 Wants=network-online.target
 After=network-online.target
 
 [Service]
-ExecStart=` + quote(s.Program) + ` agent --config ` + quote(config) + `
+ExecStart=` + line + `
 ` + who + `Restart=always
 RestartSec=5
 CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_SYS_PTRACE

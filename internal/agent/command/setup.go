@@ -1,4 +1,4 @@
-package cli
+package command
 
 import (
 	"context"
@@ -19,8 +19,9 @@ import (
 	"github.com/troupe-dev/troupe/internal/agent"
 )
 
-type agentSetupOptions struct {
+type setupOptions struct {
 	token, password, service, dimensions, plugins string
+	words                                         []string // that lead to the agent within the program
 	setup                                         agent.Setup
 	config                                        agent.Config
 	monasca                                       agent.MonascaTarget
@@ -28,18 +29,21 @@ type agentSetupOptions struct {
 	systemOnly, skipEnable                        bool
 }
 
-func newAgentSetupCommand(t *terminal) *cobra.Command {
-	var o agentSetupOptions
+func newSetup(t *Terminal) *cobra.Command {
+	var o setupOptions
 	cmd := &cobra.Command{
 		Use: "setup", Short: "write the agent's configuration and its service, and start it",
-		Long: "troupe agent setup makes this machine report, in one line. To Troupe:\n\n" +
+		Long: "agent setup makes this machine report, in one line. To Troupe:\n\n" +
 			"    troupe agent setup --url https://troupe:7070 --token TOKEN\n\n" +
 			"To a Monasca, with the options of monasca-setup, whose underscores may be dashes too:\n\n" +
 			"    troupe agent setup --username u --password p --project_name t --keystone_url http://k:5000/v3 --service web\n\n" +
 			"A secret goes to a file of its own that only the service's user can read; give it as - to have it read from standard input,\n" +
 			"so that no list of processes shows it.",
-		Args: atMost(0),
-		RunE: func(cmd *cobra.Command, _ []string) error { return runAgentSetup(cmd.Context(), t, &o) },
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.words = strings.Fields(cmd.Parent().CommandPath())[1:]
+			return runSetup(cmd.Context(), t, &o)
+		},
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
@@ -73,33 +77,33 @@ func newAgentSetupCommand(t *terminal) *cobra.Command {
 	return cmd
 }
 
-func runAgentSetup(ctx context.Context, t *terminal, o *agentSetupOptions) error {
+func runSetup(ctx context.Context, t *Terminal, o *setupOptions) error {
 	if err := o.complete(t); err != nil {
 		return err
 	}
 	names, err := o.setup.Write()
 	switch {
 	case errors.Is(err, agent.ErrExists):
-		return withCode(exitRefused, fmt.Errorf("set up the agent: %w; --overwrite replaces it", err))
+		return &Error{codeRefused, fmt.Errorf("set up the agent: %w; --overwrite replaces it", err)}
 	case errors.Is(err, fs.ErrPermission):
-		return withCode(exitDenied, fmt.Errorf("set up the agent: %w; run it as root, or name other folders with --config-dir and --unit-dir", err))
+		return &Error{codeDenied, fmt.Errorf("set up the agent: %w; run it as root, or name other folders with --config-dir and --unit-dir", err)}
 	case err != nil:
-		return withCode(exitInvalid, fmt.Errorf("set up the agent: %w", err))
+		return &Error{codeInvalid, fmt.Errorf("set up the agent: %w", err)}
 	}
 	for _, name := range names {
-		fmt.Fprintln(t.out, "wrote "+name)
+		fmt.Fprintln(t.Out, "wrote "+name)
 	}
 	if o.plugins != "" {
-		fmt.Fprintf(t.err, "nothing was detected: write the checks of %s into %s\n", o.plugins, names[1])
+		fmt.Fprintf(t.Err, "nothing was detected: write the checks of %s into %s\n", o.plugins, names[1])
 	}
 	if o.skipEnable || o.setup.UnitDir != "/etc/systemd/system" {
 		return nil
 	}
-	return enableAgent(ctx, t)
+	return enable(ctx, t)
 }
 
 // complete settles what the flags, and where they are silent the environment, say.
-func (o *agentSetupOptions) complete(t *terminal) error {
+func (o *setupOptions) complete(t *Terminal) error {
 	o.config.Dimensions = make(map[string]string)
 	if o.service != "" {
 		o.config.Dimensions["service"] = o.service
@@ -110,9 +114,9 @@ func (o *agentSetupOptions) complete(t *terminal) error {
 	}
 	maps.Copy(o.config.Dimensions, dimensions)
 	toMonasca := o.monasca.KeystoneURL != "" || o.monasca.Username != ""
-	url := t.server.url
+	url := *t.URL
 	if url == "" && !toMonasca {
-		url = t.env("TROUPE_URL")
+		url = t.Env("TROUPE_URL")
 	}
 	o.config.Interval = time.Second
 	given, variable, flag := o.token, "TROUPE_TOKEN", "--token"
@@ -123,7 +127,7 @@ func (o *agentSetupOptions) complete(t *terminal) error {
 		o.config.Monasca, o.config.Interval = &o.monasca, 30*time.Second
 		given, variable, flag = o.password, "OS_PASSWORD", "--password"
 	case url != "":
-		o.config.Troupe = &agent.TroupeTarget{URL: url, CACert: t.server.ca}
+		o.config.Troupe = &agent.TroupeTarget{URL: url, CACert: *t.CACert}
 	default:
 		return usageError("nowhere to report to: give --url and --token, or --keystone-url, --username and --password")
 	}
@@ -140,17 +144,17 @@ func (o *agentSetupOptions) complete(t *terminal) error {
 	if real, err := filepath.EvalSymlinks(program); err == nil {
 		program = real
 	}
-	o.setup.Config, o.setup.Program = &o.config, program
+	o.setup.Config, o.setup.Command = &o.config, append([]string{program}, o.words...)
 	return nil
 }
 
 // takeSecret takes a secret from a flag, from standard input when the flag says -, or from the environment.
-func takeSecret(t *terminal, given, variable, flag string) (string, error) {
+func takeSecret(t *Terminal, given, variable, flag string) (string, error) {
 	switch given {
 	case "":
-		given = t.env(variable)
+		given = t.Env(variable)
 	case "-":
-		text, err := io.ReadAll(io.LimitReader(t.in, 64<<10))
+		text, err := io.ReadAll(io.LimitReader(t.In, 64<<10))
 		if err != nil {
 			return "", fmt.Errorf("read %s from standard input: %w", flag, err)
 		}
@@ -162,10 +166,10 @@ func takeSecret(t *terminal, given, variable, flag string) (string, error) {
 	return given, nil
 }
 
-// enableAgent starts the service, where systemd runs.
-func enableAgent(ctx context.Context, t *terminal) error {
+// enable starts the service, where systemd runs.
+func enable(ctx context.Context, t *Terminal) error {
 	if _, err := os.Stat("/run/systemd/system"); err != nil {
-		fmt.Fprintln(t.err, "systemd does not run here, so nothing was started; run the line ExecStart of the service yourself")
+		fmt.Fprintln(t.Err, "systemd does not run here, so nothing was started; run the line ExecStart of the service yourself")
 		return nil
 	}
 	for _, args := range [][]string{{"daemon-reload"}, {"enable", agent.UnitName}, {"restart", agent.UnitName}} {
@@ -173,6 +177,6 @@ func enableAgent(ctx context.Context, t *terminal) error {
 			return fmt.Errorf("systemctl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
 		}
 	}
-	fmt.Fprintln(t.out, "started "+agent.UnitName)
+	fmt.Fprintln(t.Out, "started "+agent.UnitName)
 	return nil
 }
