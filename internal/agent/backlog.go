@@ -53,7 +53,6 @@ func (b *backlog) add(lines []byte, count int) {
 }
 
 // take removes the newest reports, as many as fit in a batch of most measurements, but at least one. They come in order.
-// nil: there is none.
 func (b *backlog) take(most int) []part {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
 
 	"github.com/troupe-dev/troupe/internal/metric"
 	"github.com/troupe-dev/troupe/internal/nearest"
@@ -142,9 +144,39 @@ func ParseConfig(name string, text []byte) (*Config, error) {
 		return nil, fmt.Errorf("%s:%d:%d: %s%s", name, at.Line, at.Column, placed.GetMessage(), hint)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s%s: %w", name, placeOfSpan(text), err)
 	}
 	return c, nil
+}
+
+// placeOfSpan returns :line:column of the first time span that is none: the reader's own error lacks it. "" when there is none.
+func placeOfSpan(text []byte) string {
+	file, err := parser.ParseBytes(text, 0)
+	if err != nil {
+		return ""
+	}
+	v := new(spanVisitor)
+	for _, doc := range file.Docs {
+		ast.Walk(v, doc)
+	}
+	return v.place
+}
+
+type spanVisitor struct{ place string }
+
+// Visit implements ast.Visitor.
+func (v *spanVisitor) Visit(node ast.Node) ast.Visitor {
+	pair, ok := node.(*ast.MappingValueNode)
+	if !ok || v.place != "" || pair.Key == nil || pair.Value == nil {
+		return v
+	}
+	if key := pair.Key.GetToken().Value; key == "interval" || key == "timeout" {
+		at := pair.Value.GetToken()
+		if _, err := time.ParseDuration(at.Value); err != nil {
+			v.place = fmt.Sprintf(":%d:%d", at.Position.Line, at.Position.Column)
+		}
+	}
+	return v
 }
 
 // settings returns the names of all settings in a type.

@@ -82,6 +82,7 @@ type (
 	}
 	keystoneToken struct {
 		Token struct {
+			IssuedAt  time.Time `json:"issued_at"`
 			ExpiresAt time.Time `json:"expires_at"`
 			Catalog   []struct {
 				Type      string `json:"type"`
@@ -141,13 +142,15 @@ func (k *keystone) fetch(ctx context.Context) (*token, error) {
 	if err := json.Unmarshal(text, &content); err != nil || t.id == "" {
 		return nil, errors.Join(fmt.Errorf("%s: the answer is no token of version 3", k.base), err)
 	}
-	// The life is split by this clock; how it differs from Keystone's is not known, so a short life is halved.
-	life := content.Token.ExpiresAt.Sub(asked)
+	// Both times are Keystone's, whose clock may differ from this one.
+	life := content.Token.ExpiresAt.Sub(content.Token.IssuedAt)
 	t.renew = asked.Add(max(life-early, life/2))
 	if k.config.URL == "" {
-		t.monasca, err = k.pick(&content)
+		if t.monasca, err = k.pick(&content); err != nil {
+			return nil, err
+		}
 	}
-	return t, err
+	return t, nil
 }
 
 // pick finds Monasca in the catalogue.
