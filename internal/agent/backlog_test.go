@@ -94,3 +94,34 @@ func TestBacklogLaws(t *testing.T) {
 		}
 	})
 }
+
+// The default bound must fit into the memory that an agent may have.
+func TestBacklogMemory(t *testing.T) {
+	a, err := New(new(Config), Options{Print: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.settle(t.Context())
+	a.collect(t.Context())
+	b := newBacklog(DefaultBuffer)
+	bytes := 0
+	for range 10 {
+		list := a.collect(t.Context())
+		lines, err := encode(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.add(lines, len(list))
+	}
+	kept := b.parts[:len(b.parts)-1]
+	count := 0
+	for _, p := range kept {
+		bytes += cap(p.text)
+		count += p.count
+	}
+	each := float64(bytes) / float64(count)
+	t.Logf("%.1f bytes a measurement", each)
+	if each*DefaultBuffer > 8<<20 {
+		t.Errorf("%.1f bytes a measurement make %.1f MB of a full buffer", each, each*DefaultBuffer/1e6)
+	}
+}

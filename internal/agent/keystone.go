@@ -132,8 +132,11 @@ func (k *keystone) fetch(ctx context.Context) (*token, error) {
 		return nil, err
 	}
 	if answer.StatusCode != http.StatusCreated {
-		if answer.StatusCode == http.StatusNotFound {
+		switch answer.StatusCode {
+		case http.StatusNotFound:
 			k.base = "" // perhaps it has moved
+		case http.StatusUnauthorized:
+			k.password.doubt()
 		}
 		return nil, fmt.Errorf("keystone, user %s: %w", k.config.Username, answerError(answer, text))
 	}

@@ -45,7 +45,11 @@ func (t *troupe) post(ctx context.Context, body []byte) error {
 	} else {
 		header.Set("Authorization", "Bearer "+token)
 	}
-	return postMetrics(ctx, t.client, t.address, header, body)
+	err = postMetrics(ctx, t.client, t.address, header, body)
+	if Denied(err) {
+		t.token.doubt()
+	}
+	return err
 }
 
 // newClient returns a client for one server.
