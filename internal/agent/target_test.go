@@ -149,8 +149,7 @@ const asAsked = `{"auth": {"identity": {"methods": ["password"], "password": {"u
 
 func TestMonasca(t *testing.T) {
 	tokens, refuse := 0, ""
-	var f *face
-	f = serve(t, func(w http.ResponseWriter, r *http.Request) {
+	f := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.Method == http.MethodGet && r.URL.Path == "/":
 			w.WriteHeader(http.StatusMultipleChoices)
