@@ -8,9 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,7 +23,6 @@ import (
 	"github.com/troupe-dev/troupe/internal/api"
 	"github.com/troupe-dev/troupe/internal/control"
 	"github.com/troupe-dev/troupe/internal/engine"
-	"github.com/troupe-dev/troupe/internal/format/oneflow"
 	"github.com/troupe-dev/troupe/internal/identity"
 	"github.com/troupe-dev/troupe/internal/store"
 )
@@ -46,13 +43,14 @@ type App struct {
 	followed  int64 // revision of the store that the directory was read at
 	password  string
 	kinds     all.Drivers
-	oneflow   oneflow.Settings
+	verified  verified
 	registry  *prometheus.Registry
 	engines   *engine.Metrics
 	api       *api.Server
 	main      gate // everything but /healthz, /readyz and /metrics
 	flow      gate // the OneFlow face at the root
 
+	control atomic.Pointer[control.Control]
 	state   atomic.Pointer[state]
 	ready   chan struct{}
 	ctx     context.Context // ends when Stop is called
@@ -71,13 +69,13 @@ type state struct{ word, reason string }
 // had opened is closed again.
 func New(ctx context.Context, o Options) (*App, error) {
 	if err := o.fill(); err != nil {
-		return nil, err
+		return nil, optionsError{err}
 	}
 	a := &App{opts: o, started: time.Now(), kinds: all.Kinds(), ready: make(chan struct{}), done: make(chan struct{}), registry: prometheus.NewRegistry()}
 	a.release = sync.OnceFunc(a.close)
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.state.Store(&state{"starting", "the state is being read"})
-	for _, step := range []func(context.Context) error{a.check, a.openStore, a.openDirectory, a.listen, a.firstUser} {
+	for _, step := range []func(context.Context) error{a.verify, a.openStore, a.openDirectory, a.listen} {
 		if err := step(ctx); err != nil {
 			a.cancel()
 			a.release()
@@ -87,9 +85,9 @@ func New(ctx context.Context, o Options) (*App, error) {
 	return a, nil
 }
 
-// check refuses wrong options before anything is touched.
-func (a *App) check(context.Context) (err error) {
-	a.oneflow, err = a.opts.check(a.kinds)
+// verify refuses wrong options before anything is touched.
+func (a *App) verify(context.Context) (err error) {
+	a.verified, err = a.opts.verify(a.kinds)
 	return err
 }
 
@@ -99,22 +97,8 @@ func (a *App) openStore(ctx context.Context) error {
 	if err := os.MkdirAll(a.opts.DataDir, 0o711); err != nil {
 		return fmt.Errorf("make data folder: %w; choose another with --data-dir", err)
 	}
-	o := store.Options{Schema: schema, Quota: a.opts.Quota, Log: a.opts.Log.With("part", "store")}
-	o.Name, _ = os.Hostname()
-	if e := a.opts.Etcd; len(e.Endpoints) == 0 {
-		o.DataDir = a.opts.DataDir
-	} else {
-		o.Endpoints, o.CertFile, o.KeyFile, o.CAFile, o.User = e.Endpoints, e.Cert, e.Key, e.CA, e.User
-		if e.PasswordFile != "" {
-			password, err := secretFile(e.PasswordFile)
-			if err != nil {
-				return fmt.Errorf("password of etcd: %w", err)
-			}
-			o.Password = password
-		}
-	}
 	var err error
-	if a.store, err = store.Open(ctx, o); err != nil {
+	if a.store, err = store.Open(ctx, a.verified.store); err != nil {
 		return err
 	}
 	a.vault, err = store.OpenVault(ctx, a.store, a.opts.MasterKey)
@@ -133,17 +117,11 @@ func (a *App) openDirectory(ctx context.Context) error {
 	return nil
 }
 
-// firstUser makes the first user, last of all: a start that fails does not use up a password that is
-// shown once.
+// firstUser makes the first user, once all is open: a start that fails neither uses up nor shows a password
+// that is shown once.
 func (a *App) firstUser(ctx context.Context) error {
 	var err error
-	password := ""
-	if a.opts.AdminPasswordFile != "" {
-		if password, err = secretFile(a.opts.AdminPasswordFile); err != nil {
-			return fmt.Errorf("first password: %w", err)
-		}
-	}
-	if a.password, err = a.directory.Bootstrap(ctx, a.opts.Admin, password); err != nil {
+	if a.password, err = a.directory.Bootstrap(ctx, a.opts.Admin, a.verified.password); err != nil {
 		return err
 	}
 	if a.password != "" && a.opts.Announce != nil {
@@ -152,43 +130,27 @@ func (a *App) firstUser(ctx context.Context) error {
 	return nil
 }
 
-// secretFile reads a secret: the first line of a file.
-func secretFile(path string) (string, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return "", err
-	}
-	line, _, _ := strings.Cut(string(text), "\n")
-	line = strings.TrimSuffix(line, "\r")
-	if line == "" {
-		return "", fmt.Errorf("%s is empty", path)
-	}
-	return line, nil
-}
-
 // listen makes the HTTP server and binds its addresses.
 func (a *App) listen(ctx context.Context) error {
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), storeFigures{a.store})
 	a.engines = engine.NewMetrics(a.registry)
 	var err error
-	a.api, err = api.New(api.Options{
-		Auth: a.directory, Log: a.opts.Log.With("part", "api"), Metrics: a.registry, Ready: a.readiness,
-		Certificate: a.opts.Certificate, Key: a.opts.Key, Insecure: a.opts.Insecure, OpenMetrics: a.opts.OpenMetrics,
-	})
-	if err != nil {
+	o := a.opts.apiOptions()
+	o.Auth, o.Metrics, o.Ready = a.directory, a.registry, a.readiness
+	if a.api, err = api.New(o); err != nil {
 		return err
 	}
 	a.main.readiness, a.flow.readiness = a.readiness, a.readiness
 	mux := http.NewServeMux()
 	a.api.Operations(mux)
 	mux.Handle("/", &a.main)
-	if _, err := a.api.Listen(ctx, "main", a.opts.Listen, mux); err != nil {
-		return err
+	served := map[string]http.Handler{"main": mux, "oneflow": &a.flow}
+	for _, l := range a.opts.listeners() {
+		if _, err := a.api.Listen(ctx, l.name, l.address, served[l.name]); err != nil {
+			return err
+		}
 	}
-	if a.opts.OneFlowListen != "" {
-		_, err = a.api.Listen(ctx, "oneflow", a.opts.OneFlowListen, &a.flow)
-	}
-	return err
+	return nil
 }
 
 func (a *App) readiness() (word, reason string) {
@@ -229,7 +191,11 @@ func (a *App) Run(ctx context.Context) error {
 		}
 	})
 	g.Go(func() error { return a.lead(gctx) })
-	g.Go(func() error { a.notify(gctx); return nil })
+	g.Go(func() error {
+		<-gctx.Done()
+		a.notify(daemon.SdNotifyStopping)
+		return nil
+	})
 	err := g.Wait()
 	if a.afterwards != nil {
 		a.afterwards()
@@ -248,11 +214,11 @@ func (a *App) followUsers(ctx context.Context) error {
 	return fmt.Errorf("follow changes of users: %w", err)
 }
 
-// notify tells systemd that the server runs, as a standby too, and that it stops.
-func (a *App) notify(ctx context.Context) {
-	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
-	<-ctx.Done()
-	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
+// notify tells the service manager (systemd), if there is one, how this server is.
+func (a *App) notify(state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		a.opts.Log.Warn("the service manager cannot be told", "state", state, "error", err)
+	}
 }
 
 // Stop ends a running server and waits, for half a minute at most, until it has closed everything. It
@@ -285,7 +251,8 @@ func (a *App) close() {
 // Ready is closed once this server is at work.
 func (a *App) Ready() <-chan struct{} { return a.ready }
 
-// Password returns the first user's password if this server generated it just now.
+// Password returns the first user's password if this server generated it just now. Call it once the server
+// is ready.
 func (a *App) Password() string { return a.password }
 
 // Addrs returns the URLs of the listeners by name: "main", "oneflow".
@@ -300,7 +267,7 @@ func (a *App) backends(ctx context.Context) ([]*engine.Backend, error) {
 		if err != nil {
 			return nil, err
 		}
-		dir := filepath.Join(a.opts.DataDir, "drivers", strings.ReplaceAll(account.key(), ":", "-"))
+		dir := a.opts.driverDir(account)
 		if err := os.MkdirAll(dir, 0o711); err != nil {
 			return nil, fmt.Errorf("folder of driver %s: %w", account.key(), err)
 		}

@@ -117,6 +117,8 @@ func TestServe(t *testing.T) {
 		{main + "/nowhere", "", 404, "/v1"},
 		{main + "/oneflow/service", "", 401, ""},
 		{main + "/oneflow/service", "oneadmin", 200, "DOCUMENT_POOL"},
+		{main + "/oneflow//service/", "oneadmin", 200, "DOCUMENT_POOL"},
+		{main + "/oneflow", "oneadmin", 404, "there is nothing"},
 		{flow + "/service", "oneadmin", 200, "DOCUMENT_POOL"},
 	} {
 		if code, text := get(t, c.url, c.user, a.Password()); code != c.code || !strings.Contains(text, c.text) {
@@ -183,10 +185,12 @@ func TestRefusedOptions(t *testing.T) {
 	defer busy.Close()
 	missing := filepath.Join(t.TempDir(), "missing")
 	empty := filepath.Join(t.TempDir(), "empty")
-	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+	short, open := filepath.Join(t.TempDir(), "short"), filepath.Join(t.TempDir(), "open")
+	if err := errors.Join(os.WriteFile(empty, nil, 0o600), os.WriteFile(short, []byte("x\n"), 0o600), os.WriteFile(open, nil, 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
+	unknownUser := Account{Driver: "process", Values: map[string]any{"user": "nosuchuser"}}
 	for name, c := range map[string]struct {
 		edit func(*Options)
 		want string
@@ -199,6 +203,7 @@ func TestRefusedOptions(t *testing.T) {
 		"unknown driver":        {func(o *Options) { o.Accounts = []Account{{Driver: "proces"}} }, `did you mean "process"?`},
 		"an account twice":      {func(o *Options) { o.Accounts = append(o.Accounts, o.Accounts[0]) }, "account sim is given twice"},
 		"a wrong option":        {func(o *Options) { o.Accounts[0].Values = map[string]any{"sed": 1} }, `did you mean "seed"?`},
+		"an unknown user":       {func(o *Options) { o.Accounts[0] = unknownUser }, "nosuchuser"},
 		"a bad account name":    {func(o *Options) { o.Accounts[0].Name = "../x" }, "account name"},
 		"no password file":      {func(o *Options) { o.AdminPasswordFile = missing }, "first password"},
 		"empty password file":   {func(o *Options) { o.AdminPasswordFile = empty }, "is empty"},
@@ -206,6 +211,16 @@ func TestRefusedOptions(t *testing.T) {
 		"no etcd":               {func(o *Options) { o.Etcd.PasswordFile, o.Etcd.Endpoints = missing, []string{"http://127.0.0.1:1"} }, "password of etcd"},
 		"folder below a file":   {func(o *Options) { o.DataDir = filepath.Join(empty, "x") }, "not a directory"},
 		"a bad name of oneself": {func(o *Options) { o.Admin = "a b" }, "user"},
+		"a short password":      {func(o *Options) { o.AdminPasswordFile = short }, "at least"},
+		"a small quota":         {func(o *Options) { o.Quota = 1 << 20 }, "64 MiB"},
+		"another's key":         {func(o *Options) { o.MasterKey = short }, "no master key file"},
+		"an open key":           {func(o *Options) { o.MasterKey = open }, "chmod 600"},
+		"no URL of etcd":        {func(o *Options) { o.Etcd.Endpoints = []string{"ftp://a:1"} }, "give a URL"},
+		"etcd without password": {func(o *Options) { o.Etcd = Etcd{Endpoints: []string{"http://a:1"}, User: "x"} }, "needs a password"},
+		"etcd without its CA":   {func(o *Options) { o.Etcd = Etcd{Endpoints: []string{"http://a:1"}, CA: missing} }, "authority of etcd"},
+		"credentials for none":  {func(o *Options) { o.Etcd.User = "x" }, "without a cluster"},
+		"no ready file":         {func(o *Options) { o.ReadyFile = filepath.Join(missing, "ready") }, "ready file"},
+		"a ready folder":        {func(o *Options) { o.ReadyFile = dir }, "is a folder"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := options(dir)
@@ -217,6 +232,11 @@ func TestRefusedOptions(t *testing.T) {
 			}
 			if !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v; want %q in it", err, c.want)
+			}
+			// The check refuses the same in the same words, save for what others hold.
+			checked := o.Check()
+			if !strings.HasPrefix(name, "busy") && (checked == nil || checked.Error() != err.Error() || !errors.Is(err, ErrOptions)) {
+				t.Errorf("the check said: %v; the start: %v", checked, err)
 			}
 		})
 	}
@@ -234,11 +254,11 @@ func TestCheck(t *testing.T) {
 		want string
 	}{
 		"good":              {func(*Options) {}, ""},
-		"open to the world": {func(o *Options) { o.Listen = ":0" }, "listen: :0 is reachable"},
-		"open second port":  {func(o *Options) { o.OneFlowListen = "0.0.0.0:1" }, "oneflow-listen: "},
+		"open to the world": {func(o *Options) { o.Listen = ":0" }, "listener main: :0 is reachable"},
+		"open second port":  {func(o *Options) { o.OneFlowListen = "0.0.0.0:1" }, "listener oneflow: "},
 		"open but allowed":  {func(o *Options) { o.Listen, o.Insecure = ":0", true }, ""},
 		"no port":           {func(o *Options) { o.Listen = "127.0.0.1" }, "missing port"},
-		"half of a pair":    {func(o *Options) { o.Key = "x" }, "tls-cert and tls-key"},
+		"half of a pair":    {func(o *Options) { o.Key = "x" }, "give both files"},
 		"missing TLS files": {func(o *Options) { o.Certificate, o.Key = "nothere.pem", "nothere.key" }, "nothere.pem"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -249,6 +269,43 @@ func TestCheck(t *testing.T) {
 				t.Errorf("%v; want %q", err, c.want)
 			}
 		})
+	}
+}
+
+// A driver that cannot be opened ends the start before the first password is made and shown.
+func TestPasswordComesLast(t *testing.T) {
+	dir := t.TempDir()
+	o := options(dir)
+	if os.Geteuid() == 0 {
+		o.Accounts = append(o.Accounts, Account{Driver: "process", Values: map[string]any{"user": "root"}})
+	} else {
+		o.Accounts = append(o.Accounts, Account{Driver: "process"})
+	}
+	o.ReadyFile = filepath.Join(t.TempDir(), "ready")
+	var said bytes.Buffer
+	o.Announce = &said
+	blocked := filepath.Join(dir, "drivers", "process", "machines")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(blocked), 0o711), os.WriteFile(blocked, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	a, err := New(t.Context(), o)
+	if err == nil {
+		err = a.Run(t.Context())
+	}
+	if err == nil || !strings.Contains(err.Error(), "open driver process") {
+		t.Fatalf("%v", err)
+	}
+	left, _ := filepath.Glob(o.ReadyFile + "*")
+	if said.Len() > 0 || a.Password() != "" || len(left) > 0 {
+		t.Errorf("the refused start said %q and left %v", said.String(), left)
+	}
+	if err := os.Remove(blocked); err != nil {
+		t.Fatal(err)
+	}
+	a, _ = serve(t, o)
+	awaitReady(t, a)
+	if a.Password() == "" || !strings.Contains(said.String(), a.Password()) {
+		t.Errorf("announced %q", said.String())
 	}
 }
 
@@ -398,9 +455,14 @@ func TestNotify(t *testing.T) {
 		}
 		return string(text[:n])
 	}
-	_, stop := serve(t, options(t.TempDir()))
+	a, stop := serve(t, options(t.TempDir()))
 	if got := hear(); got != "READY=1" {
 		t.Errorf("told %q at the start", got)
+	}
+	select {
+	case <-a.Ready():
+	default:
+		t.Error("told of readiness before the server was at work")
 	}
 	if err := stop(); err != nil {
 		t.Fatal(err)

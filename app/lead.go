@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,8 +13,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/troupe-dev/troupe/driver"
 	"github.com/troupe-dev/troupe/internal/api"
 	"github.com/troupe-dev/troupe/internal/api/native"
 	flowface "github.com/troupe-dev/troupe/internal/api/oneflow"
@@ -32,6 +35,7 @@ func (a *App) lead(ctx context.Context) (err error) {
 	notice := time.AfterFunc(time.Second, func() { // by then it is known who leads
 		_, reason := a.readiness()
 		a.opts.Log.Info("standing by", "reason", reason, "readyz", a.Addrs()["main"]+"/readyz")
+		a.notify(daemon.SdNotifyReady) // a standby is as it should be
 	})
 	tenure, err := a.store.Acquire(ctx)
 	notice.Stop()
@@ -51,15 +55,31 @@ func (a *App) lead(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	e, err := engine.New(ctx, engine.Options{Store: a.store, Tenure: tenure, Backends: backends, Vault: a.vault, Log: a.opts.Log, Retain: a.opts.Retain, Metrics: a.engines})
+	e, err := engine.New(ctx, engine.Options{Store: a.store, Tenure: tenure, Backends: backends, Vault: a.vault, Log: a.opts.Log, Retain: a.opts.Retain, Metrics: a.engines,
+		Environment: a.environment})
 	if err != nil {
 		return err
 	}
-	c, err := control.New(ctx, control.Options{Store: a.store, Vault: a.vault, Engine: e, Directory: a.directory, Audit: trail, Kinds: a.kinds, Log: a.opts.Log})
+	r, err := a.react(ctx, e, tenure, a.registry)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, r.close()) }()
+	c, err := control.New(ctx, control.Options{Store: a.store, Vault: a.vault, Engine: e, Directory: a.directory, Audit: trail, Kinds: a.kinds, Log: a.opts.Log,
+		Alerts: r.alerts, Intake: r.intake, History: r.history, MethodRules: r.rules})
+	if err != nil {
+		return err
+	}
+	a.control.Store(c)
 	if err := c.PauseUnlessSeen(ctx); err != nil {
+		return err
+	}
+	ready, err := a.stageReadyFile()
+	if err != nil {
+		return err
+	}
+	defer ready.drop()
+	if err := a.firstUser(ctx); err != nil {
 		return err
 	}
 	if a.has("process") {
@@ -73,7 +93,8 @@ func (a *App) lead(ctx context.Context) (err error) {
 
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return e.Run(gctx) })
-	g.Go(func() error { return a.announce(c) })
+	g.Go(func() error { return r.run(gctx, backends, c, a.opts.Metrics.Measure, a.opts.Log) })
+	g.Go(func() error { return a.announce(c, ready) })
 	if err := g.Wait(); err != nil {
 		select {
 		case <-tenure.Lost():
@@ -85,44 +106,73 @@ func (a *App) lead(ctx context.Context) (err error) {
 	return nil
 }
 
+// environment is what the program of each machine is told: where this server is, and the token by which the machine speaks
+// for itself, under OneGate's customary names.
+func (a *App) environment(id driver.MachineID) map[string]string {
+	main := cmp.Or(a.opts.PublicURL, a.Addrs()["main"])
+	env := map[string]string{"TROUPE_URL": main, "ONEGATE_ENDPOINT": cmp.Or(a.opts.OneGateURL, a.Addrs()["onegate"], main+"/onegate")}
+	if c := a.control.Load(); c != nil {
+		env["VMID"], env["ONEGATE_TOKEN"] = c.InstanceVM(id), c.InstanceToken(id)
+	}
+	return env
+}
+
 func (a *App) has(driver string) bool {
 	return slices.ContainsFunc(a.opts.Accounts, func(x Account) bool { return x.Driver == driver && x.Name == "" })
 }
 
 // announce says that the server is at work.
-func (a *App) announce(c *control.Control) error {
+func (a *App) announce(c *control.Control, ready readyFile) error {
 	if c.Status().Paused {
 		a.opts.Log.Warn("this state was restored from a backup: effects are off until an administrator has looked at it and calls `troupe server resume`")
 	}
-	if err := a.writeReadyFile(); err != nil {
+	if err := ready.publish(); err != nil {
 		return err
 	}
 	a.state.Store(&state{word: "ready"})
 	a.opts.Log.Info("ready", "version", a.opts.Version, "url", a.Addrs()["main"], "services", c.Status().Services)
 	close(a.ready)
+	a.notify(daemon.SdNotifyReady)
 	return nil
 }
 
-// writeReadyFile writes the addresses, one a line, so that whoever waits for the file finds it whole.
-func (a *App) writeReadyFile() error {
-	if a.opts.ReadyFile == "" {
-		return nil
+// readyFile is the name of the file that gets the addresses; "" for none.
+type readyFile string
+
+// half is where the text lies until the server is at work, so that whoever waits for the file finds it whole.
+func (f readyFile) half() string { return string(f) + ".new" }
+
+// stageReadyFile writes the addresses, one a line, beside the ready file.
+func (a *App) stageReadyFile() (readyFile, error) {
+	f := readyFile(a.opts.ReadyFile)
+	if f == "" {
+		return f, nil
 	}
 	var text strings.Builder
-	for _, name := range [...]string{"main", "oneflow"} {
-		if url, ok := a.Addrs()[name]; ok {
-			fmt.Fprintf(&text, "%s=%s\n", name, url)
-		}
+	for _, l := range a.opts.listeners() {
+		fmt.Fprintf(&text, "%s=%s\n", l.name, a.Addrs()[l.name])
 	}
-	half := a.opts.ReadyFile + ".new"
-	err := os.WriteFile(half, []byte(text.String()), 0o644)
-	if err == nil {
-		err = os.Rename(half, a.opts.ReadyFile)
+	if err := os.WriteFile(f.half(), []byte(text.String()), 0o644); err != nil {
+		return f, fmt.Errorf("write the ready file: %w", err)
 	}
-	if err != nil {
+	return f, nil
+}
+
+func (f readyFile) publish() error {
+	if f == "" {
+		return nil
+	}
+	if err := os.Rename(f.half(), string(f)); err != nil {
 		return fmt.Errorf("write the ready file: %w", err)
 	}
 	return nil
+}
+
+// drop removes what was never published.
+func (f readyFile) drop() {
+	if f != "" {
+		_ = os.Remove(f.half())
+	}
 }
 
 // firstMachine is machine definition 0: it exists after the first start, so that OneFlow's own examples
@@ -156,18 +206,25 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // open puts the faces on the listeners.
 func (a *App) open(c *control.Control) {
 	flow := flowface.New(flowface.Options{
-		Control: c, Settings: a.oneflow, Log: a.opts.Log.With("face", "oneflow"),
+		Control: c, Settings: a.verified.oneflow, Log: a.opts.Log.With("face", "oneflow"),
 		BareErrors: a.opts.OneFlow.BareErrors, Reference: a.opts.OneFlow.Reference, NewForm: a.opts.OneFlow.NewForm,
 	})
 	a.afterwards = flow.Stop
 	mux := http.NewServeMux()
-	own := native.New(c, native.Options{Version: a.opts.Version, Started: a.started, OneFlow: a.oneflow, Log: a.opts.Log.With("face", "native")})
+	own := native.New(c, native.Options{Version: a.opts.Version, Started: a.started, OneFlow: a.verified.oneflow, Log: a.opts.Log.With("face", "native")})
 	under(mux, own.Prefix, a.api.Face(own))
-	under(mux, "/oneflow", a.api.Face(flow.Face("/oneflow")))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		api.WriteError(w, r, &api.Problem{Status: http.StatusNotFound, Detail: "nothing is served at " + r.URL.Path + "; the API is at /v1, OneFlow at /oneflow"})
 	})
-	a.main.open(mux)
+	prefixed := a.api.Face(flow.Face("/oneflow"))
+	a.main.open(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Past the mux, which would redirect doubled slashes: OneFlow's clients send them and do not follow.
+		if r.URL.Path == "/oneflow" || strings.HasPrefix(r.URL.Path, "/oneflow/") {
+			prefixed.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	}))
 	a.flow.open(a.api.Face(flow.Face("")))
 }
 

@@ -1,19 +1,13 @@
 package app
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
-	"regexp"
 	"time"
-
-	"github.com/troupe-dev/troupe/driver/all"
-	"github.com/troupe-dev/troupe/internal/format/oneflow"
 )
 
 // Options say how a server runs. DataDir must be set; zero values of the others mean the defaults.
@@ -32,6 +26,10 @@ type Options struct {
 	Listen string
 	// OneFlowListen is where the OneFlow face is served at the root as well; "" for nowhere.
 	OneFlowListen string
+	// PublicURL and OneGateURL are what instances are told of this server and of its OneGate; "" for the listeners' addresses.
+	PublicURL, OneGateURL string
+	// OneGateListen, MonascaListen and KeystoneListen are where these faces are served at the root as well; "" for nowhere.
+	OneGateListen, MonascaListen, KeystoneListen string
 	// Certificate and Key are PEM files: with them every listener speaks TLS.
 	Certificate, Key string
 	Insecure         bool // allow listeners beyond loopback without TLS
@@ -52,6 +50,9 @@ type Options struct {
 	OneFlow    OneFlow
 	// OneFlowConf is an oneflow-server.conf whose settings are taken over; "" for none.
 	OneFlowConf string
+
+	Metrics       Metrics
+	Notifications Notifications
 
 	// Retain is how long finished services are kept; 0 for 24 hours.
 	Retain time.Duration
@@ -126,76 +127,3 @@ func (o *Options) fill() error {
 	}
 	return nil
 }
-
-// Check says what is wrong with the options, as far as that can be told without touching anything.
-func (o Options) Check() error {
-	if err := o.fill(); err != nil {
-		return err
-	}
-	_, err := o.check(all.Kinds())
-	return errors.Join(err, o.checkListeners())
-}
-
-// checkListeners finds what Listen would refuse, without binding an address.
-func (o *Options) checkListeners() error {
-	if (o.Certificate == "") != (o.Key == "") {
-		return errors.New("a TLS certificate needs its key and a key its certificate: give both tls-cert and tls-key")
-	}
-	if o.Certificate != "" {
-		if _, err := tls.LoadX509KeyPair(o.Certificate, o.Key); err != nil {
-			return fmt.Errorf("TLS certificate: %w", err)
-		}
-	}
-	for name, address := range map[string]string{"listen": o.Listen, "oneflow-listen": o.OneFlowListen} {
-		if address == "" {
-			continue
-		}
-		at, err := net.ResolveTCPAddr("tcp", address)
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		if o.Certificate == "" && !o.Insecure && !at.IP.IsLoopback() {
-			return fmt.Errorf("%s: %s is reachable from other machines: give tls-cert and tls-key, listen on 127.0.0.1, or allow it with insecure", name, address)
-		}
-	}
-	return nil
-}
-
-// check checks the accounts of drivers and reads OneFlow's settings.
-func (o *Options) check(kinds all.Drivers) (oneflow.Settings, error) {
-	settings := oneflow.DefaultSettings()
-	seen := make(map[string]bool)
-	for _, account := range o.Accounts {
-		kind, err := kinds.Find(account.Driver)
-		if err != nil {
-			return settings, fmt.Errorf("drivers: %w", err)
-		}
-		if seen[account.key()] {
-			return settings, fmt.Errorf("drivers: account %s is given twice; give one of them another name", account.key())
-		}
-		seen[account.key()] = true
-		if !accountName.MatchString(account.Name) {
-			return settings, fmt.Errorf("drivers: account name %q: use letters, digits, '-' and '_'", account.Name)
-		}
-		if _, err := kind.CheckAccount(account.Values); err != nil {
-			return settings, fmt.Errorf("drivers: account %s: %w", account.key(), err)
-		}
-	}
-	if o.OneFlowConf == "" {
-		return settings, nil
-	}
-	text, err := os.ReadFile(o.OneFlowConf)
-	if err != nil {
-		return settings, fmt.Errorf("OneFlow settings: %w", err)
-	}
-	settings, warnings, err := oneflow.ParseConf(text)
-	if err != nil {
-		return settings, fmt.Errorf("%s: %w", o.OneFlowConf, err)
-	}
-	for _, w := range warnings {
-		o.Log.Warn("OneFlow settings", "file", o.OneFlowConf, "key", w.Path, "warning", w.Message)
-	}
-	return settings, nil
-}
-
-var accountName = regexp.MustCompile(`^[A-Za-z0-9_-]{0,63}$`)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"math/rand/v2"
-	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -14,7 +13,6 @@ import (
 	"github.com/troupe-dev/troupe/driver"
 	"github.com/troupe-dev/troupe/driver/process"
 	"github.com/troupe-dev/troupe/driver/sim"
-	"github.com/troupe-dev/troupe/internal/engine"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
@@ -193,84 +191,4 @@ func replaceProcess() error {
 		time.Sleep(10 * time.Millisecond)
 	}
 	return nil
-}
-
-// soak makes random changes and watches what they leave behind.
-func soak() error {
-	const rate, services = 1000, 500
-	length := time.Minute
-	if v := os.Getenv("SOAK"); v != "" {
-		d, err := time.ParseDuration(v)
-		if err != nil {
-			return err
-		}
-		length = d
-	}
-	cloud := sim.NewCloud(sim.Options{Guarantee: driver.Token})
-	r, err := newRig("", cloud.Kind(), driver.Config{}, nil, func(o *engine.Options) { o.ListEvery = 5 * time.Second })
-	if err != nil {
-		return err
-	}
-	r.run()
-	defer r.close()
-	if err := r.createAll(1, services, 5); err != nil {
-		return err
-	}
-	var wait sync.WaitGroup
-	var mu sync.Mutex
-	var times []time.Duration
-	var failed int
-	began, report := time.Now(), length/6
-	next := began.Add(report)
-	for n := 0; time.Since(began) < length; n++ {
-		time.Sleep(time.Until(began.Add(time.Duration(n) * time.Second / rate)))
-		wait.Go(func() {
-			at := time.Now()
-			err := change(r, cloud, uint64(1+rand.N(services)))
-			mu.Lock()
-			defer mu.Unlock()
-			if times = append(times, time.Since(at)); err != nil {
-				failed++
-			}
-		})
-		if now := time.Now(); now.After(next) {
-			next = next.Add(report)
-			mu.Lock()
-			p99 := percentile(times, 99)
-			n := len(times)
-			times = times[:0]
-			mu.Unlock()
-			f := r.store.Stats()
-			print6(time.Since(began), n, p99, float64(f.Size)/1e6, float64(f.InUse)/1e6, float64(heap())/1e6, f.Compactions)
-		}
-	}
-	wait.Wait()
-	note("changes that failed", failed, "")
-	cloud.Set(func(o *sim.Options) { *o = sim.Options{Guarantee: driver.Token} })
-	for id := 1; id <= services; id++ {
-		if err := r.settleAny(uint64(id), 2*time.Minute); err != nil {
-			return err
-		}
-	}
-	note("services settled afterwards", services, "")
-	return nil
-}
-
-// change makes one random change.
-func change(r *rig, cloud *sim.Cloud, id uint64) error {
-	switch rand.N(10) {
-	case 0:
-		var victim driver.MachineID
-		r.engine.View(id, func(s *service.Service) {
-			for i := range s.Roles[0].Instances {
-				victim = s.MachineID(i)
-				return
-			}
-		})
-		cloud.Kill(victim)
-		return nil
-	default:
-		_, err := r.engine.Order(context.Background(), id, &service.Command{Scale: &service.Scale{Role: "app", Cardinality: 1 + rand.N(10)}})
-		return err
-	}
 }

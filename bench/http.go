@@ -140,7 +140,7 @@ func get() error {
 	writer.Go(func() {
 		for n := 0; all.Err() == nil; n++ {
 			time.Sleep(time.Second / writes)
-			_, _ = s.client.Services().Scale(context.Background(), "s"+strconv.Itoa(10+n%80), client.Scale{Role: "app", Cardinality: strconv.Itoa(2 + n/80%3)})
+			_, _ = s.client.Services().Scale(context.Background(), "s"+strconv.Itoa(10+n%80), client.Scale{Role: "app", Cardinality: client.Cardinality(strconv.Itoa(2 + n/80%3))})
 		}
 	})
 	most, err := crowd(u.Host, line, callers, 0, length)
@@ -164,11 +164,12 @@ func crowd(host string, line []byte, callers, rate int, length time.Duration) (t
 	defer stop()
 	var wait sync.WaitGroup
 	var mu sync.Mutex
-	for range callers {
+	for n := range callers {
 		wait.Go(func() {
 			every := time.Duration(0)
 			if rate > 0 {
 				every = time.Second * time.Duration(callers) / time.Duration(rate)
+				time.Sleep(every * time.Duration(n) / time.Duration(callers)) // callers are not in step
 			}
 			mine, e := hammer(ctx, host, line, every)
 			mu.Lock()

@@ -22,11 +22,6 @@ import (
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
-func print6(at time.Duration, n int, p99, size, used, heap float64, compactions uint64) {
-	fmt.Printf("  after %-6s %7d changes, p99 %6.1f ms, database %5.0f MB (%5.0f in use), heap %5.0f MB, %d compactions\n",
-		at.Round(time.Second), n, p99, size, used, heap, compactions)
-}
-
 // machines finds the main programs of an installation's machines in the process table.
 func machines(installation string) (pids []int) {
 	files, _ := filepath.Glob("/proc/[0-9]*/environ")

@@ -98,7 +98,7 @@ func (r *rig) create(id uint64, instances int, options map[string]any) error {
 		Stable:  time.Nanosecond,
 		Machine: service.Machine{Implementations: []service.Implementation{{Driver: r.driver, Options: options}}},
 	}}}
-	_, err := r.engine.Create(context.Background(), service.NewService(id, spec, service.Meta{Name: "s" + strconv.FormatUint(id, 10)}, time.Now()))
+	_, err := r.engine.Create(context.Background(), service.NewService(id, spec, service.Meta{Name: "s" + strconv.FormatUint(id, 10)}, time.Now()), store.Txn{})
 	return err
 }
 

@@ -210,14 +210,24 @@ type Step struct {
 
 // An Explanation says why a service is in its state, what it waits for and what comes next.
 type Explanation struct {
-	State  string            `json:"state"`
-	Since  time.Time         `json:"since"`
-	Why    string            `json:"why"`
-	Waits  []string          `json:"waits,omitempty"`
-	Next   []string          `json:"next,omitempty"`
-	Advice []string          `json:"advice,omitempty"`
-	Roles  []RoleExplanation `json:"roles"`
-	Story  []Event           `json:"story,omitempty" doc:"The last events, oldest first."`
+	State    string               `json:"state"`
+	Since    time.Time            `json:"since"`
+	Why      string               `json:"why"`
+	Waits    []string             `json:"waits,omitempty"`
+	Next     []string             `json:"next,omitempty"`
+	Advice   []string             `json:"advice,omitempty"`
+	Rollback uint32               `json:"rollback,omitempty" doc:"Where a rollback without a number goes; left out when there is no such revision."`
+	Roles    []RoleExplanation    `json:"roles"`
+	Backends []BackendExplanation `json:"backends,omitempty" doc:"Its back ends that something is wrong with: halted, not answering, throttling."`
+	Story    []Event              `json:"story,omitempty" doc:"The last events, oldest first."`
+}
+
+// A BackendExplanation says what is wrong with a back end that a service uses.
+type BackendExplanation struct {
+	Name   string    `json:"name" doc:"The driver, with its account after a colon."`
+	Since  time.Time `json:"since,omitzero"`
+	Why    string    `json:"why"`
+	Advice string    `json:"advice" doc:"What an operator can do."`
 }
 
 // A RoleExplanation does the same for a role.
@@ -253,7 +263,7 @@ type Action struct {
 type Command struct {
 	Scale      *Scale         `json:"scale,omitempty"`
 	Update     *UpdateService `json:"update,omitempty"`
-	Rollback   *uint32        `json:"rollback,omitempty" doc:"A revision; 0 for the one before."`
+	Rollback   *uint32        `json:"rollback,omitempty" doc:"A revision; 0 for the last one before that was in place."`
 	Recover    *Recover       `json:"recover,omitempty"`
 	Undeploy   *Undeploy      `json:"undeploy,omitempty"`
 	AddRole    *Document      `json:"add_role,omitempty"`
@@ -265,10 +275,27 @@ type Command struct {
 
 // A Scale wishes another cardinality for a role: a number, or a change of the present one.
 type Scale struct {
-	Role        string    `json:"role" minLength:"1"`
-	Cardinality string    `json:"cardinality" pattern:"^([+-]?[0-9]{1,9}|[+-][0-9]{1,6}%)$" doc:"A number as text, or a change: +2, -1, +50%, -10%."`
-	Force       bool      `json:"force,omitempty" doc:"Outside the bounds of the role too."`
-	Cooldown    *Duration `json:"cooldown,omitempty" doc:"Follows the scaling, in place of the role's."`
+	Role        string      `json:"role" minLength:"1"`
+	Cardinality Cardinality `json:"cardinality" doc:"A number, as such or as text, or a change: +2, -1, +50%, -10%."`
+	Force       bool        `json:"force,omitempty" doc:"Outside the bounds of the role too."`
+	Cooldown    *Duration   `json:"cooldown,omitempty" doc:"Follows the scaling, in place of the role's."`
+}
+
+// A Cardinality is how many instances a role should have, "5", or a change of that: "+2", "-1", "+50%". JSON may
+// give it as a number, too.
+type Cardinality string
+
+// UnmarshalJSON reads a text or a number, which is no change and has no fraction.
+func (c *Cardinality) UnmarshalJSON(text []byte) error {
+	if len(text) > 0 && text[0] == '"' {
+		return json.Unmarshal(text, (*string)(c))
+	}
+	var n uint32
+	if err := json.Unmarshal(text, &n); err != nil {
+		return fmt.Errorf("cardinality %s: give a number such as 5, or a text such as \"+2\" or \"-10%%\"", text)
+	}
+	*c = Cardinality(strconv.FormatUint(uint64(n), 10))
+	return nil
 }
 
 // Recover sets everything that gave up going again.

@@ -88,7 +88,7 @@ func (s *Services) Update(ctx context.Context, service string, u UpdateService) 
 	return s.order(ctx, at(post(u, "services", service, "update").keyed(u.Key), u.Revision))
 }
 
-// Rollback returns a service to an earlier revision; 0 for the one before.
+// Rollback returns a service to an earlier revision; 0 for the last one before the present that was in place.
 func (s *Services) Rollback(ctx context.Context, service string, revision uint32) (int64, error) {
 	return s.order(ctx, post(map[string]uint32{"revision": revision}, "services", service, "rollback"))
 }

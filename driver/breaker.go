@@ -45,6 +45,9 @@ type breaker struct {
 	until    time.Time     // zero: the circuit is closed
 	probing  bool          // one call has been let through to see
 	last     error
+
+	opened    time.Time // when the circuit opened
+	throttled time.Time // since when the back end wants to be asked less often
 }
 
 func newBreaker(threshold int, rest time.Duration) *breaker {
@@ -106,6 +109,12 @@ func (b *breaker) leave(call *Call, probe bool, err error) {
 		b.probing = false
 	}
 	switch {
+	case err == nil:
+		b.throttled = time.Time{}
+	case errors.Is(err, ErrThrottled) && b.throttled.IsZero():
+		b.throttled = time.Now()
+	}
+	switch {
 	case late && call.Patient,
 		errors.Is(err, context.Canceled) && !errors.Is(err, ErrUnavailable),
 		errors.Is(err, ErrUnasked) && !errors.Is(err, ErrUnavailable):
@@ -123,5 +132,9 @@ func (b *breaker) leave(call *Call, probe bool, err error) {
 }
 
 func (b *breaker) open(err error) {
-	b.until, b.last = time.Now().Add(b.pause), err
+	now := time.Now()
+	if b.until.IsZero() {
+		b.opened = now
+	}
+	b.until, b.last = now.Add(b.pause), err
 }

@@ -61,6 +61,13 @@ type (
 	DataKeeper interface {
 		RemoveData(ctx context.Context, data string) error
 	}
+	// An Addresser tells the address that a machine will have before it is made, so that what is rendered
+	// into the machine may show it. Address prefers req.Address; Create with the same ID and the told
+	// Address then gives it or fails. Asked again it says the same until Create has failed or Destroy was
+	// called. Its errors are classed like those of Create.
+	Addresser interface {
+		Address(ctx context.Context, req Request) (string, error)
+	}
 	// A Measurer tells each machine's load, seen from outside.
 	Measurer interface {
 		Measure(ctx context.Context) iter.Seq2[Figures, error]
@@ -213,7 +220,10 @@ type Kind struct {
 	Actions []Action
 	// Resources that MakeResource makes; empty without a Resourcer.
 	Resources []ResourceKind
-	New       func(ctx context.Context, cfg Config) (Driver, error)
+	// Verify says, without touching anything, what New would refuse of the configuration beyond the types
+	// of its values; nil where that is nothing. Installation and Generation are not known yet.
+	Verify func(cfg Config) error
+	New    func(ctx context.Context, cfg Config) (Driver, error)
 }
 
 // Supports reports whether machines of this kind take the action.

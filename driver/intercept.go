@@ -68,6 +68,9 @@ func Intercept(d Driver, around Around) Driver {
 	if t, ok := As[DataKeeper](d); ok {
 		l.next = &dataKeeperFacet{l.facet(), t}
 	}
+	if t, ok := As[Addresser](d); ok {
+		l.next = &addresserFacet{l.facet(), t}
+	}
 	if t, ok := As[Measurer](d); ok {
 		l.next = &measurerFacet{l.facet(), t}
 	}
@@ -188,6 +191,10 @@ type (
 		facet
 		to DataKeeper
 	}
+	addresserFacet struct {
+		facet
+		to Addresser
+	}
 	measurerFacet struct {
 		facet
 		to Measurer
@@ -236,6 +243,14 @@ func (f *refresherFacet) Refresh(ctx context.Context, ref Ref, files []File) err
 func (f *dataKeeperFacet) RemoveData(ctx context.Context, data string) error {
 	call := &Call{Name: "remove-data", Repeatable: true}
 	return f.around(ctx, call, func(ctx context.Context) error { return f.to.RemoveData(ctx, data) })
+}
+
+func (f *addresserFacet) Address(ctx context.Context, req Request) (address string, err error) {
+	err = f.around(ctx, &Call{Name: "address", ID: req.ID, Repeatable: true}, func(ctx context.Context) (err error) {
+		address, err = f.to.Address(ctx, req)
+		return err
+	})
+	return address, err
 }
 
 func (f *measurerFacet) Measure(ctx context.Context) iter.Seq2[Figures, error] {

@@ -48,7 +48,7 @@ func Wrap(d Driver, kind *Kind, o WrapOptions) Driver {
 	if o.Log != nil || o.Observer != nil {
 		arounds = append(arounds, trace(o.Log, o.Observer))
 	}
-	return Intercept(d, chain(append(arounds, deadline(limits.Deadline))...))
+	return &wrapped{Intercept(d, chain(append(arounds, deadline(limits.Deadline))...)), circuit}
 }
 
 // first returns the first value that is not zero.

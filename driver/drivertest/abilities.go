@@ -318,3 +318,35 @@ func measures(a *account) {
 		return fmt.Errorf("no figures of %s", m.ID)
 	})
 }
+
+// address: what is told of a machine before it is made is true once it is made.
+func address(a *account) {
+	d := skip[driver.Addresser](a)
+	req := a.request(a.Options)
+	told, err := d.Address(a.ctx(), req)
+	if err != nil {
+		a.Fatalf("address: %v", err)
+	}
+	if again, err := d.Address(a.ctx(), req); err != nil || again != told {
+		a.Errorf("asked again: %q, %v; before it was %q", again, err, told)
+	}
+	other := a.request(a.Options)
+	other.Address = told
+	if taken, err := d.Address(a.ctx(), other); err != nil || taken == told && told != "" {
+		a.Errorf("address %q is told of two machines: %v", taken, err)
+	}
+	if err := a.d.Destroy(a.ctx(), driver.Ref{ID: other.ID}, driver.Hard); err != nil {
+		a.Errorf("destroy what was never made: %v", err)
+	}
+	req.Address = told
+	m := a.createAs(req)
+	a.settle()
+	m = a.await(m.ID, driver.Running)
+	if told != "" && (len(m.Addresses) == 0 || m.Addresses[0] != told) {
+		a.Errorf("told was %s, the machine has %v", told, m.Addresses)
+	}
+	if again, err := d.Address(a.ctx(), req); err != nil || again != told {
+		a.Errorf("asked of a machine that is there: %q, %v; it has %q", again, err, told)
+	}
+	a.destroy(m, driver.Hard)
+}

@@ -86,6 +86,7 @@ func Run(t *testing.T, h Harness) {
 		{"Exec", execs},
 		{"Refresh", refreshes},
 		{"Data", data},
+		{"Address", address},
 		{"Measure", measures},
 		{"Resources", resources},
 		{"ResourcesRefused", resourcesRefused},

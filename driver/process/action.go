@@ -184,10 +184,7 @@ func (h *host) converge(ctx context.Context, id driver.MachineID, mode driver.Sh
 	case in.Phase == running && !in.Restart:
 		return h.run(ctx, id)
 	}
-	if err := h.tell(id, mode); err != nil {
-		return err
-	}
-	if err := h.wait(ctx, id); err != nil {
+	if err := h.end(ctx, id, mode); err != nil {
 		return err
 	}
 	if in.Phase != running {

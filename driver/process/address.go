@@ -3,6 +3,7 @@
 package process
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -20,6 +21,9 @@ import (
 func (h *host) assign(id driver.MachineID, wish string) (string, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if a := h.told[id]; a != "" {
+		return a, nil
+	}
 	free := func(address string) bool {
 		if _, taken := h.addresses[address]; taken {
 			return false
@@ -43,9 +47,52 @@ func (h *host) assign(id driver.MachineID, wish string) (string, error) {
 	return "", fmt.Errorf("no loopback address is free: %w", driver.ErrCapacity)
 }
 
+// Address tells the address of a machine, and keeps it for that machine if it is still to be made.
+func (h *host) Address(ctx context.Context, req driver.Request) (string, error) {
+	address, err := h.tellAddress(&req)
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return "", fmt.Errorf("process: address of %s: %w", req.ID, err)
+	}
+	return address, nil
+}
+
+func (h *host) tellAddress(req *driver.Request) (string, error) {
+	if err := checkName("a machine's id", string(req.ID)); err != nil {
+		return "", err
+	}
+	defer h.ids.lock(req.ID)()
+	if _, err := os.Stat(h.grave(req.ID)); err == nil {
+		return "", fmt.Errorf("it was destroyed: %w", driver.ErrInvalid)
+	}
+	if p, err := h.folder(req.ID).plan(); err == nil && h.owns(p, nil) {
+		return p.Address, nil
+	}
+	address, err := h.assign(req.ID, req.Address)
+	if err == nil {
+		h.mu.Lock()
+		h.told[req.ID] = address
+		h.mu.Unlock()
+	}
+	return address, err
+}
+
+// untell gives up what was told of a machine that is not made after all.
+func (h *host) untell(id driver.MachineID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if a := h.told[id]; a != "" && h.addresses[a] == id {
+		delete(h.addresses, a)
+	}
+	delete(h.told, id)
+}
+
 func (h *host) unassign(id driver.MachineID, address string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	delete(h.told, id)
 	if h.addresses[address] == id {
 		delete(h.addresses, address)
 	}

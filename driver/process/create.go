@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/troupe-dev/troupe/driver"
 )
 
@@ -61,6 +63,11 @@ func (h *host) create(req *driver.Request) (*os.File, error) {
 
 // make makes the folder of a machine.
 func (h *host) make(req *driver.Request) (err error) {
+	defer func() {
+		if err != nil {
+			h.untell(req.ID)
+		}
+	}()
 	p, err := newPlan(req, h.groups != "")
 	if err != nil {
 		return err
@@ -101,6 +108,9 @@ func (h *host) make(req *driver.Request) (err error) {
 	if err := h.fill(f, p, in, req.Files, data); err != nil {
 		return fmt.Errorf("make its folder: %w: %w", driver.ErrUnavailable, err)
 	}
+	h.mu.Lock()
+	delete(h.told, req.ID) // its folder says it from now on
+	h.mu.Unlock()
 	h.at("create.named")
 	return nil
 }
@@ -238,15 +248,29 @@ func (h *host) begun(ctx context.Context, id driver.MachineID, ready *os.File) e
 
 // ended waits for the supervisor of a run that has ended already: it has nothing to do any more but to end.
 func (h *host) ended(ctx context.Context, id driver.MachineID) error {
+	s, err := h.supervised(id)
+	if err != nil {
+		return err
+	}
+	if s != nil {
+		defer unix.Close(s.pidfd)
+	}
 	f := h.folder(id)
 	in, err := f.intent()
 	if err != nil {
 		return nil
 	}
-	if r, err := f.run(); err == nil && r.Number == in.Run && r.End != nil {
-		return h.wait(ctx, id)
+	if r, err := f.run(); err != nil || r.Number != in.Run || r.End == nil {
+		return nil
 	}
-	return nil
+	err = h.waitFor(ctx, id, endTime)
+	if !errors.Is(err, errUnanswered) || s == nil {
+		return err
+	}
+	if err := s.signal(unix.SIGKILL); err != nil {
+		return err
+	}
+	return h.wait(ctx, id)
 }
 
 // List yields the machines of this installation. What is being made has no name yet and is not among them.

@@ -30,11 +30,11 @@ func (h *host) destroy(ctx context.Context, id driver.MachineID, mode driver.Shu
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	there, err := h.condemn(id, mode)
+	there, err := h.condemn(id)
 	if err != nil || !there {
 		return err
 	}
-	if err := h.wait(ctx, id); err != nil {
+	if err := h.end(ctx, id, mode); err != nil {
 		return err
 	}
 	if err := h.cancelExecs(ctx, id); err != nil {
@@ -49,8 +49,8 @@ func (h *host) destroy(ctx context.Context, id driver.MachineID, mode driver.Shu
 	return nil
 }
 
-// condemn notes down that the machine is to go and tells its supervisor. It returns false when there is none.
-func (h *host) condemn(id driver.MachineID, mode driver.Shutdown) (bool, error) {
+// condemn notes down that the machine is to go. It returns false when there is none.
+func (h *host) condemn(id driver.MachineID) (bool, error) {
 	defer h.ids.lock(id)()
 	f := h.folder(id)
 	_, err := os.Stat(string(f))
@@ -62,6 +62,7 @@ func (h *host) condemn(id driver.MachineID, mode driver.Shutdown) (bool, error) 
 		return there, fmt.Errorf("%w: %w", driver.ErrUnavailable, err)
 	}
 	if !there {
+		h.untell(id)
 		return false, nil
 	}
 	h.at("destroy.begun")
@@ -77,22 +78,7 @@ func (h *host) condemn(id driver.MachineID, mode driver.Shutdown) (bool, error) 
 		}
 	}
 	h.at("destroy.noted")
-	return true, h.tell(id, mode)
-}
-
-// tell asks the machine's supervisor, if there is one, for the end.
-func (h *host) tell(id driver.MachineID, mode driver.Shutdown) error {
-	sig := termination
-	if mode == driver.Hard {
-		sig = atOnce
-	}
-	h.adopt(id)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if s := h.live[id]; s != nil {
-		return s.signal(sig)
-	}
-	return nil
+	return true, nil
 }
 
 // inter removes the folder of a machine that has no process left.

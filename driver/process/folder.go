@@ -31,6 +31,14 @@ func (f folder) reload() string { return filepath.Join(string(f), "reload") }
 // executed marks that commands were run inside the machine, which may have left processes.
 func (f folder) executed() string { return filepath.Join(string(f), "executed") }
 
+// supervisorLog holds what a supervisor has to say that is not of its machine.
+func (f folder) supervisorLog() string { return filepath.Join(string(f), "supervisor.log") }
+
+// complaints opens supervisorLog to be added to.
+func (f folder) complaints() (*os.File, error) {
+	return os.OpenFile(f.supervisorLog(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+}
+
 func (f folder) plan() (*plan, error)     { return read[plan](f, "plan.json") }
 func (f folder) intent() (*intent, error) { return read[intent](f, "intent.json") }
 func (f folder) run() (*run, error)       { return read[run](f, "run.json") }

@@ -38,8 +38,18 @@ type host struct {
 	live      map[driver.MachineID]*supervised
 	byFD      map[int]*supervised // the same by descriptor
 	addresses map[string]driver.MachineID
+	told      map[driver.MachineID]string // addresses of machines that are still to be made
 	watches   map[*watch]struct{}
 	commands  map[driver.MachineID]*execs
+}
+
+// verify refuses a user whom machines cannot run as, before any folder is made.
+func verify(cfg driver.Config) error {
+	_, err := machineUser(driver.Get[string](cfg.Values, "user"), cfg.Dir)
+	if err != nil {
+		return fmt.Errorf("process: %w", err)
+	}
+	return nil
 }
 
 func open(_ context.Context, cfg driver.Config) (driver.Driver, error) {
@@ -59,9 +69,9 @@ func open(_ context.Context, cfg driver.Config) (driver.Driver, error) {
 		at:        func(string) {},
 		live:      map[driver.MachineID]*supervised{},
 		byFD:      map[int]*supervised{},
-		addresses: map[string]driver.MachineID{},
-		watches:   map[*watch]struct{}{},
-		commands:  map[driver.MachineID]*execs{},
+		addresses: map[string]driver.MachineID{}, told: map[driver.MachineID]string{},
+		watches:  map[*watch]struct{}{},
+		commands: map[driver.MachineID]*execs{},
 	}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
@@ -129,10 +139,10 @@ func machineUser(name, dir string) (*account, error) {
 	}
 	for d := dir; ; d = filepath.Dir(d) {
 		fi, err := os.Stat(d)
-		if err != nil {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // what is missing yet is made open to all
 			return nil, err
 		}
-		if fi.Mode()&0o001 == 0 {
+		if err == nil && fi.Mode()&0o001 == 0 {
 			return nil, fmt.Errorf("machines run as user %s, who may not pass through the folder %s: chmod o+x it, or name another user in the account option user: %w", name, d, driver.ErrInvalid)
 		}
 		if d == filepath.Dir(d) {
@@ -234,8 +244,13 @@ func (h *host) look(id driver.MachineID) (driver.Machine, bool) {
 		r = &run{}
 	}
 	m.State, m.Reason = state(in, r, holder != 0)
-	if m.State == driver.Exited {
+	switch m.State {
+	case driver.Exited:
 		m.ExitCode = r.End.Exit
+	case driver.Running:
+		if r.Main.dead() && h.stalled(id) {
+			m.State, m.Reason = driver.Failed, "its main program has ended, and its supervisor does not answer"
+		}
 	}
 	return m, true
 }

@@ -10,8 +10,12 @@ import (
 	"github.com/troupe-dev/troupe/driver"
 )
 
+func verify(driver.Config) error {
+	return fmt.Errorf("process: needs Linux: %w", driver.ErrUnsupported)
+}
+
 func open(context.Context, driver.Config) (driver.Driver, error) {
-	return nil, fmt.Errorf("process: needs Linux: %w", driver.ErrUnsupported)
+	return nil, verify(driver.Config{})
 }
 
 // Supervise is the main function of a supervisor. It needs Linux.

@@ -40,6 +40,7 @@ func Kind() *driver.Kind {
 			driver.SnapshotCreate, driver.SnapshotRevert, driver.SnapshotDelete,
 			driver.DiskSnapshotCreate, driver.DiskSnapshotRevert, driver.DiskSnapshotDelete,
 		},
-		New: open,
+		Verify: verify,
+		New:    open,
 	}
 }

@@ -106,10 +106,7 @@ func (h *host) revert(ctx context.Context, id driver.MachineID, saved, place, to
 		return err
 	}
 	if again {
-		if err := h.tell(id, driver.Hard); err != nil {
-			return err
-		}
-		if err := h.wait(ctx, id); err != nil {
+		if err := h.end(ctx, id, driver.Hard); err != nil {
 			return err
 		}
 	}

@@ -29,8 +29,11 @@ var past = time.Unix(1, 0)
 // process.
 type supervised struct {
 	id    driver.MachineID
+	pid   int // means this supervisor as long as it is not gone
 	pidfd int
 	child bool // started by this server, which must collect it
+	// missed is when it was first seen not to have collected its main program, and was woken.
+	missed time.Time
 }
 
 func (s *supervised) signal(sig unix.Signal) error {
@@ -62,7 +65,7 @@ func (h *host) start(id driver.MachineID, claim *os.File) (*os.File, error) {
 		return nil, err
 	}
 	defer null.Close()
-	complaints, err := os.OpenFile(string(f)+"/supervisor.log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	complaints, err := f.complaints()
 	if err != nil {
 		return nil, err
 	}
@@ -90,8 +93,9 @@ func (h *host) start(id driver.MachineID, claim *os.File) (*os.File, error) {
 		p.Wait()
 		return nil, fmt.Errorf("start a supervisor: this kernel has no process descriptors; Linux 5.4 or later is needed: %w", driver.ErrUnavailable)
 	}
+	pid := p.Pid
 	p.Release()
-	h.hold(&supervised{id: id, pidfd: fd, child: true})
+	h.hold(&supervised{id: id, pid: pid, pidfd: fd, child: true})
 	return r, nil
 }
 
@@ -125,7 +129,7 @@ func (h *host) adopt(id driver.MachineID) bool {
 		}
 		// Who holds the lock still is whom the descriptor means.
 		if again, err := f.holder(); err == nil && again == pid {
-			h.hold(&supervised{id: id, pidfd: fd})
+			h.hold(&supervised{id: id, pid: pid, pidfd: fd})
 			return true
 		}
 		unix.Close(fd)
@@ -200,7 +204,7 @@ func (h *host) settle(id driver.MachineID) {
 	reason := "its host was restarted"
 	if r.Boot == bootID() {
 		reason = "its supervisor was killed"
-		if b, err := os.ReadFile(string(f) + "/supervisor.log"); err == nil && len(b) > 0 {
+		if b, err := os.ReadFile(f.supervisorLog()); err == nil && len(b) > 0 {
 			reason += ": " + strings.TrimSpace(string(b[max(0, len(b)-400):]))
 		}
 		h.killTagged(id, r)
@@ -226,14 +230,7 @@ func (h *host) killTagged(id driver.MachineID, r *run) {
 // wait waits until the machine's supervisor has ended.
 func (h *host) wait(ctx context.Context, id driver.MachineID) error {
 	for {
-		h.mu.Lock()
-		s := h.live[id]
-		fd := -1
-		var err error
-		if s != nil {
-			fd, err = unix.FcntlInt(uintptr(s.pidfd), unix.F_DUPFD_CLOEXEC, 0)
-		}
-		h.mu.Unlock()
+		s, err := h.supervised(id)
 		if err != nil {
 			return err
 		}
@@ -243,7 +240,7 @@ func (h *host) wait(ctx context.Context, id driver.MachineID) error {
 			}
 			continue
 		}
-		if err := await(ctx, fd); err != nil {
+		if err := await(ctx, s.pidfd); err != nil {
 			return err
 		}
 		h.collect(id)

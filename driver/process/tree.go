@@ -73,6 +73,12 @@ func (p process) alive() bool {
 	return ok && s.Start == p.Start && !s.dead()
 }
 
+// dead reports whether the very process that p names has ended and nobody has collected it.
+func (p process) dead() bool {
+	s, ok := readStat(p.PID)
+	return ok && s.Start == p.Start && s.dead()
+}
+
 // signal sends sig to the very process that p names, never to another with its id.
 func (p process) signal(sig unix.Signal) error {
 	if p.PID == 0 {
@@ -83,7 +89,7 @@ func (p process) signal(sig unix.Signal) error {
 		return err
 	}
 	defer unix.Close(fd)
-	if !p.alive() {
+	if s, ok := readStat(p.PID); !ok || s.Start != p.Start {
 		return unix.ESRCH
 	}
 	return unix.PidfdSendSignal(fd, sig, nil, 0)
@@ -122,19 +128,27 @@ var listsChildren = sync.OnceValue(func() bool {
 	return err == nil
 })
 
-// descendants returns the live processes below pid, parents first. What forks meanwhile may be missing:
+// descendants returns the processes below pid, parents first. What forks meanwhile may be missing:
 // callers that must have all of them ask until nothing new appears.
-func descendants(pid int) []int {
-	if listsChildren() {
-		return walk(pid, children)
-	}
-	below := map[int][]int{}
-	for _, s := range table() {
-		if !s.dead() {
+func descendants(pid int) []process {
+	next := children
+	if !listsChildren() {
+		below := map[int][]int{}
+		for _, s := range table() {
 			below[s.Parent] = append(below[s.Parent], s.PID)
 		}
+		next = func(pid int) []int { return below[pid] }
 	}
-	return walk(pid, func(pid int) []int { return below[pid] })
+	parents := map[int]bool{pid: true}
+	var list []process
+	for _, p := range walk(pid, next) {
+		// An id that was used again since it was listed has another parent.
+		if s, ok := readStat(p); ok && parents[s.Parent] {
+			parents[p] = true
+			list = append(list, s.process)
+		}
+	}
+	return list
 }
 
 func walk(pid int, children func(int) []int) []int {
@@ -166,13 +180,13 @@ func children(pid int) []int {
 
 // freeze stops every process below pid, until none is left that could start another.
 func freeze(pid int) {
-	seen := map[int]bool{}
+	seen := map[process]bool{}
 	for found := true; found; {
 		found = false
 		for _, p := range descendants(pid) {
 			if !seen[p] {
 				seen[p], found = true, true
-				unix.Kill(p, unix.SIGSTOP)
+				p.signal(unix.SIGSTOP)
 			}
 		}
 	}
@@ -181,7 +195,7 @@ func freeze(pid int) {
 // signalAll sends sig to every process below pid.
 func signalAll(pid int, sig unix.Signal) {
 	for _, p := range descendants(pid) {
-		unix.Kill(p, sig)
+		p.signal(sig)
 	}
 }
 

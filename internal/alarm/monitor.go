@@ -114,6 +114,7 @@ type alarm struct {
 	state                State
 	acted                State // the state last acted upon
 	visible, gone, dirty bool
+	told                 bool // Decide returned a transition of it since its record was written
 	mixed, mixedInstance bool // the series are of several roles, instances
 }
 

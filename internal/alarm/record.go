@@ -103,10 +103,10 @@ func (m *Monitor) touchMetrics(a *alarm, member int) {
 	m.changes.blocks[block{a, member / blockSize}] = struct{}{}
 }
 
-// Changes returns the records that have changed since the last call. They belong into one commit with the
-// transitions that Decide returned.
-func (m *Monitor) Changes() []Record {
-	var out []Record
+// Changes returns the records that have changed since the last call, among them all that belong into one commit with the
+// transitions that Decide returned; more says that there are others, for the next call.
+func (m *Monitor) Changes() (out []Record, more bool) {
+	next := changes{alarms: m.laterAlarms()}
 	if m.changes.head {
 		out = append(out, encode("head", headRecord{schema, m.next}))
 	}
@@ -126,7 +126,13 @@ func (m *Monitor) Changes() []Record {
 		return cmp.Or(cmp.Compare(a.alarm.serial, b.alarm.serial), cmp.Compare(a.index, b.index))
 	}
 	for _, b := range slices.SortedFunc(maps.Keys(m.changes.blocks), order) {
-		if !b.alarm.gone {
+		switch {
+		case b.alarm.dirty: // its turn comes
+			if next.blocks == nil {
+				next.blocks = map[block]struct{}{}
+			}
+			next.blocks[b] = struct{}{}
+		case !b.alarm.gone:
 			out = append(out, encode(blockKey(b.alarm, b.index), metricsOf(b)))
 		}
 	}
@@ -138,8 +144,35 @@ func (m *Monitor) Changes() []Record {
 		}
 		out = append(out, r)
 	}
-	m.changes = changes{}
-	return out
+	m.changes = next
+	return out, len(next.alarms) > 0
+}
+
+// alarmsATime is how many alarms one call of Changes tells of, unless more have transitions.
+const alarmsATime = 2000
+
+// laterAlarms leaves in m.changes what Changes is to tell of now, those with transitions first, and returns the rest: many
+// alarms may come into being at the same moment.
+func (m *Monitor) laterAlarms() (later []*alarm) {
+	if len(m.changes.alarms) > alarmsATime {
+		slices.SortStableFunc(m.changes.alarms, func(a, b *alarm) int { return cmp.Compare(told(b), told(a)) })
+		n := alarmsATime
+		for n < len(m.changes.alarms) && m.changes.alarms[n].told {
+			n++
+		}
+		m.changes.alarms, later = m.changes.alarms[:n:n], slices.Clone(m.changes.alarms[n:])
+	}
+	for _, a := range m.changes.alarms {
+		a.told = false
+	}
+	return later
+}
+
+func told(a *alarm) int {
+	if a.told {
+		return 1
+	}
+	return 0
 }
 
 func blockKey(a *alarm, index int) string { return fmt.Sprintf("metrics/%d/%d", a.serial, index) }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/troupe-dev/troupe/internal/alarm"
 	"github.com/troupe-dev/troupe/internal/engine"
+	"github.com/troupe-dev/troupe/internal/fifo"
 	"github.com/troupe-dev/troupe/internal/journal"
 	"github.com/troupe-dev/troupe/internal/metric"
 	"github.com/troupe-dev/troupe/internal/notify"
@@ -42,7 +43,9 @@ type Options struct {
 	// Journal keeps the history of transitions; nil keeps none.
 	Journal    *journal.Journal[Entry]
 	Transports map[notify.Type]notify.Transport
-	// Tenant names a project's group for receivers of notifications.
+	// May reports whether a user may manage a service: alarms order services about as those who made them may. nil: all may.
+	May func(user int, meta *service.Meta) bool
+	// Project names a project's group for receivers of notifications.
 	Project    func(tenant int) string
 	Registerer prometheus.Registerer // nil for none
 	Log        *slog.Logger
@@ -84,8 +87,8 @@ type Alerting struct {
 	table   table
 	clock   *wake.Clock[*watch]
 	rounds  *wake.Clock[*reader]
-	due     *queue[func()] // turns and what follows commits
-	errands *queue[*errand]
+	due     *fifo.Queue[func()] // turns and what follows commits
+	errands *fifo.Queue[*errand]
 	calls   sync.WaitGroup
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -109,7 +112,7 @@ func New(ctx context.Context, o Options) (*Alerting, error) {
 		opts: o, log: o.Log, store: o.Store, tenure: o.Tenure, engine: o.Engine, figures: newFigures(o.Registerer),
 		watches: make(map[string]*watch), prefixes: make(map[string]*watch), byMetric: make(map[metricKey][]*watch),
 		live: make(map[metricKey]map[uint32]*metric.Series), names: make(map[metricKey]string), methods: make(map[string]*method), services: make(map[uint64]*governed), readers: make(map[metricKey][]*reader),
-		clock: wake.New[*watch](), rounds: wake.New[*reader](), due: newQueue[func()](), errands: newQueue[*errand](),
+		clock: wake.New[*watch](), rounds: wake.New[*reader](), due: fifo.New[func()](), errands: fifo.New[*errand](),
 	}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.hub.init()
@@ -141,6 +144,10 @@ func (a *Alerting) Run(ctx context.Context) error {
 		Directory: directory{a}, Transports: a.opts.Transports, Observer: a.figures, Log: a.log,
 	})
 	if err != nil {
+		a.drain()
+		if ctx.Err() != nil {
+			return nil
+		}
 		return fmt.Errorf("read the notifications that wait: %w", err)
 	}
 	defer a.sender.Close()
@@ -152,7 +159,7 @@ func (a *Alerting) Run(ctx context.Context) error {
 	for range max(2, runtime.GOMAXPROCS(0)) {
 		g.Go(func() error {
 			for {
-				do, ok := a.due.pop(gctx)
+				do, ok := a.due.Pop(gctx)
 				if !ok {
 					return nil
 				}
@@ -163,7 +170,7 @@ func (a *Alerting) Run(ctx context.Context) error {
 	for range errandsAtOnce {
 		g.Go(func() error {
 			for {
-				e, ok := a.errands.pop(gctx)
+				e, ok := a.errands.Pop(gctx)
 				if !ok {
 					return nil
 				}
@@ -187,7 +194,7 @@ func (a *Alerting) drain() {
 	defer cancel()
 	go func() { <-done; cancel() }()
 	for {
-		do, ok := a.due.pop(ctx)
+		do, ok := a.due.Pop(ctx)
 		if !ok {
 			return
 		}

@@ -67,20 +67,20 @@ func TestCommands(t *testing.T) {
 	s := newStage(t)
 	ctx := t.Context()
 	d := s.define(alarm.Definition{Name: "one", Expression: "max(m) > 5"})
-	if _, err := s.alerts.Define(ctx, alarm.Definition{Tenant: tenant, Name: "one", Expression: "max(m) > 6", Severity: "LOW"}); !errors.Is(err, ErrNameTaken) {
+	if _, err := s.alerts.Define(ctx, 0, alarm.Definition{Tenant: tenant, Name: "one", Expression: "max(m) > 6", Severity: "LOW"}); !errors.Is(err, ErrNameTaken) {
 		t.Errorf("the name twice: %v", err)
 	}
-	if _, err := s.alerts.Define(ctx, alarm.Definition{Tenant: tenant, Name: "two", Expression: "max(m) >", Severity: "LOW"}); err == nil {
+	if _, err := s.alerts.Define(ctx, 0, alarm.Definition{Tenant: tenant, Name: "two", Expression: "max(m) >", Severity: "LOW"}); err == nil {
 		t.Error("a wrong expression passed")
 	}
-	if _, err := s.alerts.Define(ctx, alarm.Definition{Tenant: tenant, Name: "two", Expression: "max(m) > 1", Severity: "LOW", Actions: alarm.Actions{OK: []alarm.Action{{Notify: "nobody"}}}}); err == nil {
+	if _, err := s.alerts.Define(ctx, 0, alarm.Definition{Tenant: tenant, Name: "two", Expression: "max(m) > 1", Severity: "LOW", Actions: alarm.Actions{OK: []alarm.Action{{Notify: "nobody"}}}}); err == nil {
 		t.Error("a method that does not exist passed")
 	}
 	s.push("m", 1, nil)
 	if len(s.alerts.Alarms(tenant, d.ID, nil)) != 1 {
 		t.Fatal("no alarm")
 	}
-	if _, err := s.alerts.Redefine(ctx, tenant, d.ID, func(next *alarm.Definition) error { next.Expression, next.Name = "max(m) > 0", "uno"; return nil }); err != nil {
+	if _, err := s.alerts.Redefine(ctx, tenant, d.ID, 0, func(next *alarm.Definition) error { next.Expression, next.Name = "max(m) > 0", "uno"; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	s.push("m", 2, nil)
@@ -160,7 +160,7 @@ func TestSilenceReplacesTheInstance(t *testing.T) {
 		}
 	})
 	t.Log(story)
-	if _, err := s.alerts.Redefine(t.Context(), tenant, "7-silent", func(*alarm.Definition) error { return nil }); !errors.Is(err, ErrOfService) {
+	if _, err := s.alerts.Redefine(t.Context(), tenant, "7-silent", 0, func(*alarm.Definition) error { return nil }); !errors.Is(err, ErrOfService) {
 		t.Errorf("a service's alarm was changed apart from it: %v", err)
 	}
 }

@@ -175,7 +175,7 @@ func (a *Alerting) carryOut(w *watch, c *consequences) {
 	}
 	for _, serial := range sortedKeys(c.errands) {
 		for _, e := range c.errands[serial] {
-			a.errands.push(e)
+			a.errands.Push(e)
 		}
 	}
 	for i := range c.transitions {

@@ -34,6 +34,7 @@ type Definition struct {
 	alarm.Definition
 	Created, Updated time.Time
 	Deterministic    bool
+	Owner            int    // as whom it acts
 	Service          uint64 // whose description it comes from; 0 for none
 	Alarms           int
 }
@@ -47,8 +48,8 @@ func newID() string {
 	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }
 
-// Define makes a definition; its ID is given here. The methods that it names must exist.
-func (a *Alerting) Define(ctx context.Context, d alarm.Definition) (Definition, error) {
+// Define makes a definition that acts on services as its owner may; its ID is given here. The methods that it names must exist.
+func (a *Alerting) Define(ctx context.Context, owner int, d alarm.Definition) (Definition, error) {
 	d.ID = newID()
 	monitor, err := alarm.New(d)
 	if err != nil {
@@ -63,7 +64,7 @@ func (a *Alerting) Define(ctx context.Context, d alarm.Definition) (Definition, 
 		return Definition{}, fmt.Errorf("alarm definition %q: %w", d.Name, ErrNameTaken)
 	}
 	now := time.Now().UTC()
-	w := &watch{id: d.ID, tenant: d.Tenant, shard: store.Shard(d.ID), monitor: monitor, created: now, updated: now}
+	w := &watch{id: d.ID, tenant: d.Tenant, shard: store.Shard(d.ID), monitor: monitor, owner: owner, created: now, updated: now}
 	if w.head, err = a.putDefinition(ctx, w, d, store.Absent(definitionPrefix+d.ID)); err != nil {
 		return Definition{}, err
 	}
@@ -97,7 +98,7 @@ func (a *Alerting) liveSeries(w *watch) (out []*metric.Series) {
 }
 
 func (a *Alerting) putDefinition(ctx context.Context, w *watch, d alarm.Definition, guard store.Guard) (int64, error) {
-	value, err := json.Marshal(definitionRecord{recordVersion, w.created, w.updated, d})
+	value, err := json.Marshal(definitionRecord{recordVersion, w.created, w.updated, w.owner, d})
 	if err != nil {
 		return 0, fmt.Errorf("encode alarm definition %s: %w", d.ID, err)
 	}
@@ -110,8 +111,8 @@ func (a *Alerting) putDefinition(ctx context.Context, w *watch, d alarm.Definiti
 	return revision, nil
 }
 
-// Redefine changes a definition; edit gets a copy. What may change, alarm.Definition.CheckUpdate says.
-func (a *Alerting) Redefine(ctx context.Context, tenant int, id string, edit func(*alarm.Definition) error) (Definition, error) {
+// Redefine changes a definition, which is then its changer's; edit gets a copy. What may change, alarm.Definition.CheckUpdate says.
+func (a *Alerting) Redefine(ctx context.Context, tenant int, id string, owner int, edit func(*alarm.Definition) error) (Definition, error) {
 	w, err := a.watchOf(tenant, id)
 	if err != nil {
 		return Definition{}, err
@@ -139,11 +140,11 @@ func (a *Alerting) Redefine(ctx context.Context, tenant int, id string, edit fun
 		if a.nameTaken(tenant, next.Name, id) {
 			return fmt.Errorf("alarm definition %q: %w", next.Name, ErrNameTaken)
 		}
-		was := w.updated
-		w.updated = time.Now().UTC()
+		was, wasOwner := w.updated, w.owner
+		w.updated, w.owner = time.Now().UTC(), owner
 		head, err := a.putDefinition(ctx, w, next, store.At(definitionPrefix+id, w.head))
 		if err != nil {
-			w.updated = was
+			w.updated, w.owner = was, wasOwner
 			return err
 		}
 		w.head = head
@@ -279,5 +280,5 @@ func (a *Alerting) watchOf(tenant int, id string) (*watch, error) {
 func (a *Alerting) describe(w *watch) Definition {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return Definition{Definition: cloneDefinition(w.monitor.Definition()), Created: w.created, Updated: w.updated, Deterministic: w.monitor.Expression().Deterministic(), Service: w.service, Alarms: w.monitor.Len()}
+	return Definition{Definition: cloneDefinition(w.monitor.Definition()), Created: w.created, Updated: w.updated, Deterministic: w.monitor.Expression().Deterministic(), Owner: w.owner, Service: w.service, Alarms: w.monitor.Len()}
 }

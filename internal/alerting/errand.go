@@ -25,6 +25,8 @@ type errand struct {
 	Sequence   uint32       `json:"sequence"`
 	Name       string       `json:"name"` // of the definition
 	Tenant     int          `json:"tenant"`
+	Owner      int          `json:"uid"`
+	Of         uint64       `json:"of,omitempty"` // the service whose description the alarm comes from
 	Because    string       `json:"because"`
 	Action     alarm.Action `json:"action"`
 	Service    uint64       `json:"service"`
@@ -45,7 +47,7 @@ const (
 func newErrand(w *watch, t *alarm.Transition, n int) *errand {
 	e := &errand{
 		Version: 1, ID: fmt.Sprintf("%s-%d-%d-%d", t.Alarm, t.Sequence, n, t.Time), Definition: w.id, Alarm: t.Alarm, Sequence: t.Sequence,
-		Name: t.Name, Tenant: t.Tenant, Because: t.Reason, Action: t.Runs[n].Action,
+		Name: t.Name, Tenant: t.Tenant, Owner: w.owner, Of: w.service, Because: t.Reason, Action: t.Runs[n].Action,
 		Service: t.Origin.Service, Role: t.Origin.Role, Serial: t.Origin.Serial, Made: time.UnixMilli(t.Time).UTC(),
 	}
 	if len(e.Because) > 1000 {
@@ -87,7 +89,7 @@ func (a *Alerting) runErrand(ctx context.Context, e *errand) {
 	if again > 0 {
 		e.tries++
 		a.calls.Add(1)
-		time.AfterFunc(again, func() { defer a.calls.Done(); a.errands.push(e) })
+		time.AfterFunc(again, func() { defer a.calls.Done(); a.errands.Push(e) })
 		return
 	}
 	a.figures.errand(outcome)
@@ -127,8 +129,15 @@ func (a *Alerting) still(e *errand) bool { return a.sequence(e.Alarm) == uint64(
 // command words an errand for the service, as it is now; nil and why when it cannot.
 func (a *Alerting) command(e *errand) (c *service.Command, why string) {
 	found := a.engine.View(e.Service, func(s *service.Service) {
-		if s.Meta.Group != e.Tenant {
+		switch {
+		case s.Meta.Group != e.Tenant:
 			why = "the service belongs to another project than the alarm"
+			return
+		case e.Of != 0 && e.Of != e.Service:
+			why = "an alarm of a service's description acts on that service alone"
+			return
+		case e.Of == 0 && a.opts.May != nil && !a.opts.May(e.Owner, &s.Meta):
+			why = "the alarm's owner may not manage the service"
 			return
 		}
 		c = &service.Command{ID: "alarm-" + e.ID, By: "alarm " + e.Name, Because: e.Because}

@@ -30,6 +30,7 @@ type definitionRecord struct {
 	Version int       `json:"v"`
 	Created time.Time `json:"created"`
 	Updated time.Time `json:"updated"`
+	Owner   int       `json:"uid"`
 	alarm.Definition
 }
 
@@ -90,7 +91,7 @@ func (a *Alerting) load(ctx context.Context) error {
 			alone(kv.Key, err)
 			return nil
 		}
-		a.watchIt(&watch{id: r.ID, tenant: r.Tenant, shard: store.Shard(r.ID), monitor: monitor, created: r.Created, updated: r.Updated, head: kv.Revision})
+		a.watchIt(&watch{id: r.ID, tenant: r.Tenant, shard: store.Shard(r.ID), monitor: monitor, owner: r.Owner, created: r.Created, updated: r.Updated, head: kv.Revision, loading: true})
 		delete(states, r.ID)
 		return nil
 	}); err != nil {
@@ -103,7 +104,7 @@ func (a *Alerting) load(ctx context.Context) error {
 			alone(kv.Key, err)
 			return nil
 		}
-		a.errands.push(e)
+		a.errands.Push(e)
 		return checkVersion(kv.Key, e.Version)
 	}); err != nil {
 		return fmt.Errorf("read the orders of alarms: %w", err)

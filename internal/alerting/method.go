@@ -118,7 +118,7 @@ func (a *Alerting) RemoveMethod(ctx context.Context, tenant int, ref string) err
 		if d.Service != 0 || !names(&d.Actions, m) {
 			continue
 		}
-		if _, err := a.Redefine(ctx, tenant, d.ID, func(next *alarm.Definition) error {
+		if _, err := a.Redefine(ctx, tenant, d.ID, d.Owner, func(next *alarm.Definition) error {
 			for _, list := range [...]*[]alarm.Action{&next.Actions.Alarm, &next.Actions.OK, &next.Actions.Undetermined} {
 				*list = slices.DeleteFunc(*list, func(x alarm.Action) bool { return x.Notify == m.ID || x.Notify == m.Name })
 			}

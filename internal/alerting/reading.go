@@ -229,7 +229,7 @@ func (r *reader) schedule(a *Alerting, now time.Time) {
 	a.measureLater(r)
 }
 
-func (a *Alerting) measureLater(r *reader) { a.due.push(func() { a.measure(r) }) }
+func (a *Alerting) measureLater(r *reader) { a.due.Push(func() { a.measure(r) }) }
 
 // look tells the service anew after it has changed, where attributes of its instances count.
 func (r *reader) look(a *Alerting) {
@@ -269,7 +269,7 @@ func (a *Alerting) measure(r *reader) {
 		if x.predict != nil {
 			if now.Sub(x.asked) >= forecastTime {
 				x.asked = now
-				a.due.push(func() { a.forecast(r, x, now) })
+				a.due.Push(func() { a.forecast(r, x, now) })
 			}
 			if x.known {
 				m.Values["forecast "+x.text] = service.Reading{Value: x.ahead, Of: 1}

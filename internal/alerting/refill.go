@@ -35,9 +35,10 @@ func (a *Alerting) ready(ctx context.Context, w *watch) {
 	complete := now
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.gone {
+	if w.gone || !w.loading {
 		return
 	}
+	w.loading = false
 	if a.opts.Past != nil && w.monitor.Len() > 0 {
 		var err error
 		if complete, err = a.replayInto(ctx, w.monitor, now); err != nil && ctx.Err() == nil {

@@ -55,7 +55,7 @@ func (a *Alerting) serviceChanged(c engine.Change) {
 			return
 		}
 	}
-	a.due.push(func() {
+	a.due.Push(func() {
 		if c.Removed {
 			a.letGo(c.Service)
 			return
@@ -88,7 +88,7 @@ func (a *Alerting) follow(l *look) {
 	if g.spec != l.spec {
 		g.spec = l.spec
 		a.followPolicies(g, l)
-		a.due.push(func() { a.followAlarms(g, l) })
+		a.due.Push(func() { a.followAlarms(g, l) })
 	}
 	a.followParents(g, l)
 	for _, r := range g.readers {
@@ -158,7 +158,7 @@ func (a *Alerting) followAlarms(g *governed, l *look) {
 			a.log.Error("an alarm of a service does not work", "service", l.id, "alarm", name, "error", err)
 			continue
 		}
-		w := &watch{id: d.ID, tenant: l.tenant, shard: store.Shard(d.ID), service: l.id, monitor: m, created: time.Now().UTC(), updated: time.Now().UTC()}
+		w := &watch{id: d.ID, tenant: l.tenant, shard: store.Shard(d.ID), service: l.id, monitor: m, created: time.Now().UTC(), updated: time.Now().UTC(), loading: true}
 		g.watches[name] = w
 		a.begin(w)
 		a.ready(a.ctx, w)

@@ -3,6 +3,7 @@ package alerting
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -77,7 +78,7 @@ func (s *stage) start() {
 	d := must[driver.Driver](s.t)(kind.New(ctx, driver.Config{Installation: s.store.Installation().ID}))
 	s.engine = must[*engine.Engine](s.t)(engine.New(ctx, engine.Options{Store: s.store, Tenure: tenure,
 		Backends: []*engine.Backend{{Kind: kind, Driver: driver.Wrap(d, kind, driver.WrapOptions{})}}}))
-	history := must[*telemetry.History](s.t)(telemetry.OpenHistory(telemetry.HistoryOptions{Dir: s.dir + "/history"}))
+	history := must[*telemetry.History](s.t)(telemetry.OpenHistory(telemetry.HistoryOptions{Dir: s.dir + "/history", Log: slog.New(slog.DiscardHandler)}))
 	trail := must[*journal.Journal[Entry]](s.t)(journal.Open(journal.Options[Entry]{Name: "alarms", Dir: s.dir + "/alarms"}))
 	web := notify.NewHTTP(notify.HTTPOptions{Guard: &notify.Guard{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}})
 	s.alerts = must[*Alerting](s.t)(New(ctx, Options{Store: s.store, Tenure: tenure, Engine: s.engine, Past: history, Journal: trail,
@@ -157,7 +158,7 @@ func (s *stage) define(d alarm.Definition) Definition {
 	if d.Severity == "" {
 		d.Severity = "LOW"
 	}
-	return must[Definition](s.t)(s.alerts.Define(s.t.Context(), d))
+	return must[Definition](s.t)(s.alerts.Define(s.t.Context(), 0, d))
 }
 
 // service deploys a service of one simulated role.
@@ -172,7 +173,7 @@ func (s *stage) service(id uint64, spec *service.Spec) {
 	if err := service.Validate(spec); err != nil {
 		s.t.Fatal(err)
 	}
-	if _, err := s.engine.Create(s.t.Context(), service.NewService(id, spec, service.Meta{Name: spec.Name, Group: tenant}, time.Now())); err != nil {
+	if _, err := s.engine.Create(s.t.Context(), service.NewService(id, spec, service.Meta{Name: spec.Name, Group: tenant}, time.Now()), store.Txn{}); err != nil {
 		s.t.Fatal(err)
 	}
 	s.eventually("the service runs", func() bool {

@@ -26,12 +26,14 @@ type watch struct {
 
 	mu      sync.Mutex // guards what follows
 	monitor *alarm.Monitor
+	owner   int // as whom it orders services about; those of a service's description act on that service alone
 	created time.Time
 	updated time.Time
 	head    int64     // revision of the definition's record; 0 for one from a service
 	armed   time.Time // when the clock wakes it
 	busy    bool      // a commit is under way
 	again   bool      // look again after it
+	loading bool      // its windows are to be refilled; it decides nothing yet
 	gone    bool
 	changes chan struct{} // closed when the commit under way has ended; nil without one
 }
@@ -152,7 +154,7 @@ func (a *Alerting) arm(w *watch) {
 }
 
 // turnLater is what the clock does.
-func (a *Alerting) turnLater(w *watch) { a.due.push(func() { a.turn(w) }) }
+func (a *Alerting) turnLater(w *watch) { a.due.Push(func() { a.turn(w) }) }
 
 // turn lets a watch decide, and commits what it came to. While that is under way nothing is decided.
 func (a *Alerting) turn(w *watch) {
@@ -172,13 +174,13 @@ func (a *Alerting) turnLocked(w *watch) {
 	}
 	started := time.Now()
 	transitions := w.monitor.Decide(now.UnixMilli())
-	records := w.monitor.Changes()
+	records, more := w.monitor.Changes()
 	a.figures.decided(time.Since(started), transitions)
 	if len(transitions) == 0 && len(records) == 0 {
 		a.arm(w)
 		return
 	}
-	w.busy, w.changes = true, make(chan struct{})
+	w.busy, w.again, w.changes = true, more, make(chan struct{})
 	c := a.consequencesOf(w, transitions)
 	a.calls.Add(1)
 	a.commit(w, a.transactions(w, records, c), c, 0)
@@ -188,7 +190,7 @@ func (a *Alerting) turnLocked(w *watch) {
 // submitted again: everything in them may be written twice, and only this server writes it.
 func (a *Alerting) commit(w *watch, txns []store.Txn, c *consequences, misses int) {
 	if len(txns) == 0 {
-		a.due.push(func() { a.settle(w, c) })
+		a.due.Push(func() { a.settle(w, c) })
 		return
 	}
 	a.store.Submit(txns[0], func(_ int64, err error) {

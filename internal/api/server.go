@@ -110,19 +110,31 @@ func New(opts Options) (*Server, error) {
 	return s, nil
 }
 
+// Admit resolves an address for Listen and says what is wrong with it, without binding it.
+func (s *Server) Admit(name, address string) (*net.TCPAddr, error) {
+	at, err := net.ResolveTCPAddr("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listener %s: %w", name, err)
+	}
+	if s.tls == nil && !s.opts.Insecure && !at.IP.IsLoopback() {
+		return nil, fmt.Errorf("listener %s: %s is reachable from other machines, and passwords would cross the network in the clear: "+
+			"give a TLS certificate and key, listen on 127.0.0.1, or allow it with --insecure", name, address)
+	}
+	return at, nil
+}
+
 // Listen binds the address ("127.0.0.1:7070", port 0 for any) and will serve h there under the
 // given name. Connections are taken from now on and answered once Serve runs. It refuses addresses
 // beyond loopback without TLS, unless Options.Insecure is set.
 func (s *Server) Listen(ctx context.Context, name, address string, h http.Handler) (net.Addr, error) {
+	at, err := s.Admit(name, address)
+	if err != nil {
+		return nil, err
+	}
 	var lc net.ListenConfig
-	ln, err := lc.Listen(ctx, "tcp", address)
+	ln, err := lc.Listen(ctx, "tcp", at.String())
 	if err != nil {
 		return nil, fmt.Errorf("listener %s: %w", name, err)
-	}
-	if ip := ln.Addr().(*net.TCPAddr).IP; s.tls == nil && !s.opts.Insecure && !ip.IsLoopback() {
-		ln.Close()
-		return nil, fmt.Errorf("listener %s: %s is reachable from other machines, and passwords would cross the network in the clear: "+
-			"give a TLS certificate and key, listen on 127.0.0.1, or allow it with --insecure", name, address)
 	}
 	l := &listener{name: name, Listener: netutil.LimitListener(ln, s.bounds.connections), http: &http.Server{
 		Handler:           s.wrap(name, h),

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,7 +31,7 @@ func newActCommand(t *terminal) *cobra.Command {
 			}
 			return exactly("SERVICE", "ACTION")(cmd, args)
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return runAct(cmd.Context(), t, &o, args) },
+		RunE: calling(t, func(ctx context.Context, c *client.Client, args []string) error { return runAct(ctx, t, c, &o, args) }),
 	}
 	cmd.Flags().StringVar(&o.args, "args", "", "`text` for the action, such as a snapshot's name")
 	cmd.Flags().DurationVar(&o.period, "period", 0, "with --number: so many machines each period")
@@ -41,29 +40,22 @@ func newActCommand(t *terminal) *cobra.Command {
 	return cmd
 }
 
-func runAct(ctx context.Context, t *terminal, o *actOptions, args []string) error {
-	c, err := t.connect()
+func runAct(ctx context.Context, t *terminal, c *client.Client, o *actOptions, args []string) error {
+	at, err := findPlace(ctx, c, args[0])
 	if err != nil {
 		return err
 	}
-	defer c.Close()
-	service, rest, _ := strings.Cut(args[0], "/")
-	role, number, one := strings.Cut(rest, "/")
 	if o.cancel {
-		_, err := c.Services().CancelActions(ctx, service, role)
+		_, err := c.Services().CancelActions(ctx, at.service, at.role)
 		return err
 	}
-	a := client.Action{Name: args[1], Role: role, Args: o.args, Period: client.Duration(o.period), Number: o.number}
-	if one {
-		_, i, err := findInstance(ctx, c, service+"/"+role+"/"+number)
-		if err != nil {
-			return err
-		}
-		a.Serial = i.Serial
+	a := client.Action{Name: args[1], Role: at.role, Args: o.args, Period: client.Duration(o.period), Number: o.number}
+	if at.instance != nil {
+		a.Serial = at.instance.Serial
 	}
-	if _, err := c.Services().Act(ctx, service, a); err != nil {
+	if _, err := c.Services().Act(ctx, at.service, a); err != nil {
 		return err
 	}
-	t.tell("%s: %s is under way; see `troupe ps %s`", args[0], args[1], service)
+	t.tell("%s: %s is under way; see `troupe ps %s`", args[0], args[1], at.service)
 	return nil
 }

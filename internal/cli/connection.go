@@ -130,6 +130,9 @@ func (t *terminal) client(url, ca string, o client.Options) (*client.Client, err
 		if o.CA, err = os.ReadFile(ca); err != nil {
 			return nil, fmt.Errorf("--cacert: %w", err)
 		}
+		if !x509.NewCertPool().AppendCertsFromPEM(o.CA) {
+			return nil, withCode(exitInvalid, fmt.Errorf("--cacert: %s holds no certificate in PEM", ca))
+		}
 	}
 	c, err := client.New(url, o)
 	if err != nil {
@@ -158,7 +161,7 @@ func readSecret(name string) (string, error) {
 	}
 	line, _, _ := strings.Cut(string(text), "\n")
 	if line = strings.TrimSuffix(line, "\r"); line == "" {
-		return "", fmt.Errorf("read a secret: %s is empty", name)
+		return "", withCode(exitInvalid, fmt.Errorf("read a secret: %s is empty", name))
 	}
 	return line, nil
 }
@@ -196,7 +199,7 @@ func explainError(err error) string {
 	switch {
 	case client.IsUnauthorized(err):
 		text += "; log in with `troupe login`, or set TROUPE_USER and TROUPE_PASSWORD, or TROUPE_TOKEN"
-	case errors.As(err, new(x509.UnknownAuthorityError)):
+	case errors.As(err, new(x509.UnknownAuthorityError)) && !errors.As(err, new(*coded)): // a server's own: its cluster, say
 		text += "; name the file of the authority of the server's certificate with --cacert or TROUPE_CACERT"
 	case unreachable(err) && exitCode(err) == exitUnreachable:
 		text += "; does the server run? Start one with `troupe server`, or name another with --url or TROUPE_URL"

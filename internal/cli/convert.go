@@ -94,7 +94,7 @@ func lost(document []byte) (out []string) {
 		return nil
 	}
 	if len(d.Networks) > 0 {
-		out = append(out, "networks: left out: the native format has none yet")
+		out = append(out, "networks: left out: those that exist are written where they are used; describe those to be made under resources")
 	}
 	for n, r := range d.Roles {
 		for _, key := range [...]string{"elasticity_policies", "scheduled_policies"} {

@@ -320,7 +320,7 @@ func (d *demo) stay(ctx context.Context) {
 	out, urls := d.t.out, d.app.Addrs()
 	fmt.Fprintf(out, "\nThe server stays until Ctrl-C. In another terminal, try:\n\n")
 	fmt.Fprintf(out, "  export TROUPE_URL=%s TROUPE_USER=oneadmin TROUPE_PASSWORD=%s\n", urls["main"], d.app.Password())
-	for _, line := range [...]string{"troupe events -f", "troupe ps shop", "troupe scale shop/web 6", "pkill -9 -f 'demo-node --name app'", "troupe explain shop"} {
+	for _, line := range [...]string{"troupe events -f", "troupe ps shop", "troupe scale shop/web 6", "troupe act shop/app/0 terminate-hard", "troupe explain shop"} {
 		fmt.Fprintf(out, "  %s\n", line)
 	}
 	fmt.Fprintf(out, "  curl -u oneadmin:%s %s/service\n", d.app.Password(), urls["oneflow"])

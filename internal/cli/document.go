@@ -2,7 +2,6 @@ package cli
 
 import (
 	stdbytes "bytes"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -28,14 +27,14 @@ func (t *terminal) readFile(name string) ([]byte, error) {
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {
-			return nil, withCode(exitInvalid, fmt.Errorf("read %s: %w", name, errors.Unwrap(err)))
+			return nil, err
 		}
 		defer f.Close()
 		in = f
 	}
 	text, err := io.ReadAll(io.LimitReader(in, native.MaxBytes+1))
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
+		return nil, withCode(exitInvalid, err)
 	}
 	if len(text) > native.MaxBytes {
 		return nil, withCode(exitInvalid, fmt.Errorf("%s: larger than 8 MiB", name))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -21,25 +22,17 @@ func newEventsCommand(t *terminal) *cobra.Command {
 		Use:   "events [SERVICE]",
 		Short: "what happened; with -f what happens",
 		Args:  atMost(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ref := ""
-			if len(args) == 1 {
-				ref = args[0]
-			}
-			return runEvents(cmd.Context(), t, &o, ref)
-		},
+		RunE: calling(t, func(ctx context.Context, c *client.Client, args []string) error {
+			return runEvents(ctx, t, c, &o, strings.Join(args, ""))
+		}),
 	}
 	cmd.Flags().BoolVarP(&o.follow, "follow", "f", false, "go on until Ctrl-C, or until the service is gone")
 	cmd.Flags().IntVarP(&o.tail, "tail", "n", 50, "how many of the last events")
 	return cmd
 }
 
-func runEvents(ctx context.Context, t *terminal, o *eventsOptions, ref string) error {
-	c, err := t.connect()
-	if err != nil {
-		return err
-	}
-	defer c.Close()
+// runEvents shows what happens to a service; to all of them when ref is "".
+func runEvents(ctx context.Context, t *terminal, c *client.Client, o *eventsOptions, ref string) error {
 	events, err := pastEvents(ctx, c, o, ref)
 	if err != nil {
 		return err

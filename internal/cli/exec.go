@@ -31,13 +31,12 @@ func newExecCommand(t *terminal) *cobra.Command {
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			command := args[1:]
-			if command[0] == "--" && len(command) > 1 {
-				command = command[1:]
+		RunE: atInstance(t, func(ctx context.Context, c *client.Client, service string, serial uint32, args []string) error {
+			if args[0] == "--" && len(args) > 1 {
+				args = args[1:]
 			}
-			return runExec(cmd.Context(), t, &o, args[0], command)
-		},
+			return runExec(ctx, t, c, &o, service, serial, args)
+		}),
 	}
 	cmd.Flags().StringArrayVarP(&o.env, "env", "e", nil, "`KEY=VALUE` for the command; may be repeated")
 	cmd.Flags().BoolVarP(&o.stdin, "stdin", "i", false, "give the command what comes in on standard input, up to 4 MiB")
@@ -45,7 +44,7 @@ func newExecCommand(t *terminal) *cobra.Command {
 	return cmd
 }
 
-func runExec(ctx context.Context, t *terminal, o *execOptions, place string, command []string) error {
+func runExec(ctx context.Context, t *terminal, c *client.Client, o *execOptions, service string, serial uint32, command []string) error {
 	env, err := assignments("--env", o.env)
 	if err != nil {
 		return err
@@ -59,16 +58,7 @@ func runExec(ctx context.Context, t *terminal, o *execOptions, place string, com
 			return usageError("exec: standard input is longer than 4 MiB")
 		}
 	}
-	c, err := t.connect()
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	service, i, err := findInstance(ctx, c, place)
-	if err != nil {
-		return err
-	}
-	exit, err := c.Services().Exec(ctx, service, i.Serial, x)
+	exit, err := c.Services().Exec(ctx, service, serial, x)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -30,11 +33,12 @@ const exitCodesHelp = `troupe ends with one of these codes:
     1  an error that has no code of its own
     2  wrong usage: an unknown command or flag, a missing argument
     3  there is no such service, role, instance, template, user, ...
-    4  refused: the state does not allow it, it exists already, or it was changed meanwhile
+    4  refused: the state does not allow it, it exists already, or it was changed meanwhile;
+       troupe server: another one holds the data folder, or has taken over
     5  not permitted, or wrong credentials
     6  the server cannot be reached or does no work now: a standby, or paused after a restore
     7  waited in vain: the time given by --timeout is over
-    8  a file or a value is wrong: the message says which and where
+    8  a file or a value is wrong: the message says which and where; troupe server: the database is damaged
   130  interrupted by Ctrl-C
 
 troupe exec ends with the code of the command that it ran.`
@@ -86,6 +90,9 @@ func exitCode(err error) int {
 	if code := clientExitCode(err); code != 0 {
 		return code
 	}
+	if errors.As(err, new(*fs.PathError)) || errors.As(err, new(*os.LinkError)) {
+		return exitInvalid // a file that the command line names
+	}
 	return exitError
 }
 
@@ -94,6 +101,9 @@ func exactly(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) < len(names) {
 			return usageError("%s: %s is missing; usage: %s", cmd.CommandPath(), names[len(args)], cmd.UseLine())
+		}
+		if i := slices.Index(args, ""); i >= 0 && i < len(names) {
+			return usageError("%s: %s is empty; usage: %s", cmd.CommandPath(), names[i], cmd.UseLine())
 		}
 		return atMost(len(names))(cmd, args)
 	}

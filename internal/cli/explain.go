@@ -17,16 +17,13 @@ func newExplainCommand(t *terminal) *cobra.Command {
 		Use:   "explain SERVICE",
 		Short: "why a service is in its state, what it waits for, what comes next",
 		Args:  exactly("SERVICE"),
-		RunE:  func(cmd *cobra.Command, args []string) error { return runExplain(cmd.Context(), t, args[0]) },
+		RunE: calling(t, func(ctx context.Context, c *client.Client, args []string) error {
+			return runExplain(ctx, t, c, args[0])
+		}),
 	}
 }
 
-func runExplain(ctx context.Context, t *terminal, ref string) error {
-	c, err := t.connect()
-	if err != nil {
-		return err
-	}
-	defer c.Close()
+func runExplain(ctx context.Context, t *terminal, c *client.Client, ref string) error {
 	e, err := c.Services().Explain(ctx, ref)
 	if err != nil {
 		return err

@@ -16,7 +16,9 @@ func newLogsCommand(t *terminal) *cobra.Command {
 		Use:   "logs SERVICE/ROLE/N",
 		Short: "what an instance printed",
 		Args:  exactly("SERVICE/ROLE/N"),
-		RunE:  func(cmd *cobra.Command, args []string) error { return runLogs(cmd.Context(), t, o, args[0]) },
+		RunE: atInstance(t, func(ctx context.Context, c *client.Client, service string, serial uint32, _ []string) error {
+			return runLogs(ctx, t, c, o, service, serial)
+		}),
 	}
 	cmd.Flags().BoolVarP(&o.Follow, "follow", "f", false, "go on until Ctrl-C")
 	cmd.Flags().IntVarP(&o.Tail, "tail", "n", 0, "how many of the last lines (default all that are kept)")
@@ -24,17 +26,8 @@ func newLogsCommand(t *terminal) *cobra.Command {
 	return cmd
 }
 
-func runLogs(ctx context.Context, t *terminal, o client.LogOptions, place string) error {
-	c, err := t.connect()
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	service, i, err := findInstance(ctx, c, place)
-	if err != nil {
-		return err
-	}
-	r, err := c.Services().Logs(ctx, service, i.Serial, o)
+func runLogs(ctx context.Context, t *terminal, c *client.Client, o client.LogOptions, service string, serial uint32) error {
+	r, err := c.Services().Logs(ctx, service, serial, o)
 	if err != nil {
 		return err
 	}

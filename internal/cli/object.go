@@ -28,6 +28,31 @@ func calling(t *terminal, run func(ctx context.Context, c *client.Client, args [
 	}
 }
 
+// changing returns a command that asks something of a service, or of a part of it, and waits for the outcome:
+// one of the states given, RUNNING and COOLDOWN when none is.
+func changing(t *terminal, use, short string, ask func(ctx context.Context, c *client.Client, at place) (revision int64, err error), good ...string) *cobra.Command {
+	var o waitOptions
+	cmd := &cobra.Command{
+		Use: use, Short: short, Args: exactly("SERVICE"),
+		RunE: calling(t, func(ctx context.Context, c *client.Client, args []string) error {
+			at, err := findPlace(ctx, c, args[0])
+			if err != nil {
+				return err
+			}
+			if at.instance != nil || at.role != "" && !strings.Contains(use, "/ROLE") {
+				return usageError("%s: %s is only a part of a service; usage: troupe %s", strings.Fields(use)[0], args[0], use)
+			}
+			revision, err := ask(ctx, c, at)
+			if err != nil {
+				return err
+			}
+			return t.outcome(ctx, c, at.service, revision, &o, good...)
+		}),
+	}
+	o.addFlags(cmd.Flags())
+	return cmd
+}
+
 // removing returns the rm command of a kind of object.
 func removing(t *terminal, what string, remove func(ctx context.Context, c *client.Client, ref string) error) *cobra.Command {
 	return &cobra.Command{

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/troupe-dev/troupe/client"
 )
 
 type passwdOptions struct{ newFile string }
@@ -16,18 +18,15 @@ func newPasswdCommand(t *terminal) *cobra.Command {
 		Use:   "passwd [USER]",
 		Short: "change a password, your own or as administrator anybody's",
 		Args:  atMost(1),
-		RunE:  func(cmd *cobra.Command, args []string) error { return runPasswd(cmd.Context(), t, &o, args) },
+		RunE: calling(t, func(ctx context.Context, c *client.Client, args []string) error {
+			return runPasswd(ctx, t, c, &o, args)
+		}),
 	}
 	cmd.Flags().StringVar(&o.newFile, "password-file", "", "`file` with the new password (default: it is asked for)")
 	return cmd
 }
 
-func runPasswd(ctx context.Context, t *terminal, o *passwdOptions, args []string) error {
-	c, err := t.connect()
-	if err != nil {
-		return err
-	}
-	defer c.Close()
+func runPasswd(ctx context.Context, t *terminal, c *client.Client, o *passwdOptions, args []string) error {
 	me, err := c.Me(ctx)
 	if err != nil {
 		return err

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/troupe-dev/troupe/client"
 )
 
@@ -16,6 +18,44 @@ func splitRole(place string) (service, role string, err error) {
 		return "", "", usageError("%q: name a role as SERVICE/ROLE", place)
 	}
 	return place[:i], place[i+1:], nil
+}
+
+// A place is what SERVICE[/ROLE[/N]] names.
+type place struct {
+	service  string           // its number
+	role     string           // "" for the whole service
+	instance *client.Instance // nil for the whole role
+}
+
+// findPlace finds what SERVICE[/ROLE[/N]] names, where SERVICE may be PROJECT/NAME.
+func findPlace(ctx context.Context, c *client.Client, name string) (place, error) {
+	s, err := c.Services().Get(ctx, name)
+	if err == nil {
+		return place{service: s.Ref()}, nil
+	}
+	rest, last, bad := splitRole(name)
+	if bad != nil || !client.IsNotFound(err) {
+		return place{}, err
+	}
+	if s, err = c.Services().Get(ctx, rest); err == nil {
+		return place{service: s.Ref(), role: last}, nil
+	}
+	if _, _, bad := splitRole(rest); bad != nil || !client.IsNotFound(err) {
+		return place{}, err
+	}
+	service, i, err := findInstance(ctx, c, name)
+	return place{service: service, role: i.Role, instance: &i}, err
+}
+
+// atInstance returns a RunE that calls run with the instance that the first argument names.
+func atInstance(t *terminal, run func(ctx context.Context, c *client.Client, service string, serial uint32, args []string) error) func(*cobra.Command, []string) error {
+	return calling(t, func(ctx context.Context, c *client.Client, args []string) error {
+		service, i, err := findInstance(ctx, c, args[0])
+		if err != nil {
+			return err
+		}
+		return run(ctx, c, service, i.Serial, args[1:])
+	})
 }
 
 // findInstance finds the instance that SERVICE/ROLE/N names; SERVICE/ROLE is enough for a role of one.

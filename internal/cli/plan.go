@@ -17,18 +17,15 @@ func newPlanCommand(t *terminal) *cobra.Command {
 		Use:   "plan FILE",
 		Short: "what up would change, and why",
 		Args:  exactly("FILE"),
-		RunE:  func(cmd *cobra.Command, args []string) error { return runPlan(cmd.Context(), t, &o, args[0]) },
+		RunE: calling(t, func(ctx context.Context, c *client.Client, args []string) error {
+			return runPlan(ctx, t, c, &o, args[0])
+		}),
 	}
 	o.addFlags(cmd.Flags())
 	return cmd
 }
 
-func runPlan(ctx context.Context, t *terminal, o *wishOptions, file string) error {
-	c, err := t.connect()
-	if err != nil {
-		return err
-	}
-	defer c.Close()
+func runPlan(ctx context.Context, t *terminal, c *client.Client, o *wishOptions, file string) error {
 	w, err := readWish(ctx, t, c, o, file)
 	if err != nil {
 		return err

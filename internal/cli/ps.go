@@ -3,12 +3,14 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/troupe-dev/troupe/client"
+	"github.com/troupe-dev/troupe/internal/nearest"
 )
 
 type psOptions struct {
@@ -22,17 +24,16 @@ func newPsCommand(t *terminal) *cobra.Command {
 		Use:   "ps [SERVICE]",
 		Short: "services, or the roles and instances of one",
 		Args:  atMost(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := t.connect()
-			if err != nil {
-				return err
+		RunE: calling(t, func(ctx context.Context, c *client.Client, args []string) error {
+			o.state = strings.ToUpper(o.state)
+			if o.state != "" && !slices.Contains(states(), o.state) {
+				return usageError("--state %s: no such state%s", o.state, nearest.Hint(o.state, states()))
 			}
-			defer c.Close()
 			if len(args) == 0 {
-				return psAll(cmd.Context(), t, c, &o)
+				return psAll(ctx, t, c, &o)
 			}
-			return psOne(cmd.Context(), t, c, &o, args[0])
-		},
+			return psOne(ctx, t, c, &o, args[0])
+		}),
 	}
 	cmd.Flags().StringVar(&o.state, "state", "", "only services in this `state`")
 	cmd.Flags().StringVar(&o.project, "project", "", "only services of this `group`")
@@ -44,7 +45,7 @@ func newPsCommand(t *terminal) *cobra.Command {
 func psAll(ctx context.Context, t *terminal, c *client.Client, o *psOptions) error {
 	services := []client.Service{}
 	b := &table{head: []string{"ID", "NAME", "STATE", "SINCE", "ROLES", "PROJECT", "OWNER", "REVISION", "REASON"}, wide: 5}
-	filter := client.ServiceFilter{State: strings.ToUpper(o.state), Project: o.project}
+	filter := client.ServiceFilter{State: o.state, Project: o.project}
 	for s, err := range c.Services().List(ctx, filter) {
 		if err != nil {
 			return err

@@ -1,31 +1,16 @@
 package cli
 
 import (
-	"strings"
+	"context"
 
 	"github.com/spf13/cobra"
+
+	"github.com/troupe-dev/troupe/client"
 )
 
 func newReleaseCommand(t *terminal) *cobra.Command {
-	var o waitOptions
-	cmd := &cobra.Command{
-		Use:   "release SERVICE[/ROLE]",
-		Short: "start what is held",
-		Args:  exactly("SERVICE"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := t.connect()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			service, role, _ := strings.Cut(args[0], "/")
-			revision, err := c.Services().Release(cmd.Context(), service, role)
-			if err != nil {
-				return err
-			}
-			return t.outcome(cmd.Context(), c, service, revision, &o, "RUNNING", "COOLDOWN", "HOLD")
-		},
-	}
-	o.addFlags(cmd.Flags())
-	return cmd
+	return changing(t, "release SERVICE[/ROLE]", "start what is held",
+		func(ctx context.Context, c *client.Client, at place) (int64, error) {
+			return c.Services().Release(ctx, at.service, at.role)
+		}, "RUNNING", "COOLDOWN", "HOLD")
 }

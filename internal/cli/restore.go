@@ -1,7 +1,9 @@
 package cli
 
 import (
+	stdbytes "bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -35,25 +37,27 @@ func runRestore(ctx context.Context, t *terminal, o *restoreOptions, file string
 	if o.dataDir == "" {
 		return usageError("restore: which folder? give --data-dir")
 	}
-	var key []byte
-	if o.masterKey != "" {
-		var err error
-		if key, err = os.ReadFile(o.masterKey); err != nil {
-			return fmt.Errorf("master key: %w", err)
-		}
+	target := filepath.Join(o.dataDir, store.MasterKeyFile)
+	key, err := o.key(target)
+	if err != nil {
+		return err
 	}
 	if err := os.MkdirAll(o.dataDir, 0o711); err != nil {
 		return fmt.Errorf("make data folder: %w", err)
 	}
-	target := filepath.Join(o.dataDir, store.MasterKeyFile)
+	installation, err := store.Restore(ctx, file, store.Options{DataDir: o.dataDir})
+	switch {
+	case errors.Is(err, store.ErrDamaged):
+		return withCode(exitInvalid, err)
+	case errors.Is(err, store.ErrInUse), errors.Is(err, store.ErrExists):
+		return withCode(exitRefused, err)
+	case err != nil:
+		return err
+	}
 	if key != nil {
 		if err := os.WriteFile(target, key, 0o600); err != nil {
-			return fmt.Errorf("master key: %w", err)
+			return fmt.Errorf("the state is restored, but not its key: %w", err)
 		}
-	}
-	installation, err := store.Restore(ctx, file, store.Options{DataDir: o.dataDir})
-	if err != nil {
-		return err
 	}
 	fmt.Fprintf(t.out, "restored installation %s into %s, as generation %d\n", installation.ID, o.dataDir, installation.Generation)
 	if _, err := os.Stat(target); err != nil {
@@ -61,4 +65,22 @@ func runRestore(ctx context.Context, t *terminal, o *restoreOptions, file string
 	}
 	fmt.Fprintln(t.out, "effects are off until you start the server, look at it, and call `troupe server resume`")
 	return nil
+}
+
+// key returns the master key that is to be copied; nil for none. It refuses to take the place of another.
+func (o *restoreOptions) key(target string) ([]byte, error) {
+	if o.masterKey == "" {
+		return nil, nil
+	}
+	key, err := os.ReadFile(o.masterKey)
+	if err == nil {
+		err = store.CheckMasterKey(o.masterKey)
+	}
+	if err != nil {
+		return nil, withCode(exitInvalid, fmt.Errorf("--master-key: %w", err))
+	}
+	if there, err := os.ReadFile(target); err == nil && !stdbytes.Equal(there, key) {
+		return nil, withCode(exitRefused, fmt.Errorf("%s is there already and is another key; move it away, or leave --master-key out", target))
+	}
+	return key, nil
 }

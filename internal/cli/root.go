@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -93,7 +92,7 @@ func newRootCommand(t *terminal) *cobra.Command {
 		{"start", "To begin with:", []*cobra.Command{newDemoCommand(t), newServerCommand(t), newLoginCommand(t)}},
 		{"services", "Services:", []*cobra.Command{
 			newUpCommand(t), newPlanCommand(t), newPsCommand(t), newScaleCommand(t), newUpdateCommand(t), newRecoverCommand(t),
-			newReleaseCommand(t), newActCommand(t), newDownCommand(t), newRmCommand(t)}},
+			newReleaseCommand(t), newActCommand(t), newDownCommand(t), newRmCommand(t), newDataCommand(t)}},
 		{"look", "What happens:", []*cobra.Command{newExplainCommand(t), newEventsCommand(t), newLogsCommand(t), newExecCommand(t)}},
 		{"objects", "Templates, machines, people:", []*cobra.Command{
 			newTemplateCommand(t), newMachineCommand(t), newUserCommand(t), newGroupCommand(t), newQuotaCommand(t), newTokenCommand(t),
@@ -106,13 +105,11 @@ func newRootCommand(t *terminal) *cobra.Command {
 		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
 		for _, c := range g.commands {
 			c.GroupID = g.id
-			if strings.Contains(c.Use, " SERVICE") || strings.Contains(c.Use, "[SERVICE]") {
-				c.ValidArgsFunction = completeServices(t)
-			}
 			root.AddCommand(c)
 		}
 	}
 	root.AddCommand(newDemoNodeCommand(t))
+	complete(t, root)
 	root.SetHelpCommandGroupID("other")
 	root.SetCompletionCommandGroupID("other")
 	return root

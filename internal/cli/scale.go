@@ -23,9 +23,9 @@ func newScaleCommand(t *terminal) *cobra.Command {
 		Example: "  troupe scale shop/app 5\n  troupe scale shop/app +50%\n" +
 			"  troupe scale shop/app -1",
 		Args: exactly("SERVICE/ROLE", "N"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return runScale(cmd.Context(), t, &o, args[0], args[1])
-		},
+		RunE: calling(t, func(ctx context.Context, c *client.Client, args []string) error {
+			return runScale(ctx, t, c, &o, args[0], args[1])
+		}),
 	}
 	o.addFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&o.force, "force", false, "outside the bounds of the role too")
@@ -50,7 +50,7 @@ func shieldNumbers(args []string) []string {
 	return append(slices.Concat(args[:i], args[i+1:]), "--", args[i])
 }
 
-func runScale(ctx context.Context, t *terminal, o *scaleOptions, place, wish string) error {
+func runScale(ctx context.Context, t *terminal, c *client.Client, o *scaleOptions, place, wish string) error {
 	service, role, err := splitRole(place)
 	if err != nil {
 		return err
@@ -58,12 +58,7 @@ func runScale(ctx context.Context, t *terminal, o *scaleOptions, place, wish str
 	if !cardinality.MatchString(wish) {
 		return usageError("%q: give a number, or a change such as +2, -1, +50%%, -10%%", wish)
 	}
-	c, err := t.connect()
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	revision, err := c.Services().Scale(ctx, service, client.Scale{Role: role, Cardinality: wish, Force: o.force})
+	revision, err := c.Services().Scale(ctx, service, client.Scale{Role: role, Cardinality: client.Cardinality(wish), Force: o.force})
 	if err != nil {
 		return err
 	}

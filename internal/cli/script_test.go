@@ -56,6 +56,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"await": await, "exits": exits, "eventually": eventually, "etcd": etcd, "signal": signalProcess, "certificate": certificate,
+			"oldetcd": oldEtcd, "within": within,
 		},
 	})
 }
@@ -176,17 +177,19 @@ func certificate(ts *testscript.TestScript, _ bool, _ []string) {
 	}
 }
 
+// freeURL returns the URL of a port that is free now.
+func freeURL(ts *testscript.TestScript) url.URL {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	defer l.Close()
+	return url.URL{Scheme: "http", Host: l.Addr().String()}
+}
+
 // etcd starts a cluster of one member; $ETCD is its address.
 func etcd(ts *testscript.TestScript, _ bool, _ []string) {
-	free := func() url.URL {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		ts.Check(err)
-		defer l.Close()
-		return url.URL{Scheme: "http", Host: l.Addr().String()}
-	}
 	c := embed.NewConfig()
 	c.Dir, c.LogLevel, c.LogOutputs = ts.MkAbs("etcd-data"), "error", []string{"/dev/null"}
-	peer, public := free(), free()
+	peer, public := freeURL(ts), freeURL(ts)
 	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
 	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{public}, []url.URL{public}
 	c.InitialCluster = c.InitialClusterFromName(c.Name)
@@ -195,4 +198,34 @@ func etcd(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Defer(e.Close)
 	<-e.Server.ReadyNotify()
 	ts.Setenv("ETCD", fmt.Sprint(&public))
+}
+
+// oldEtcd starts the program etcd as a cluster of one member; $ETCD is its address. second.yaml becomes
+// server.yaml with a known port, $PORT.
+func oldEtcd(ts *testscript.TestScript, _ bool, _ []string) {
+	peer, public, port := freeURL(ts), freeURL(ts), freeURL(ts)
+	c := exec.Command("etcd", "--data-dir", ts.MkAbs("etcd-data"), "--listen-client-urls", public.String(), "--advertise-client-urls", public.String(),
+		"--listen-peer-urls", peer.String(), "--initial-advertise-peer-urls", peer.String(), "--initial-cluster", "default="+peer.String())
+	ts.Check(c.Start())
+	ts.Defer(func() {
+		_ = c.Process.Kill()
+		_ = c.Wait()
+	})
+	ts.Setenv("ETCD", public.String())
+	ts.Setenv("PORT", port.Port())
+	text := strings.Replace(ts.ReadFile("server.yaml"), "\nlisten: 127.0.0.1:0\n", "\nlisten: "+port.Host+"\n", 1)
+	ts.Check(os.WriteFile(ts.MkAbs("second.yaml"), []byte(text), 0o600))
+}
+
+// within waits for a file, for so long at most:
+//
+//	within TIME FILE
+func within(ts *testscript.TestScript, _ bool, args []string) {
+	limit, err := time.ParseDuration(args[0])
+	ts.Check(err)
+	began := time.Now()
+	if !poll(limit, func() bool { _, err := os.Stat(ts.MkAbs(args[1])); return err == nil }) {
+		ts.Fatalf("%s is missing after %s", args[1], limit)
+	}
+	ts.Logf("%s is there after %s", args[1], time.Since(began).Round(time.Millisecond))
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/troupe-dev/troupe/app"
+	"github.com/troupe-dev/troupe/internal/store"
 )
 
 // serverOptions are the flags of `troupe server`.
@@ -115,7 +116,12 @@ func runServer(ctx context.Context, t *terminal, o *serverOptions, flags *pflag.
 	o.app.Announce = t.out
 	o.app.Version = version()
 	a, err := app.New(ctx, o.app)
-	if err != nil {
+	switch {
+	case errors.Is(err, store.ErrInUse):
+		return withCode(exitRefused, err)
+	case errors.Is(err, store.ErrDamaged), errors.Is(err, app.ErrOptions):
+		return withCode(exitInvalid, err)
+	case err != nil:
 		return withCode(exitError, err) // what it could not reach is not the server
 	}
 	err = a.Run(ctx)

@@ -84,7 +84,7 @@ func newTemplateLsCommand(t *terminal) *cobra.Command {
 			return t.show(list, b)
 		}),
 	}
-	cmd.Flags().StringVar(&format, "format", "", "only templates of this `format`: native or oneflow")
+	cmd.Flags().Var(choice{&format, []string{"native", "oneflow"}}, "format", "only templates of this format")
 	return cmd
 }
 

@@ -36,7 +36,7 @@ func newUpCommand(t *terminal) *cobra.Command {
 			"says, role by role. FILE is native YAML or JSON, or a OneFlow template in JSON; - is standard input.",
 		Example: "  troupe up shop.yaml --set VERSION=1.11",
 		Args:    exactly("FILE"),
-		RunE:    func(cmd *cobra.Command, args []string) error { return runUp(cmd.Context(), t, &o, args[0]) },
+		RunE:    calling(t, func(ctx context.Context, c *client.Client, args []string) error { return runUp(ctx, t, c, &o, args[0]) }),
 	}
 	o.wishOptions.addFlags(cmd.Flags())
 	o.waitOptions.addFlags(cmd.Flags())
@@ -97,12 +97,7 @@ func (w *wish) update() client.UpdateService {
 	return client.UpdateService{Document: w.document.Document, Inputs: w.inputs}
 }
 
-func runUp(ctx context.Context, t *terminal, o *upOptions, file string) error {
-	c, err := t.connect()
-	if err != nil {
-		return err
-	}
-	defer c.Close()
+func runUp(ctx context.Context, t *terminal, c *client.Client, o *upOptions, file string) error {
 	w, err := readWish(ctx, t, c, &o.wishOptions, file)
 	if err != nil {
 		return err

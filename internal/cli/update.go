@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -23,38 +24,47 @@ func newUpdateCommand(t *terminal) *cobra.Command {
 		Short: "change a running service, role by role; or go back, pause, go on",
 		Example: "  troupe update shop shop.yaml\n  troupe update shop --rollback\n  troupe update shop --rollback=3\n" +
 			"  troupe update shop --pause",
-		Args: atMost(2),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return exactly("SERVICE")(cmd, args)
 			}
-			return runUpdate(cmd.Context(), t, &o, args)
+			if err := atMost(2)(cmd, args); err != nil {
+				return err
+			}
+			if slices.Contains(args, "") {
+				return usageError("update: an argument is empty; usage: %s", cmd.UseLine())
+			}
+			return o.check(len(args) == 2)
 		},
+		RunE: calling(t, func(ctx context.Context, c *client.Client, args []string) error {
+			return runUpdate(ctx, t, c, &o, args)
+		}),
 	}
 	o.addFlags(cmd.Flags())
 	f := cmd.Flags()
 	f.StringArrayVar(&o.set, "set", nil, "`KEY=VALUE` of an input; may be repeated")
-	f.StringVar(&o.rollback, "rollback", "", "return to an earlier `revision`, without one to the one before")
+	f.StringVar(&o.rollback, "rollback", "", "return to an earlier `revision`, without one to the last that was in place")
 	f.Lookup("rollback").NoOptDefVal = "0"
 	f.BoolVar(&o.pause, "pause", false, "pause the update that is under way")
 	f.BoolVar(&o.continues, "continue", false, "go on with an update that paused")
 	return cmd
 }
 
-func runUpdate(ctx context.Context, t *terminal, o *updateOptions, args []string) error {
+// check refuses flags that do not go together, or with a file.
+func (o *updateOptions) check(file bool) error {
 	if o.pause && o.continues || o.rollback != "" && (o.pause || o.continues) {
 		return usageError("update: give one of --rollback, --pause and --continue alone")
 	}
-	if special := o.rollback != "" || o.pause || o.continues; special == (len(args) == 2) {
+	if special := o.rollback != "" || o.pause || o.continues; special == file {
 		return usageError("update: give a FILE, or one of --rollback, --pause and --continue")
 	}
-	c, err := t.connect()
-	if err != nil {
-		return err
-	}
-	defer c.Close()
+	return nil
+}
+
+func runUpdate(ctx context.Context, t *terminal, c *client.Client, o *updateOptions, args []string) error {
 	ref := args[0]
 	var revision int64
+	var err error
 	switch {
 	case o.pause:
 		_, err = c.Services().PauseUpdate(ctx, ref)

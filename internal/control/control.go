@@ -14,11 +14,14 @@ import (
 
 	"github.com/troupe-dev/troupe/driver"
 	"github.com/troupe-dev/troupe/driver/all"
+	"github.com/troupe-dev/troupe/internal/alerting"
 	"github.com/troupe-dev/troupe/internal/audit"
 	"github.com/troupe-dev/troupe/internal/engine"
 	"github.com/troupe-dev/troupe/internal/identity"
+	"github.com/troupe-dev/troupe/internal/notify"
 	"github.com/troupe-dev/troupe/internal/service"
 	"github.com/troupe-dev/troupe/internal/store"
+	"github.com/troupe-dev/troupe/internal/telemetry"
 )
 
 // Errors of control, beside identity's (ErrDenied, ErrNotFound, ErrExists, ErrInvalid, ErrConflict) and
@@ -38,29 +41,47 @@ type Options struct {
 	Directory *identity.Directory
 	Audit     *audit.Trail // nil keeps no trail
 	Kinds     all.Drivers
-	Log       *slog.Logger
+	Alerts    *alerting.Alerting
+	Intake    *telemetry.Intake
+	History   *telemetry.History // nil keeps none
+	// MethodRules check notification methods.
+	MethodRules notify.Rules
+	Log         *slog.Logger
 }
 
 // A Control answers commands and queries.
 type Control struct {
-	store     *store.Store
-	vault     *store.Vault
-	engine    *engine.Engine
-	directory *identity.Directory
-	audit     *audit.Trail
-	kinds     all.Drivers
-	log       *slog.Logger
+	store       *store.Store
+	vault       *store.Vault
+	engine      *engine.Engine
+	directory   *identity.Directory
+	audit       *audit.Trail
+	kinds       all.Drivers
+	alerts      *alerting.Alerting
+	intake      *telemetry.Intake
+	history     *telemetry.History
+	macs        *store.Vault // of instance tokens
+	methodRules notify.Rules
+	log         *slog.Logger
 
 	mu        sync.RWMutex
 	templates map[uint64]*Template
 	machines  map[int]*Definition
 	journal   journal
+	keys      keyring
 }
 
 // New returns a Control over what the store holds.
 func New(ctx context.Context, o Options) (*Control, error) {
 	c := &Control{store: o.Store, vault: o.Vault, engine: o.Engine, directory: o.Directory, audit: o.Audit, kinds: o.Kinds, log: o.Log,
+		alerts: o.Alerts, intake: o.Intake, history: o.History, macs: o.Vault, methodRules: o.MethodRules,
 		templates: make(map[uint64]*Template), machines: make(map[int]*Definition)}
+	if c.macs == nil { // plain states are for tests; tokens are secrets there, too
+		var err error
+		if c.macs, err = store.EphemeralVault(); err != nil {
+			return nil, err
+		}
+	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -70,7 +91,11 @@ func New(ctx context.Context, o Options) (*Control, error) {
 	if err := c.loadMachines(ctx); err != nil {
 		return nil, err
 	}
+	if err := c.keys.load(ctx, c.store); err != nil {
+		return nil, err
+	}
 	c.engine.Tap(c.journal.note)
+	c.engine.Limit(c.quota)
 	return c, nil
 }
 
@@ -105,7 +130,7 @@ func (c *Control) note(ctx context.Context, who *identity.Caller, action, object
 	case err == nil:
 	case errors.Is(err, identity.ErrDenied):
 		r.Outcome, r.Reason = audit.Denied, err.Error()
-	case errors.As(err, &refusal), errors.Is(err, identity.ErrInvalid), errors.Is(err, identity.ErrNotFound), errors.Is(err, ErrStale):
+	case errors.As(err, &refusal), errors.Is(err, identity.ErrInvalid), errors.Is(err, ErrKeyReused), errors.Is(err, identity.ErrNotFound), errors.Is(err, ErrStale):
 		r.Outcome, r.Reason = audit.Refused, err.Error()
 	default:
 		r.Outcome, r.Reason = audit.Failed, err.Error()

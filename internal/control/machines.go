@@ -139,7 +139,7 @@ func (c *Control) putMachine(ctx context.Context, who *identity.Caller, name str
 			d.Permissions = old.Permissions
 		}
 	case errors.Is(err, identity.ErrNotFound):
-		id, err := c.store.NextID(ctx, "machine", 0)
+		id, err := c.store.NextNumber(ctx, "machine", 0)
 		if err != nil {
 			return d, fmt.Errorf("draw a number: %w", err)
 		}
@@ -178,7 +178,21 @@ func (c *Control) fitMachine(who *identity.Caller, name string, m *service.Machi
 	if err := c.restoreMachine("machine.", m, &old.Machine); err != nil {
 		return err
 	}
+	if err := c.mayStore(who, name, m); err != nil {
+		return err
+	}
 	return c.Check(who, &service.Spec{Name: "x", Strategy: service.NoOrder, Roles: []service.RoleSpec{{Name: "x", Machine: *m, Heal: service.HealAuto, Identity: service.New}}})
+}
+
+// mayStore refuses to make a caller without the grant the owner of commands on the server's host: whoever
+// owns a definition decides who may use it, and keeps it when another is withdrawn.
+func (c *Control) mayStore(who *identity.Caller, name string, m *service.Machine) error {
+	for _, impl := range m.Implementations {
+		if kind, err := c.kinds.Find(impl.Driver); err == nil && kind.HostAccess && !who.MayUseHost() {
+			return fmt.Errorf("%w: machine definition %s runs commands on the server's host; to own one or a copy of one, ask an administrator for the grant \"host\"", identity.ErrDenied, name)
+		}
+	}
+	return nil
 }
 
 // RemoveMachine removes a definition; services made from it keep their copies.

@@ -16,20 +16,20 @@ func (c *Control) checkResources(who *identity.Caller, spec *service.Spec) error
 		place := fmt.Sprintf("resources[%d]", n)
 		kind, err := c.kinds.Find(x.Driver)
 		if err != nil {
-			return fmt.Errorf("%w: %s.driver: %w", identity.ErrInvalid, place, err)
+			return misplaced(place+".driver", identity.ErrInvalid, err)
 		}
 		if c.engine.Backend(x.Driver, x.Account) == nil {
-			return fmt.Errorf("%w: %s: this server has no account %q of driver %s", identity.ErrInvalid, place, x.Account, x.Driver)
+			return misplaced(place, identity.ErrInvalid, noAccount(x.Driver, x.Account))
 		}
 		what, err := kind.Resource(x.Kind)
 		if err != nil {
-			return fmt.Errorf("%w: %s.kind: %w", identity.ErrInvalid, place, err)
+			return misplaced(place+".kind", identity.ErrInvalid, err)
 		}
 		if _, err := what.Check(x.Options); err != nil {
-			return fmt.Errorf("%w: %s.options: %w", identity.ErrInvalid, place, err)
+			return misplaced(place+".options", identity.ErrInvalid, err)
 		}
 		if kind.HostAccess && !who.MayUseHost() {
-			return fmt.Errorf("%w: %s: resources of driver %s reach this server's host, which needs a permission of its own", identity.ErrDenied, place, x.Driver)
+			return misplaced(place, identity.ErrDenied, fmt.Errorf("resources of driver %s reach this server's host; ask an administrator for the grant \"host\"", x.Driver))
 		}
 	}
 	return nil

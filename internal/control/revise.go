@@ -108,6 +108,9 @@ func (c *Control) CopyMachine(ctx context.Context, who *identity.Caller, ref, su
 	if err != nil {
 		return Definition{}, c.note(ctx, who, "machine.copy", "machine "+ref, err)
 	}
+	if err := c.mayStore(who, d.Name, &d.Machine); err != nil {
+		return Definition{}, c.note(ctx, who, "machine.copy", "machine "+ref, err)
+	}
 	name := c.freeMachineName(d.Name, suffix)
 	copied, err := c.PutMachine(ctx, who, name, d.Machine, identity.DefaultBits)
 	if err != nil {

@@ -25,8 +25,10 @@ type Deployment struct {
 	// Permissions of the new service; 0 for 0600.
 	Permissions identity.Bits
 	Template    uint64 // the template it is made from; 0 for none
-	// Key makes a repeated request return the service that the first one made; "" for none.
-	Key string
+	// Key makes a repeated request return the service that the first one made, for 24 hours; "" for none.
+	// The same key with another Body, which is what the request says, is refused (ErrKeyReused).
+	Key  string
+	Body []byte
 	// Warnings are told in the service's log.
 	Warnings []string
 }
@@ -46,22 +48,18 @@ func (c *Control) deploy(ctx context.Context, who *identity.Caller, d Deployment
 	if err := writes(who); err != nil {
 		return 0, err
 	}
-	key := ""
-	if d.Key != "" {
-		if len(d.Key) > 255 {
-			return 0, fmt.Errorf("%w: an idempotency key has at most 255 characters", identity.ErrInvalid)
-		}
-		key = "key/" + strconv.Itoa(who.User) + "/" + d.Key
-		if id, ok, err := c.keyed(ctx, key); err != nil || ok {
-			return id, err
-		}
+	key, first, err := c.keyed(ctx, who, &d)
+	if err != nil || first != 0 {
+		return first, err
 	}
 	if err := c.Check(who, d.Spec); err != nil {
 		return 0, err
 	}
-	if err := c.afford(who.Group, service.WishOf(d.Spec)); err != nil {
+	warnings, err := c.checkNames(d.Spec, nil)
+	if err != nil {
 		return 0, err
 	}
+	d.Warnings = append(slices.Clone(d.Warnings), warnings...)
 	id, err := c.newID(ctx)
 	if err != nil {
 		return 0, err
@@ -70,45 +68,39 @@ func (c *Control) deploy(ctx context.Context, who *identity.Caller, d Deployment
 	if meta.Permissions == 0 {
 		meta.Permissions = 0o600
 	}
-	var with []store.Put
-	if key != "" {
-		with = append(with, store.Put{Key: key, Value: []byte(idText(id))})
-	}
 	now := time.Now()
 	svc := service.NewService(id, d.Spec, meta, now)
 	for _, w := range d.Warnings[:min(len(d.Warnings), 20)] {
 		svc.Log = append(svc.Log, service.Event{Time: service.TimeOf(now), Message: "Warning: " + w})
 	}
-	_, err = c.engine.Create(ctx, svc, with...)
-	if errors.Is(err, store.ErrConflict) && key != "" {
-		if first, ok, err := c.keyed(ctx, key); err == nil && ok {
-			return first, nil
+	_, err = c.engine.Create(ctx, svc, c.with(key, id, now))
+	if errors.Is(err, store.ErrConflict) && key != nil { // another request with the key was faster
+		if first, again := c.lookUpKey(ctx, key); first != 0 || errors.Is(again, ErrKeyReused) {
+			return first, again
 		}
 	}
 	if err != nil {
 		return 0, err
 	}
+	if key != nil {
+		c.keys.swap(key.name, now, key.gone)
+	}
 	return id, nil
 }
 
-// keyed returns the service that an earlier request with the idempotency key made.
-func (c *Control) keyed(ctx context.Context, key string) (uint64, bool, error) {
-	kv, err := c.store.Get(ctx, key)
-	if err != nil || kv.Revision == 0 {
-		return 0, false, err
-	}
-	id, err := strconv.ParseUint(string(kv.Value), 10, 64)
-	return id, err == nil, err
-}
-
-// afford holds what is wished on top against the quota of the group.
-func (c *Control) afford(group int, more service.Usage) error {
+// quota holds what is wished on top of what is used against the quota of a group. The engine asks it about
+// every wish, whoever wishes it.
+func (c *Control) quota(group int, used, more service.Usage) error {
 	g, err := c.directory.Group(group)
 	if err != nil {
 		return nil // a group that is gone limits nothing
 	}
-	used := c.engine.Used(group)
 	return g.Quota.Check(identity.Usage(used), identity.Usage(more))
+}
+
+// afford tells for a plan whether the quota would let it happen.
+func (c *Control) afford(group int, more service.Usage) error {
+	return c.quota(group, c.engine.Used(group), more)
 }
 
 // Check refuses specs that are wrong in themselves, that name drivers or options which are not there,
@@ -137,17 +129,17 @@ func (c *Control) check(who *identity.Caller, spec, present *service.Spec) error
 			place := fmt.Sprintf("roles[%d].machine.implementations[%d]", n, k)
 			kind, err := c.kinds.Find(impl.Driver)
 			if err != nil {
-				return fmt.Errorf("%w: %s.driver: %w", identity.ErrInvalid, place, err)
+				return misplaced(place+".driver", identity.ErrInvalid, err)
 			}
 			if c.engine.Backend(impl.Driver, impl.Account) == nil {
-				return fmt.Errorf("%w: %s: this server has no account %q of driver %s", identity.ErrInvalid, place, impl.Account, impl.Driver)
+				return misplaced(place, identity.ErrInvalid, noAccount(impl.Driver, impl.Account))
 			}
 			if _, err := kind.Check(impl.Options); err != nil {
-				return fmt.Errorf("%w: %s.options: %w", identity.ErrInvalid, place, err)
+				return misplaced(place+".options", identity.ErrInvalid, err)
 			}
 			if kind.HostAccess && !who.MayUseHost() && !runsAlready(present, r) {
 				if err := c.sameAsDefinition(who, r); err != nil {
-					return err
+					return &Misplaced{Path: fmt.Sprintf("roles[%d].machine", n), Err: err}
 				}
 			}
 		}
@@ -244,7 +236,7 @@ func joinIDs(ids []uint64) string {
 }
 
 // Order brings a command to a service that the caller may manage, and returns the revision that holds
-// the verdict. Commands that add machines are held against the owner's quota first.
+// the verdict. The engine holds those that claim more against the group's quota.
 func (c *Control) Order(ctx context.Context, who *identity.Caller, id uint64, cmd service.Command) (int64, error) {
 	revision, err := c.order(ctx, who, id, &cmd)
 	return revision, c.note(ctx, who, "service."+cmd.Name(), "service "+idText(id), err)
@@ -254,8 +246,7 @@ func (c *Control) order(ctx context.Context, who *identity.Caller, id uint64, cm
 	if err := writes(who); err != nil {
 		return 0, err
 	}
-	meta, err := c.find(who, id, identity.Manage)
-	if err != nil {
+	if _, err := c.find(who, id, identity.Manage); err != nil {
 		return 0, err
 	}
 	if cmd.By == "" {
@@ -267,16 +258,23 @@ func (c *Control) order(ctx context.Context, who *identity.Caller, id uint64, cm
 		if err := c.check(who, cmd.Update.Spec, present); err != nil {
 			return 0, err
 		}
+		if _, err := c.checkNames(cmd.Update.Spec, present); err != nil {
+			return 0, err
+		}
 	}
 	if cmd.AddRole != nil {
+		var whole service.Spec
+		c.engine.View(id, func(s *service.Service) { whole = *s.Spec })
+		present := whole
+		whole.Roles = append(slices.Clone(whole.Roles), *cmd.AddRole)
+		if _, err := c.checkNames(&whole, &present); err != nil {
+			return 0, err
+		}
 		probe := &service.Spec{Name: "x", Strategy: service.NoOrder, Roles: []service.RoleSpec{*cmd.AddRole}}
 		probe.Roles[0].Parents = nil
 		if err := c.Check(who, probe); err != nil {
 			return 0, err
 		}
-	}
-	if err := c.affordCommand(id, meta.Group, cmd); err != nil {
-		return 0, err
 	}
 	if err := c.supports(id, cmd.Act); err != nil {
 		return 0, err
@@ -286,16 +284,6 @@ func (c *Control) order(ctx context.Context, who *identity.Caller, id uint64, cm
 		err = fmt.Errorf("service %d: %w", id, identity.ErrNotFound)
 	}
 	return revision, err
-}
-
-// affordCommand holds the growth that a command asks for against the quota.
-func (c *Control) affordCommand(id uint64, group int, cmd *service.Command) error {
-	var more service.Usage
-	c.engine.View(id, func(s *service.Service) { more = s.Growth(cmd) })
-	if more.Instances <= 0 && more.CPUs <= 0 && more.Memory <= 0 {
-		return nil
-	}
-	return c.afford(group, more)
 }
 
 // supports refuses actions that a driver of the role lacks, naming it.
@@ -326,26 +314,6 @@ func (c *Control) supports(id uint64, act *service.Act) error {
 	return nil
 }
 
-// Rollback returns a service to the spec of an earlier revision; 0 means the one before.
-func (c *Control) Rollback(ctx context.Context, who *identity.Caller, id uint64, revision uint32) (int64, error) {
-	if _, err := c.find(who, id, identity.Manage); err != nil {
-		return 0, c.note(ctx, who, "service.rollback", "service "+idText(id), err)
-	}
-	if revision == 0 {
-		c.engine.View(id, func(s *service.Service) {
-			revision = s.Revision - 1
-			if s.Rollout != nil {
-				revision = s.Rollout.From
-			}
-		})
-	}
-	spec, err := c.engine.Spec(ctx, id, revision)
-	if err != nil {
-		return 0, c.note(ctx, who, "service.rollback", "service "+idText(id), fmt.Errorf("%w: %w", identity.ErrNotFound, err))
-	}
-	return c.Order(ctx, who, id, service.Command{Update: &service.Update{Spec: spec, Rollback: true}})
-}
-
 // Revisions returns the revisions of a service that can be rolled back to.
 func (c *Control) Revisions(ctx context.Context, who *identity.Caller, id uint64) ([]uint32, error) {
 	if _, err := c.find(who, id, identity.Use); err != nil {
@@ -371,6 +339,9 @@ func (c *Control) PlanDeploy(who *identity.Caller, spec *service.Spec) (service.
 	if err := c.Check(who, spec); err != nil {
 		return service.Plan{}, err
 	}
+	if _, err := c.checkNames(spec, nil); err != nil {
+		return service.Plan{}, err
+	}
 	if err := c.afford(who.Group, service.WishOf(spec)); err != nil {
 		return service.Plan{}, err
 	}
@@ -379,7 +350,7 @@ func (c *Control) PlanDeploy(who *identity.Caller, spec *service.Spec) (service.
 
 // Plan tells what a command would do.
 func (c *Control) Plan(who *identity.Caller, id uint64, cmd service.Command) (service.Plan, error) {
-	meta, err := c.find(who, id, identity.Use)
+	_, err := c.find(who, id, identity.Use)
 	if err != nil {
 		return service.Plan{}, err
 	}
@@ -387,18 +358,32 @@ func (c *Control) Plan(who *identity.Caller, id uint64, cmd service.Command) (se
 		if err := c.Check(who, cmd.Update.Spec); err != nil {
 			return service.Plan{}, err
 		}
-	}
-	if err := c.affordCommand(id, meta.Group, &cmd); err != nil {
-		return service.Plan{}, err
+		var present *service.Spec
+		c.engine.View(id, func(s *service.Service) { present = s.Spec })
+		if _, err := c.checkNames(cmd.Update.Spec, present); err != nil {
+			return service.Plan{}, err
+		}
 	}
 	var plan service.Plan
+	var group int
+	var more service.Usage
+	c.engine.View(id, func(s *service.Service) { group, more = s.Claim(&cmd) })
+	if err := c.afford(group, more); err != nil {
+		return plan, err
+	}
 	c.engine.View(id, func(s *service.Service) { plan, err = s.Plan(&cmd, time.Now()) })
 	return plan, err
 }
 
 // Explain says why a service is in its state, what it waits for and what comes next.
 func (c *Control) Explain(who *identity.Caller, id uint64) (e service.Explanation, err error) {
-	err = c.Read(who, id, func(s *service.Service) { e = s.Explain(time.Now()) })
+	var used []backendName
+	err = c.Read(who, id, func(s *service.Service) { e, used = s.Explain(time.Now()), backendsOf(s) })
+	for _, name := range used {
+		if b := c.engine.Backend(name.driver, name.account); err == nil && b != nil {
+			blame(&e, b.Status())
+		}
+	}
 	return e, err
 }
 
@@ -454,11 +439,6 @@ func (c *Control) ChangeMeta(ctx context.Context, who *identity.Caller, id uint6
 	if err == nil {
 		err = c.mayChange(who, object(&meta), m)
 	}
-	if err == nil && m.Group != nil && *m.Group != meta.Group {
-		var usage service.Usage
-		c.engine.View(id, func(s *service.Service) { usage = s.Usage() })
-		err = c.afford(*m.Group, usage)
-	}
 	if err != nil {
 		return 0, c.note(ctx, who, "service.change", "service "+idText(id), err)
 	}
@@ -483,7 +463,7 @@ func (c *Control) mayChange(who *identity.Caller, o identity.Object, m MetaChang
 	}
 	if m.Owner != nil && *m.Owner != o.Owner {
 		if _, err := c.directory.User(*m.Owner); err != nil {
-			return fmt.Errorf("user %d: %w", *m.Owner, err)
+			return err
 		}
 		if !who.Administers() {
 			return fmt.Errorf("%w: only administrators give objects to other users", identity.ErrDenied)
@@ -491,7 +471,7 @@ func (c *Control) mayChange(who *identity.Caller, o identity.Object, m MetaChang
 	}
 	if m.Group != nil && *m.Group != o.Group {
 		if _, err := c.directory.Group(*m.Group); err != nil {
-			return fmt.Errorf("group %d: %w", *m.Group, err)
+			return err
 		}
 		if !who.Administers() && !who.In(*m.Group) {
 			return fmt.Errorf("%w: you are not in group %d", identity.ErrDenied, *m.Group)

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -51,18 +52,16 @@ func (c *Control) Cardinality(who *identity.Caller, id uint64, role, wish string
 	return max(0, present+n), nil
 }
 
-// Before returns the spec that a rollback to the revision would bring, to be planned; 0 for the one
-// before.
-func (c *Control) Before(ctx context.Context, who *identity.Caller, id uint64, revision uint32) (*service.Spec, error) {
+// Before returns the update that a rollback to the revision is; 0 for the last one that was in place before
+// the present.
+func (c *Control) Before(ctx context.Context, who *identity.Caller, id uint64, revision uint32) (*service.Update, error) {
 	if revision == 0 {
-		if err := c.Read(who, id, func(s *service.Service) {
-			revision = s.Revision - 1
-			if s.Rollout != nil {
-				revision = s.Rollout.From
-			}
-		}); err != nil {
-			return nil, err
+		var none error
+		err := c.Read(who, id, func(s *service.Service) { revision, none = s.RollbackTarget() })
+		if err = errors.Join(err, none); err != nil {
+			return nil, fmt.Errorf("roll back service %d: %w", id, err)
 		}
 	}
-	return c.Spec(ctx, who, id, revision)
+	spec, err := c.Spec(ctx, who, id, revision)
+	return &service.Update{Spec: spec, Back: revision}, err
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/troupe-dev/troupe/internal/render"
 	"github.com/troupe-dev/troupe/internal/service"
 	"github.com/troupe-dev/troupe/internal/store"
+	"github.com/troupe-dev/troupe/internal/wake"
 )
 
 // An actor is a service with its mailbox.
@@ -29,7 +30,7 @@ type actor struct {
 	refresh map[uint16]bool      // roles whose files are being rendered; true: once more
 	leaving bool                 // its records are being removed
 	timer   time.Time
-	heapPos int
+	slot    wake.Slot[*actor]
 
 	// lock is held for writing from the first fact of a turn until its commit is answered, so that
 	// readers see committed state alone.
@@ -40,7 +41,7 @@ type actor struct {
 	gone    bool
 	usage   service.Usage
 	name    nameKey
-	extra   []store.Put // stored together with a new service
+	extra   store.Txn // stored together with a new service
 	state   service.State
 	peersMu sync.Mutex
 	peers   map[uint16]render.Peers // by role; dropped with each commit
@@ -51,6 +52,8 @@ type actor struct {
 	// floor is the highest serial that machines of this service bear on any back end: a restored
 	// state may not know of it, and must not give it away again.
 	floor uint32
+	// found is what the list under way found; a change makes it void.
+	found roundCount
 	// misses counts the commits in a row that failed.
 	misses int
 }
@@ -60,6 +63,8 @@ type message struct {
 	reply chan<- answer // nil for facts that nobody waits for
 	// proof is the time up to which an absence is proven; zero for other facts.
 	proof time.Time
+	// from is the back end whose event this is; nil for other facts.
+	from *Backend
 }
 
 type answer struct {
@@ -78,13 +83,13 @@ func (e *Engine) post(a *actor, m message) {
 	var to *runQueue
 	switch {
 	case m.reply != nil && (a.place == resting || a.place == waiting):
-		a.place, to = hastened, &e.urgent
+		a.place, to = hastened, e.urgent
 	case a.place == resting:
-		a.place, to = waiting, &e.queue
+		a.place, to = waiting, e.queue
 	}
 	a.mu.Unlock()
 	if to != nil {
-		to.push(a)
+		to.Push(a)
 	}
 }
 
@@ -120,7 +125,7 @@ func (e *Engine) schedule(a *actor) {
 	a.again = !run
 	a.mu.Unlock()
 	if run {
-		e.queue.push(a)
+		e.queue.Push(a)
 	}
 }
 
@@ -129,16 +134,16 @@ func (e *Engine) rest(a *actor, more bool) {
 	a.mu.Lock()
 	run := more || a.again || len(a.inbox) > 0
 	a.place, a.again = resting, false
-	to := &e.queue
+	to := e.queue
 	if run {
 		a.place = waiting
 		if slices.ContainsFunc(a.inbox, func(m message) bool { return m.reply != nil }) {
-			a.place, to = hastened, &e.urgent
+			a.place, to = hastened, e.urgent
 		}
 	}
 	a.mu.Unlock()
 	if run {
-		to.push(a)
+		to.Push(a)
 	}
 }
 
@@ -158,7 +163,11 @@ func (e *Engine) turn(a *actor) {
 	now := time.Now()
 	t := &turnOf{actor: a}
 	e.observe(t, now)
+	if e.limit != nil && a.svc.Governed() {
+		a.svc.Allow = func(more service.Usage) error { return e.reserve(t, a.svc.Meta.Group, more) }
+	}
 	t.decision = a.svc.Decide(now)
+	a.svc.Allow = nil
 	records := a.svc.Changes()
 	t.changed, t.events = a.svc.Changed(), a.svc.Events()
 	e.setTimer(a, t.decision.Wake)
@@ -195,9 +204,14 @@ func (e *Engine) commit(t *turnOf) {
 		bytes += int64(len(p.Value))
 	}
 	e.writing.Add(bytes)
+	if len(t.replies) == 0 {
+		e.pace.spend(bytes, started)
+	}
 	e.store.Submit(t.txn, func(revision int64, err error) {
 		e.wrote(bytes)
-		e.metrics.commit(time.Since(started), err)
+		now := time.Now()
+		e.pace.answered(started, now)
+		e.metrics.commit(now.Sub(started), err)
 		if err != nil {
 			go func() {
 				defer e.calls.Done()
@@ -210,7 +224,7 @@ func (e *Engine) commit(t *turnOf) {
 		if t.head {
 			a.head = revision
 		}
-		a.fresh, a.extra, a.misses = false, nil, 0
+		a.fresh, a.extra, a.misses = false, store.Txn{}, 0
 		if len(t.records) > 0 {
 			e.prepare(t)
 			e.calls.Add(1)
@@ -257,6 +271,7 @@ type turnOf struct {
 	replies  []pendingReply
 	changed  []uint32
 	events   []service.Event
+	grants   []grant
 }
 
 type pendingReply struct {
@@ -289,7 +304,13 @@ func (e *Engine) observe(t *turnOf, now time.Time) {
 			if !m.proof.IsZero() && !a.proven(&m, e.began) {
 				continue // it was asked for again meanwhile
 			}
-			err := a.svc.Observe(m.fact, now)
+			if m.from != nil && !m.from.admits(a, m.fact) {
+				continue
+			}
+			err := e.grant(t, m.fact.Command)
+			if err == nil {
+				err = a.svc.Observe(m.fact, now)
+			}
 			if m.reply != nil {
 				p := pendingReply{to: m.reply, err: err}
 				if m.fact.Command != nil {
@@ -310,10 +331,9 @@ func (e *Engine) transaction(a *actor, records []service.Record) store.Txn {
 	t := store.Txn{Guards: []store.Guard{e.tenure.Fence(a.shard)}, Vital: a.svc.Leaving}
 	if a.fresh {
 		t.Guards = append(t.Guards, store.Absent(headKey(a.id)))
-		for _, p := range a.extra {
-			t.Guards = append(t.Guards, store.Absent(p.Key))
-			t.Puts = append(t.Puts, p)
-		}
+		t.Guards = append(t.Guards, a.extra.Guards...)
+		t.Puts = append(t.Puts, a.extra.Puts...)
+		t.Deletes = append(t.Deletes, a.extra.Deletes...)
 	} else {
 		t.Guards = append(t.Guards, store.At(headKey(a.id), a.head))
 	}
@@ -336,7 +356,7 @@ func (e *Engine) finish(t *turnOf, revision int64) {
 	failpoint("effect")
 	a := t.actor
 	svc := a.svc
-	e.noteCommitted(a)
+	e.noteCommitted(a, t)
 	a.peers = nil
 	e.watchHealth(a, t.changed)
 	a.dropDoubts(t.changed)
@@ -378,9 +398,9 @@ func (e *Engine) uncommitted(t *turnOf, cause error) {
 		return
 	}
 	made := a.fresh
-	a.svc, a.head, a.fresh, a.extra = svc, head, false, nil
+	a.svc, a.head, a.fresh, a.extra = svc, head, false, store.Txn{}
 	a.misses++
-	e.noteCommitted(a)
+	e.noteCommitted(a, t)
 	a.peers = nil
 	e.watchAllHealth(a)
 	a.lock.Unlock()
@@ -403,7 +423,7 @@ func (e *Engine) uncommitted(t *turnOf, cause error) {
 func (e *Engine) abandon(t *turnOf, err error) {
 	a := t.actor
 	if e.ctx.Err() == nil || a.fresh {
-		e.forget(a)
+		e.forget(a, t)
 	}
 	a.gone = true
 	a.lock.Unlock()
@@ -460,12 +480,20 @@ func (e *Engine) refuseAll(a *actor, err error) {
 	}
 }
 
+// woken is what the clock does.
+func (e *Engine) woken(a *actor) {
+	a.mu.Lock()
+	a.timer = time.Time{}
+	a.mu.Unlock()
+	e.schedule(a)
+}
+
 func (e *Engine) setTimer(a *actor, at time.Time) {
 	a.mu.Lock()
 	same := a.timer.Equal(at)
 	a.timer = at
 	a.mu.Unlock()
 	if !same {
-		e.timers.set(a, at)
+		e.clock.Set(&a.slot, a, at)
 	}
 }

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/troupe-dev/troupe/driver"
+	"github.com/troupe-dev/troupe/internal/fifo"
 	"github.com/troupe-dev/troupe/internal/service"
 	"golang.org/x/sync/errgroup"
 )
@@ -20,15 +22,18 @@ type Backend struct {
 	Driver  driver.Driver // wrapped
 
 	engine  *Engine
-	creates jobQueue
-	others  jobQueue
-	round   uint32        // of listing
-	listNow chan struct{} // ask for a list out of turn
-	heard   chan struct{} // closed after the first complete list
+	creates *jobQueue
+	others  *jobQueue
+	unasked *fifo.Queue[absence] // machines that are said to have vanished though nobody removed them
+	round   uint32               // of listing; no two lists of an engine have the same
+	listNow chan struct{}        // ask for a list out of turn
+	heard   chan struct{}        // closed after the first complete list
 
 	mu       sync.Mutex
 	listed   time.Time // end of the last complete list
 	lastErr  string
+	failing  time.Time // since when lists fail
+	haltedAt time.Time
 	known    int    // machines that should be there, when last counted
 	halted   string // why healing is halted; "" when it is not
 	trusted  bool   // an administrator accepted that the machines are gone
@@ -64,8 +69,7 @@ func (b *Backend) Key() string { return backendKey(b.Kind.Name, b.Account) }
 
 func (b *Backend) init(e *Engine) {
 	b.engine = e
-	b.creates.init()
-	b.others.init()
+	b.creates, b.others, b.unasked = fifo.New[job](), fifo.New[job](), fifo.New[absence]()
 	b.listNow = make(chan struct{}, 1)
 	b.heard = make(chan struct{})
 	b.vanished = make(map[driver.MachineID]time.Time)
@@ -84,13 +88,14 @@ func (b *Backend) start(ctx context.Context, g *errgroup.Group) {
 		case <-ctx.Done():
 			return nil
 		}
-		b.work(ctx, g, &b.creates, n, b.create)
-		b.work(ctx, g, &b.others, n, b.other)
+		b.work(ctx, g, b.creates, n, b.create)
+		b.work(ctx, g, b.others, n, b.other)
 		return nil
 	})
 	g.Go(func() error { b.keepListing(ctx); return nil })
 	if w, ok := driver.As[driver.Watcher](b.Driver); ok {
 		g.Go(func() error { b.keepWatching(ctx, w); return nil })
+		g.Go(func() error { b.judgeVanished(ctx); return nil })
 	}
 }
 
@@ -133,7 +138,8 @@ func (b *Backend) keepWatching(ctx context.Context, w driver.Watcher) {
 	}
 }
 
-// saw takes an event of the back end.
+// saw takes an event of the back end. It waits for no service: one may be busy with a commit, and the events of
+// all others come after this one.
 func (b *Backend) saw(m driver.Machine) {
 	id, serial, incarnation, ok := service.ParseMachineID(m.ID)
 	if !ok {
@@ -143,37 +149,48 @@ func (b *Backend) saw(m driver.Machine) {
 	if a == nil {
 		return
 	}
-	f := service.Fact{Kind: service.Seen, Serial: serial, Incarnation: incarnation, Machine: m}
-	if m.State == driver.Gone && b.doubtful(a, m.ID, f) || m.State < driver.Held && b.halfMade(a, serial) {
-		return
+	b.engine.post(a, message{from: b, fact: service.Fact{Kind: service.Seen, Serial: serial, Incarnation: incarnation, Machine: m}})
+}
+
+// admits looks at an event when its service has its turn, and reports whether it is to be heard now. A machine that
+// vanished unasked is looked at in judgeVanished first.
+func (b *Backend) admits(a *actor, f service.Fact) bool {
+	i := a.svc.Instance(f.Serial)
+	if f.Machine.State == driver.Gone && !leaves(i, f) {
+		b.unasked.Push(absence{actor: a, fact: f})
+		return false
 	}
-	b.engine.post(a, message{fact: f})
+	return f.Machine.State >= driver.Held || !b.halfMade(i)
+}
+
+// leaves reports whether it is no wonder that the machine of a fact is gone.
+func leaves(i *service.Instance, f service.Fact) bool {
+	return i == nil || i.Incarnation != f.Incarnation || i.Phase == service.Stopping || i.Phase == service.Replacing
 }
 
 // halfMade reports whether the creation of an instance's machine is still to be answered or repeated.
 // What is not running before that may never run without the call: a crash can leave half a machine.
-func (b *Backend) halfMade(a *actor, serial uint32) (half bool) {
-	if b.Kind.Guarantee == driver.None {
-		return false // the call is not repeated
+func (b *Backend) halfMade(i *service.Instance) bool {
+	return b.Kind.Guarantee != driver.None && i != nil && i.Phase == service.Creating // else the call is not repeated
+}
+
+// judgeVanished hands on that machines vanished unasked, unless so many did that it is not believed.
+func (b *Backend) judgeVanished(ctx context.Context) {
+	for {
+		v, ok := b.unasked.Pop(ctx)
+		if !ok {
+			return
+		}
+		b.engine.read(v.actor, func(svc *service.Service) { v.leaving = leaves(svc.Instance(v.fact.Serial), v.fact) })
+		if v.leaving || !b.doubtful(v.fact.Machine.ID) {
+			b.engine.post(v.actor, message{fact: v.fact})
+		}
 	}
-	b.engine.read(a, func(svc *service.Service) {
-		i := svc.Instance(serial)
-		half = i != nil && i.Phase == service.Creating
-	})
-	return half
 }
 
 // doubtful counts a machine that vanished unasked, and reports whether so many did that it is not
 // believed.
-func (b *Backend) doubtful(a *actor, id driver.MachineID, f service.Fact) bool {
-	leaving := false
-	b.engine.read(a, func(svc *service.Service) {
-		i := svc.Instance(f.Serial)
-		leaving = i == nil || i.Incarnation != f.Incarnation || i.Phase == service.Stopping || i.Phase == service.Replacing
-	})
-	if leaving {
-		return false
-	}
+func (b *Backend) doubtful(id driver.MachineID) bool {
 	now := time.Now()
 	b.mu.Lock()
 	for old, at := range b.vanished {
@@ -186,11 +203,15 @@ func (b *Backend) doubtful(a *actor, id driver.MachineID, f service.Fact) bool {
 	b.mu.Unlock()
 	if count {
 		known := 0
-		b.each(func(_ *actor, _ *service.Instance, leaving bool) {
-			if !leaving {
-				known++
-			}
-		})
+		for _, a := range b.engine.all() {
+			b.engine.read(a, func(svc *service.Service) {
+				b.machines(svc, func(_ *service.Instance, leaving bool) {
+					if !leaving {
+						known++
+					}
+				})
+			})
+		}
 		b.mu.Lock()
 		b.known = known
 		b.mu.Unlock()
@@ -212,6 +233,7 @@ func (b *Backend) halt(gone int) bool {
 	}
 	if b.tooMany(gone) {
 		if b.halted == "" {
+			b.haltedAt = time.Now()
 			b.halted = fmt.Sprintf("%d of %d machines vanished at once: healing is halted until they are seen again or an administrator says that they are gone (troupe driver accept %s)", gone, b.known, b.Key())
 			b.engine.log.Error("healing halted", "backend", b.Key(), "reason", b.halted)
 		}
@@ -223,12 +245,15 @@ func (b *Backend) halt(gone int) bool {
 func (b *Backend) list(ctx context.Context) {
 	e := b.engine
 	began := time.Now()
-	b.round++
+	b.round = e.rounds.Add(1)
 	strangers := make(map[driver.MachineID]driver.Machine)
 	var r reading
 	for m, err := range b.Driver.List(ctx) {
 		if err != nil {
 			b.mu.Lock()
+			if b.lastErr == "" {
+				b.failing = began
+			}
 			b.lastErr = err.Error()
 			b.mu.Unlock()
 			if ctx.Err() == nil {
@@ -299,15 +324,19 @@ func (b *Backend) compare(m driver.Machine, r *reading) bool {
 		}
 		r.last = a
 	}
-	known, news, higher := false, false, false
+	known, news, higher, half := false, false, false, false
 	b.engine.read(a, func(svc *service.Service) {
 		higher = serial > svc.Serial
 		i := svc.Instance(serial)
+		half = b.halfMade(i)
 		if i == nil || i.Incarnation != incarnation || !b.makes(i) {
 			return
 		}
 		known = true
-		i.Round = b.round
+		if i.Round != b.round {
+			i.Round = b.round
+			a.found.add(b.round)
+		}
 		news = i.Machine != m.State || (len(m.Addresses) > 0 && (len(i.Addresses) == 0 || i.Addresses[0] != m.Addresses[0])) || i.Native != m.Native
 	})
 	if higher {
@@ -315,7 +344,7 @@ func (b *Backend) compare(m driver.Machine, r *reading) bool {
 		a.floor = max(a.floor, serial)
 		a.lock.Unlock()
 	}
-	if news && (m.State >= driver.Held || !b.halfMade(a, serial)) {
+	if news && (m.State >= driver.Held || !half) {
 		b.engine.post(a, message{fact: service.Fact{Kind: service.Seen, Serial: serial, Incarnation: incarnation, Machine: m}})
 	}
 	if known && m.Generation < b.engine.store.Installation().Generation {
@@ -355,32 +384,61 @@ func (b *Backend) makes(i *service.Instance) bool {
 // there should be, leaving ones apart.
 func (b *Backend) missing(began time.Time) (absent []absence, known int) {
 	visible := began.Add(-b.Kind.VisibleAfter)
-	b.each(func(a *actor, i *service.Instance, leaving bool) {
-		if !leaving {
-			known++
-		}
-		if i.Round == b.round || !a.settledBefore(i, visible, b.engine.began) {
-			return
-		}
-		absent = append(absent, absence{a, service.Fact{Kind: service.Absent, Serial: i.Serial, Incarnation: i.Incarnation}, leaving})
-	})
+	for _, a := range b.engine.all() {
+		b.engine.read(a, func(svc *service.Service) {
+			if n := a.found.of(b.round); n > 0 && n == upOnly(svc) {
+				known += n // all that there are: no need to look at each
+				return
+			}
+			b.machines(svc, func(i *service.Instance, leaving bool) {
+				if !leaving {
+					known++
+				}
+				if i.Round == b.round || !a.settledBefore(i, visible, b.engine.began) {
+					return
+				}
+				absent = append(absent, absence{a, service.Fact{Kind: service.Absent, Serial: i.Serial, Incarnation: i.Incarnation}, leaving})
+			})
+		})
+	}
 	return absent, known
 }
 
-// each calls f for all instances that have, or may have, a machine here. Those that are leaving are
-// being removed, or may never have come.
-func (b *Backend) each(f func(a *actor, i *service.Instance, leaving bool)) {
-	for _, a := range b.engine.all() {
-		b.engine.read(a, func(svc *service.Service) {
-			for _, r := range svc.Roles {
-				for i := range r.Instances {
-					if i.Phase == service.Queued || i.Phase == service.Backoff || i.Machine == driver.Gone || !b.makes(i) {
-						continue
-					}
-					f(a, i, i.Doubt || i.Phase == service.Creating || i.Phase == service.Stopping || i.Phase == service.Replacing)
-				}
+// upOnly returns how many instances a service has; -1 unless all of them are up.
+func upOnly(svc *service.Service) (n int) {
+	for _, r := range svc.Roles {
+		if r.Count(service.Up) != r.Total() {
+			return -1
+		}
+		n += r.Total()
+	}
+	return n
+}
+
+// A roundCount counts the instances of a service whose machines one list found: the list's round above, the
+// count below. Back ends that list at the same time spoil each other's count, which can only fall short.
+type roundCount struct{ atomic.Uint64 }
+
+func (t *roundCount) add(round uint32) { t.Store(uint64(round)<<32 | uint64(t.of(round)+1)) }
+
+// of returns the count of a round.
+func (t *roundCount) of(round uint32) int {
+	if v := t.Load(); uint32(v>>32) == round {
+		return int(uint32(v))
+	}
+	return 0
+}
+
+// machines calls f for all instances of a service that have, or may have, a machine here. Those that are
+// leaving are being removed, or may never have come.
+func (b *Backend) machines(svc *service.Service, f func(i *service.Instance, leaving bool)) {
+	for _, r := range svc.Roles {
+		for i := range r.Instances {
+			if i.Phase == service.Queued || i.Phase == service.Backoff || i.Machine == driver.Gone || !b.makes(i) {
+				continue
 			}
-		})
+			f(i, i.Doubt || i.Phase == service.Creating || i.Phase == service.Stopping || i.Phase == service.Replacing)
+		}
 	}
 }
 
@@ -435,18 +493,29 @@ type BackendStatus struct {
 	Listed   time.Time `json:"listed,omitzero"` // end of the last complete list
 	Machines int       `json:"machines"`
 	Error    string    `json:"error,omitempty"`
+	Failing  time.Time `json:"failing,omitzero"` // since when lists fail with Error
 	Halted   string    `json:"halted,omitempty"`
-	Creates  int       `json:"creates"` // that wait
-	Others   int       `json:"others"`  // other calls that wait
-	Strange  int       `json:"unknown"` // machines that no record knows
+	HaltedAt time.Time `json:"halted_at,omitzero"`
+	// Condition is what keeps calls from it.
+	Condition driver.Condition `json:"-"`
+	Creates   int              `json:"creates"` // that wait
+	Others    int              `json:"others"`  // other calls that wait
+	Strange   int              `json:"unknown"` // machines that no record knows
 }
 
 // Status returns how the back end is.
 func (b *Backend) Status() BackendStatus {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return BackendStatus{Key: b.Key(), Driver: b.Kind.Name, Account: b.Account, Listed: b.listed, Machines: b.known, Error: b.lastErr,
+	s := BackendStatus{Condition: driver.ConditionOf(b.Driver), Key: b.Key(), Driver: b.Kind.Name, Account: b.Account, Listed: b.listed, Machines: b.known, Error: b.lastErr,
 		Halted: b.halted, Creates: b.creates.Len(), Others: b.others.Len(), Strange: len(b.suspects)}
+	if b.lastErr != "" {
+		s.Failing = b.failing
+	}
+	if b.halted != "" {
+		s.HaltedAt = b.haltedAt
+	}
+	return s
 }
 
 // lookNow asks for a list out of turn.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/troupe-dev/troupe/driver"
+	"github.com/troupe-dev/troupe/internal/fifo"
 	"github.com/troupe-dev/troupe/internal/service"
 	"golang.org/x/sync/errgroup"
 )
@@ -15,6 +16,9 @@ type job struct {
 	actor  *actor
 	effect service.Effect
 }
+
+// jobQueue holds calls that wait for a back end.
+type jobQueue = fifo.Queue[job]
 
 // A call is a creation that has begun; a removal of the same instance ends it first.
 type call struct {
@@ -45,10 +49,10 @@ func (e *Engine) dispatch(a *actor, eff service.Effect) {
 	}
 	switch eff.Kind {
 	case service.DoCreate:
-		b.creates.push(job{a, eff})
+		b.creates.Push(job{a, eff})
 	default:
 		if j := (job{a, eff}); a.takeTurn(j) {
-			b.others.push(j)
+			b.others.Push(j)
 		}
 	}
 }
@@ -136,7 +140,7 @@ func (b *Backend) work(ctx context.Context, g *errgroup.Group, q *jobQueue, n in
 	for range n {
 		g.Go(func() error {
 			for {
-				j, ok := q.pop(ctx)
+				j, ok := q.Pop(ctx)
 				if !ok {
 					return nil
 				}
@@ -181,14 +185,20 @@ func (b *Backend) create(ctx context.Context, j job) {
 func (b *Backend) call(ctx context.Context, j job) (fact service.Fact, ok bool) {
 	fact = service.Fact{Kind: service.Created, Serial: j.effect.Serial, Incarnation: j.effect.Incarnation}
 	// What the instance is now decides: it may have been given up while the job waited.
-	req, ok, err := b.engine.request(ctx, j.actor, j.effect)
+	p, ok := b.engine.blueprint(j.actor, j.effect, service.Creating)
 	if !ok {
 		return fact, false
 	}
+	if err := b.foretell(ctx, &p); err != nil {
+		b.judge(&fact, err)
+		return fact, ctx.Err() == nil
+	}
+	req, err := p.render(ctx)
 	if err != nil {
 		fact.Err, fact.Class, fact.Definite = err.Error(), "invalid", true
 		return fact, ctx.Err() == nil
 	}
+	req.Env = b.engine.surround(req.ID, req.Env)
 	failpoint("create")
 	m, err := b.Driver.Create(ctx, req)
 	failpoint("created")
@@ -218,9 +228,9 @@ func (b *Backend) later(j job) {
 		defer e.calls.Done()
 		if e.ctx.Err() == nil {
 			if j.effect.Kind == service.DoCreate {
-				b.creates.push(j)
+				b.creates.Push(j)
 			} else {
-				b.others.push(j)
+				b.others.Push(j)
 			}
 		}
 	})
@@ -332,7 +342,7 @@ func (e *Engine) dispatchNext(j job) {
 	var b *Backend
 	e.read(j.actor, func(svc *service.Service) { b, _ = e.backendOf(svc, j.effect) })
 	if b != nil {
-		b.others.push(j)
+		b.others.Push(j)
 		return
 	}
 	if next, ok := j.actor.giveTurn(j.line()); ok { // its role has left

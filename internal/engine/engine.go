@@ -15,9 +15,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/troupe-dev/troupe/driver"
+	"github.com/troupe-dev/troupe/internal/fifo"
 	"github.com/troupe-dev/troupe/internal/probe"
 	"github.com/troupe-dev/troupe/internal/service"
 	"github.com/troupe-dev/troupe/internal/store"
+	"github.com/troupe-dev/troupe/internal/wake"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -35,6 +38,8 @@ type Options struct {
 	OrphanGrace time.Duration
 	// Retain is how long finished services are kept; 24 hours when zero.
 	Retain time.Duration
+	// Environment is what each machine's program is told besides its definition's own, which wins; nil for nothing.
+	Environment func(id driver.MachineID) map[string]string
 	// Metrics counts; nil for none.
 	Metrics *Metrics
 }
@@ -48,6 +53,9 @@ var (
 	// ErrUnavailable: the command was not answered for certain; sent again with the same id it counts once.
 	ErrUnavailable = errors.New("not answered; send it again")
 )
+
+// runQueue holds actors that want a turn.
+type runQueue = fifo.Queue[*actor]
 
 // An Engine runs all services of this server.
 type Engine struct {
@@ -65,13 +73,19 @@ type Engine struct {
 	actors map[uint64]*actor
 	names  map[nameKey][]uint64
 	usage  map[int]service.Usage // by group
-	specs  specCache
-	loaded []*actor // from the store at the start; adopt gives them their first turn
+	// granted is what wishes were granted beyond usage, by group; see quota.go.
+	granted map[int]service.Usage
+	kept    map[uint64]Kept // by the id of the service that was
+	limit   Limit           // nil: none
+	specs   specCache
+	loaded  []*actor // from the store at the start; adopt gives them their first turn
 
-	urgent  runQueue // actors that somebody waits for
-	queue   runQueue
+	urgent  *runQueue // actors that somebody waits for
+	queue   *runQueue
 	writing atomic.Int64 // bytes of commits that are not answered
-	timers  timerHeap
+	pace    pace
+	clock   *wake.Clock[*actor]
+	rounds  atomic.Uint32 // of listing, of all back ends
 	began   time.Time
 	paused  atomic.Bool
 	stopped chan struct{}
@@ -100,18 +114,19 @@ func New(ctx context.Context, opts Options) (*Engine, error) {
 	}
 	e := &Engine{opts: opts, log: opts.Log, store: opts.Store, tenure: opts.Tenure, metrics: opts.Metrics,
 		backends: make(map[string]*Backend), actors: make(map[uint64]*actor), names: make(map[nameKey][]uint64),
-		usage: make(map[int]service.Usage), began: time.Now(), stopped: make(chan struct{}), fatal: make(chan error, 1)}
+		usage: make(map[int]service.Usage), urgent: fifo.New[*actor](), queue: fifo.New[*actor](), clock: wake.New[*actor](), granted: make(map[int]service.Usage), kept: make(map[uint64]Kept), began: time.Now(), stopped: make(chan struct{}), fatal: make(chan error, 1)}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
-	e.urgent.init()
-	e.queue.init()
-	e.timers.init()
 	e.hub.init()
 	for _, b := range opts.Backends {
 		b.init(e)
 		e.backends[b.Key()] = b
 	}
 	e.probes = e.newProbes()
-	if err := e.load(ctx); err != nil {
+	err := e.load(ctx)
+	if err == nil {
+		err = e.loadKept(ctx)
+	}
+	if err != nil {
 		e.cancel()
 		return nil, err
 	}
@@ -141,7 +156,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		b.start(gctx, g)
 	}
 	g.Go(func() error {
-		e.timers.run(gctx, e.schedule)
+		e.clock.Run(gctx, e.woken)
 		return nil
 	})
 	g.Go(func() error { e.housekeep(gctx); return nil })
@@ -165,31 +180,37 @@ func (e *Engine) Run(ctx context.Context) error {
 
 // next waits for an actor that wants a turn: those first that somebody waits for, so that a command does
 // not stand behind a thousand services whose machines died; but every eighth turn goes to the others, so
-// that a flood of commands does not keep facts out. While much is being written the others wait, so that
-// the commit of a command does not stand behind theirs. It returns false when ctx has ended.
+// that a flood of commands does not keep facts out. The others keep a pace, and wait while much is being
+// written, so that the commit of a command does not stand behind theirs. It returns false when ctx has ended.
 func (e *Engine) next(ctx context.Context, turn int) (*actor, bool) {
 	for ; ctx.Err() == nil; turn++ {
-		free := e.writing.Load() < writingMost
+		pause := e.pace.wait(time.Now())
+		free := pause <= 0 && e.writing.Load() < writingMost
 		if free && turn%8 == 7 {
-			if a := take(&e.queue, waiting); a != nil {
-				e.urgent.nudge() // this worker may have been called for that one
+			if a := take(e.queue, waiting); a != nil {
+				e.urgent.Nudge() // this worker may have been called for that one
 				return a, true
 			}
 		}
-		if a := take(&e.urgent, hastened); a != nil {
+		if a := take(e.urgent, hastened); a != nil {
 			if free {
-				e.queue.nudge()
+				e.queue.Nudge()
 			}
 			return a, true
 		}
 		if free {
-			if a := take(&e.queue, waiting); a != nil {
+			if a := take(e.queue, waiting); a != nil {
 				return a, true
 			}
 		}
+		var paced <-chan time.Time
+		if pause > 0 {
+			paced = time.After(pause)
+		}
 		select {
-		case <-e.urgent.ready:
-		case <-e.queue.ready:
+		case <-e.urgent.Ready():
+		case <-e.queue.Ready():
+		case <-paced:
 		case <-ctx.Done():
 		}
 	}
@@ -199,7 +220,7 @@ func (e *Engine) next(ctx context.Context, turn int) (*actor, bool) {
 // take returns the first actor of a queue that is still there, or nil.
 func take(q *runQueue, from place) *actor {
 	for {
-		a, ok := q.take()
+		a, ok := q.Take()
 		if !ok {
 			return nil
 		}
@@ -216,7 +237,7 @@ const writingMost = 256 << 10
 // wrote tells that a commit was answered.
 func (e *Engine) wrote(bytes int64) {
 	if left := e.writing.Add(-bytes); left < writingMost && left+bytes >= writingMost {
-		e.queue.nudge()
+		e.queue.Nudge()
 	}
 }
 
@@ -239,8 +260,9 @@ func (e *Engine) actor(id uint64) *actor {
 	return e.actors[id]
 }
 
-// Create stores a new service and sets it going. It returns the revision of the commit.
-func (e *Engine) Create(ctx context.Context, svc *service.Service, with ...store.Put) (int64, error) {
+// Create stores a new service, together with what else the transaction says, and sets it going, if its group
+// may claim so much. It returns the revision of the commit.
+func (e *Engine) Create(ctx context.Context, svc *service.Service, with store.Txn) (int64, error) {
 	if e.paused.Load() {
 		return 0, ErrPaused
 	}
@@ -251,16 +273,11 @@ func (e *Engine) Create(ctx context.Context, svc *service.Service, with ...store
 	}
 	reply := make(chan answer, 1)
 	a.inbox = append(a.inbox, message{fact: service.Fact{Kind: service.Woke}, reply: reply})
-	e.mu.Lock()
-	if e.actors[svc.ID] != nil {
-		e.mu.Unlock()
-		return 0, fmt.Errorf("service %d: %w", svc.ID, store.ErrConflict)
+	if err := e.enrol(a); err != nil {
+		return 0, err
 	}
-	e.actors[svc.ID] = a
-	e.mu.Unlock()
-	e.index(a, nil)
 	a.place = hastened
-	e.urgent.push(a)
+	e.urgent.Push(a)
 	return e.await(ctx, reply)
 }
 

@@ -86,7 +86,7 @@ func TestBadStore(t *testing.T) {
 	answered := make(map[uint64]bool)
 	for id := uint64(1); id <= 25; id++ {
 		spec := &service.Spec{Name: fmt.Sprint("s", id), Strategy: service.Straight, Roles: []service.RoleSpec{simRole("db", 3), simRole("app", 20, "db")}}
-		_, err := s.engine.Create(ctx, service.NewService(id, spec, service.Meta{Name: spec.Name}, time.Now()))
+		_, err := s.engine.Create(ctx, service.NewService(id, spec, service.Meta{Name: spec.Name}, time.Now()), store.Txn{})
 		if err != nil && !errors.Is(err, ErrUnavailable) && !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("create: %v", err)
 		}

@@ -14,8 +14,8 @@ type Change struct {
 	State     service.State
 	Meta      service.Meta
 	Spec      *service.Spec // never changed
-	Removed   bool     // the service is no more
-	Instances []uint32 // serials of those that changed
+	Removed   bool          // the service is no more
+	Instances []uint32      // serials of those that changed
 	Events    []service.Event
 }
 

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"slices"
+	"time"
 
 	"github.com/troupe-dev/troupe/internal/service"
 )
@@ -12,18 +13,13 @@ type nameKey struct {
 	name  string
 }
 
-// index keeps names and usage true; the actor's service is held or not shared yet.
+// index keeps names and usage true; e.mu is held, and the actor's service is held or not shared yet.
 func (e *Engine) index(a *actor, svc *service.Service) {
-	if svc == nil {
-		svc = a.svc
-	}
 	key := nameKey{svc.Meta.Group, svc.Meta.Name}
 	usage := svc.Usage()
 	if key == a.name && usage == a.usage {
 		return
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	if key != a.name {
 		e.unname(a)
 		e.names[key] = append(e.names[key], a.id)
@@ -46,10 +42,11 @@ func (e *Engine) unname(a *actor) {
 	}
 }
 
-// forget drops an actor that is no more.
-func (e *Engine) forget(a *actor) {
+// forget drops an actor that is no more, and ends what its last turn was granted.
+func (e *Engine) forget(a *actor, t *turnOf) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.settle(t)
 	if e.actors[a.id] == a {
 		delete(e.actors, a.id)
 		e.unname(a)
@@ -58,12 +55,16 @@ func (e *Engine) forget(a *actor) {
 			e.metrics.state(a.state, -1)
 		}
 	}
-	e.timers.set(a, noTime)
+	e.clock.Set(&a.slot, a, time.Time{})
 }
 
-// noteCommitted keeps the indexes true after a commit.
-func (e *Engine) noteCommitted(a *actor) {
+// noteCommitted keeps the indexes true after the commit of a turn (nil for none).
+func (e *Engine) noteCommitted(a *actor, t *turnOf) {
+	e.mu.Lock()
 	e.index(a, a.svc)
+	e.settle(t)
+	e.mu.Unlock()
+	a.found.Store(0)
 	if !a.counted || a.state != a.svc.State {
 		if a.counted {
 			e.metrics.state(a.state, -1)

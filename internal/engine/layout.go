@@ -21,11 +21,10 @@ import (
 //	spec/<id>/<revision>    JSON of service.Spec
 //	instance/<id>/<block>   service.DecodeBlock
 const (
-	headPrefix  = "service/"
-	specPrefix  = "spec/"
-	blockPrefix = "instance/"
-	// revisionsKept is how many revisions of a spec can be rolled back to.
-	revisionsKept = 20
+	headPrefix    = "service/"
+	specPrefix    = "spec/"
+	blockPrefix   = "instance/"
+	revisionsKept = service.RevisionsKept
 )
 
 func headKey(id uint64) string { return headPrefix + idText(id) }
@@ -136,8 +135,7 @@ func (e *Engine) load(ctx context.Context) error {
 		}
 		a := &actor{id: id, svc: p.svc, head: p.head, shard: store.Shard(idText(id))}
 		e.actors[id] = a
-		e.index(a, nil)
-		e.noteCommitted(a)
+		e.noteCommitted(a, nil)
 		e.watchAllHealth(a)
 		a.place = turning // its first turn comes when its back ends were listed: see adopt
 		e.loaded = append(e.loaded, a)

@@ -2,11 +2,11 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
-	"github.com/troupe-dev/troupe/driver"
 	"github.com/troupe-dev/troupe/internal/service"
 	"github.com/troupe-dev/troupe/internal/store"
 )
@@ -46,13 +46,19 @@ func (e *Engine) remove(a *actor) error {
 	}
 	ctx, cancel := context.WithTimeout(e.ctx, 20*time.Second)
 	defer cancel()
-	revision, err := e.deleteRecords(ctx, a)
+	left := e.leaves(a.svc)
+	revision, err := e.deleteRecords(ctx, a, left)
 	if err != nil {
 		a.lock.Unlock()
 		return fmt.Errorf("remove its records: %w", err)
 	}
 	a.gone = true
-	e.forget(a)
+	if left != nil {
+		e.mu.Lock()
+		e.kept[a.id] = *left
+		e.mu.Unlock()
+	}
+	e.forget(a, nil)
 	for serial := range a.checks {
 		e.endChecks(a, serial)
 	}
@@ -63,8 +69,9 @@ func (e *Engine) remove(a *actor) error {
 }
 
 // deleteRecords deletes the blocks first and the service record last, in as many transactions as that
-// takes: whatever remains after a crash still says what it was.
-func (e *Engine) deleteRecords(ctx context.Context, a *actor) (int64, error) {
+// takes: whatever remains after a crash still says what it was. With the last of them it notes what the service
+// has left (nil for nothing).
+func (e *Engine) deleteRecords(ctx context.Context, a *actor, left *Kept) (int64, error) {
 	var keys []string
 	for _, prefix := range [...]string{blockPrefix, specPrefix} {
 		if _, err := e.store.Load(ctx, prefix+idText(a.id)+"/", func(kv store.KV) error {
@@ -83,6 +90,13 @@ func (e *Engine) deleteRecords(ctx context.Context, a *actor) (int64, error) {
 		keys = keys[most:]
 	}
 	t := store.Txn{Guards: []store.Guard{e.tenure.Fence(a.shard), store.At(headKey(a.id), a.head)}, Deletes: append(keys, headKey(a.id))}
+	if left != nil {
+		text, err := json.Marshal(left)
+		if err != nil {
+			return 0, err
+		}
+		t.Puts = []store.Put{{Key: keptKey(a.id), Value: text}}
+	}
 	revision, err := e.store.Commit(ctx, t)
 	if err == nil || errors.Is(err, store.ErrClosed) {
 		return revision, err
@@ -96,38 +110,13 @@ func (e *Engine) deleteRecords(ctx context.Context, a *actor) (int64, error) {
 
 // removeData removes what stable instances keep, when a service leaves for good and that was asked for.
 func (e *Engine) removeData(a *actor) error {
-	type stored struct {
-		keeper driver.DataKeeper
-		name   string
-	}
-	var all []stored
+	var data []service.KeptData
 	e.read(a, func(svc *service.Service) {
-		if !svc.Data {
-			return
-		}
-		for _, r := range svc.Roles {
-			if r.Spec.Identity != service.Stable {
-				continue
-			}
-			for _, impl := range r.Spec.Machine.Implementations {
-				b := e.Backend(impl.Driver, impl.Account)
-				if b == nil {
-					continue
-				}
-				if keeper, ok := driver.As[driver.DataKeeper](b.Driver); ok {
-					for n := range r.NextNumber {
-						all = append(all, stored{keeper, service.DataName(svc.ID, r.Name, n)})
-					}
-				}
-			}
+		if svc.Data {
+			data = svc.KeptData()
 		}
 	})
 	ctx, cancel := context.WithTimeout(e.ctx, 10*time.Minute)
 	defer cancel()
-	for _, s := range all {
-		if err := s.keeper.RemoveData(ctx, s.name); err != nil {
-			return fmt.Errorf("remove data %s: %w", s.name, err)
-		}
-	}
-	return nil
+	return e.removeAll(ctx, a.id, data)
 }

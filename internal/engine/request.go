@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"sort"
 	"strings"
@@ -18,18 +19,41 @@ type blueprint struct {
 	request driver.Request
 }
 
-// request makes the request for a creation; false when the instance no longer wants that machine.
-func (e *Engine) request(ctx context.Context, a *actor, eff service.Effect) (driver.Request, bool, error) {
-	p, ok := e.blueprint(a, eff, service.Creating)
-	if !ok {
-		return driver.Request{}, false, nil
-	}
+// render makes the request for a creation.
+func (p *blueprint) render(ctx context.Context) (driver.Request, error) {
 	parts, err := render.Machine(ctx, p.machine, &p.scope)
 	if err != nil {
-		return driver.Request{}, true, err
+		return driver.Request{}, err
 	}
 	p.request.Env, p.request.Files, p.request.UserData = parts.Env, parts.Files, parts.UserData
-	return p.request, true, nil
+	return p.request, nil
+}
+
+// foretell asks the driver for the machine's address, where templates show it and the driver can tell.
+func (b *Backend) foretell(ctx context.Context, p *blueprint) error {
+	if !render.ShowsAddress(p.machine) {
+		return nil
+	}
+	d, ok := driver.As[driver.Addresser](b.Driver)
+	if !ok {
+		return nil
+	}
+	address, err := d.Address(ctx, p.request)
+	if err != nil {
+		return fmt.Errorf("tell the address in advance: %w", err)
+	}
+	p.request.Address, p.scope.Instance.Address = address, address
+	return nil
+}
+
+// surround adds to a machine's environment what it is told besides.
+func (e *Engine) surround(id driver.MachineID, own map[string]string) map[string]string {
+	if e.opts.Environment == nil {
+		return own
+	}
+	all := e.opts.Environment(id)
+	maps.Copy(all, own)
+	return all
 }
 
 // files renders the files of a running machine.

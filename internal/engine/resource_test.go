@@ -9,6 +9,7 @@ import (
 	"github.com/troupe-dev/troupe/driver"
 	"github.com/troupe-dev/troupe/driver/sim"
 	"github.com/troupe-dev/troupe/internal/service"
+	"github.com/troupe-dev/troupe/internal/store"
 )
 
 // createNetworked makes a service of one role on two networks, of which one needs the other.
@@ -23,7 +24,7 @@ func (s *stage) createNetworked(id uint64) {
 	if err := service.Validate(spec); err != nil {
 		s.t.Fatal(err)
 	}
-	if _, err := s.engine.Create(context.Background(), service.NewService(id, spec, service.Meta{Name: spec.Name}, time.Now())); err != nil {
+	if _, err := s.engine.Create(context.Background(), service.NewService(id, spec, service.Meta{Name: spec.Name}, time.Now()), store.Txn{}); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -101,7 +102,7 @@ func TestResourceNobodyMakes(t *testing.T) {
 		s.start()
 		spec := &service.Spec{Name: "x", Strategy: service.Straight, Roles: []service.RoleSpec{simRole("app", 1)},
 			Resources: []service.ResourceSpec{{Name: "v", Kind: "volume", Driver: "sim"}}}
-		if _, err := s.engine.Create(t.Context(), service.NewService(7, spec, service.Meta{}, time.Now())); err != nil {
+		if _, err := s.engine.Create(t.Context(), service.NewService(7, spec, service.Meta{}, time.Now()), store.Txn{}); err != nil {
 			t.Fatal(err)
 		}
 		s.until(7, "failed", func(svc *service.Service) bool {

@@ -129,7 +129,7 @@ func (s *stage) create(id uint64, roles ...service.RoleSpec) {
 	if err := service.Validate(spec); err != nil {
 		s.t.Fatal(err)
 	}
-	if _, err := s.engine.Create(context.Background(), service.NewService(id, spec, service.Meta{Name: spec.Name}, time.Now())); err != nil {
+	if _, err := s.engine.Create(context.Background(), service.NewService(id, spec, service.Meta{Name: spec.Name}, time.Now()), store.Txn{}); err != nil {
 		s.t.Fatal(err)
 	}
 }

@@ -72,7 +72,7 @@ func Open(ctx context.Context, records Records) (*Directory, error) {
 // "oneadmin", and group 1 "users". With an empty password it generates one and returns it: that
 // is the only time it can be seen. It returns "" when there was nothing to do or to generate.
 func (d *Directory) Bootstrap(ctx context.Context, name, password string) (generated string, err error) {
-	if err := checkName("user", name); err != nil {
+	if err := CheckBootstrap(name, password); err != nil {
 		return "", err
 	}
 	if d.present() {
@@ -81,9 +81,6 @@ func (d *Directory) Bootstrap(ctx context.Context, name, password string) (gener
 	if password == "" {
 		generated = GeneratePassword()
 		password = generated
-	}
-	if err := checkPassword(password); err != nil {
-		return "", err
 	}
 	hash, err := d.hasher.hash(ctx, password)
 	if err != nil {
@@ -106,6 +103,17 @@ func (d *Directory) Bootstrap(ctx context.Context, name, password string) (gener
 		return "", fmt.Errorf("make the first user: %w", err)
 	}
 	return generated, nil
+}
+
+// CheckBootstrap says what Bootstrap would refuse: a name or, unless it is empty, a password.
+func CheckBootstrap(name, password string) error {
+	if err := checkName("user", name); err != nil {
+		return err
+	}
+	if password == "" {
+		return nil
+	}
+	return checkPassword(password)
 }
 
 func (d *Directory) present() bool {

@@ -88,16 +88,17 @@ func (c *Caller) MayUseHost() bool { return c.Host && c.Can(ScopeOperate) }
 // Scopes bound what a token is good for. Its user's rights bound it further.
 type Scopes uint8
 
-// The scopes. Operate includes read; admin includes all.
+// The scopes. Operate includes read and push; admin includes all.
 const (
 	ScopeRead    Scopes = 1 << iota // read what the user may use
 	ScopeOperate                    // create, change and remove
 	ScopeAdmin                      // change admin bits, users, groups and the server
 	ScopeMetrics                    // read /metrics and nothing else
-	ScopeAll     = ScopeRead | ScopeOperate | ScopeAdmin | ScopeMetrics
+	ScopePush                       // send metrics and nothing else
+	ScopeAll     = ScopeRead | ScopeOperate | ScopeAdmin | ScopeMetrics | ScopePush
 )
 
-var scopeNames = []string{"read", "operate", "admin", "metrics"}
+var scopeNames = []string{"read", "operate", "admin", "metrics", "push"}
 
 // ParseScopes reads names such as "read" and "operate". None at all means read.
 func ParseScopes(names []string) (Scopes, error) {
@@ -119,7 +120,7 @@ func (s Scopes) full() Scopes {
 	case s&ScopeAdmin != 0:
 		return ScopeAll
 	case s&ScopeOperate != 0:
-		return s | ScopeRead
+		return s | ScopeRead | ScopePush
 	case s == 0:
 		return ScopeRead
 	}

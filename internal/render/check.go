@@ -49,25 +49,30 @@ func CheckMachine(at string, m *service.Machine) error {
 			found = append(found, problem)
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(m.Env)) {
-		note(at+"env."+key, m.Env[key])
-	}
-	for i, f := range m.Files {
-		note(fmt.Sprintf("%sfiles[%d].content", at, i), f.Content)
-	}
-	note(at+"user_data", m.UserData)
-	for i := range m.Checks {
-		c, place := &m.Checks[i], fmt.Sprintf("%schecks[%d].", at, i)
-		note(place+"tcp", c.TCP)
-		note(place+"http", c.HTTP)
-		for j, arg := range c.Exec {
-			note(fmt.Sprintf("%sexec[%d]", place, j), arg)
-		}
-	}
+	eachTemplate(at, m, note)
 	if len(found) == 0 {
 		return nil
 	}
 	return found
+}
+
+// eachTemplate calls f for each text of a machine that may be a template, with its place.
+func eachTemplate(at string, m *service.Machine, f func(place, text string)) {
+	for _, key := range slices.Sorted(maps.Keys(m.Env)) {
+		f(at+"env."+key, m.Env[key])
+	}
+	for i := range m.Files {
+		f(fmt.Sprintf("%sfiles[%d].content", at, i), m.Files[i].Content)
+	}
+	f(at+"user_data", m.UserData)
+	for i := range m.Checks {
+		c, place := &m.Checks[i], fmt.Sprintf("%schecks[%d].", at, i)
+		f(place+"tcp", c.TCP)
+		f(place+"http", c.HTTP)
+		for j, arg := range c.Exec {
+			f(fmt.Sprintf("%sexec[%d]", place, j), arg)
+		}
+	}
 }
 
 // CheckSpec parses the templates of all roles of a specification, as [CheckMachine] does.

@@ -136,6 +136,19 @@ func Machine(ctx context.Context, m *service.Machine, scope *Scope) (Parts, erro
 	return p, nil
 }
 
+// ShowsAddress reports whether what is rendered into a machine may show the machine's own address.
+func ShowsAddress(m *service.Machine) bool {
+	shows := func(text string) bool {
+		return !plain(text) && strings.Contains(text, "instance") && strings.Contains(text, "address")
+	}
+	for _, v := range m.Env {
+		if shows(v) {
+			return true
+		}
+	}
+	return shows(m.UserData) || slices.ContainsFunc(m.Files, func(f service.File) bool { return shows(f.Content) })
+}
+
 // texts renders several templates in one scope. The scope's values are made when the first needs them.
 type texts struct {
 	ctx    context.Context

@@ -208,12 +208,20 @@ func (s *Service) recoverRole(r *Role, now Time) {
 			bad = append(bad, i)
 		}
 	}
+	if r.offs() > 0 {
+		for i := r.lists[Parked].head; i != nil; i = i.next {
+			if i.Rest() == RestPoweredOff {
+				bad = append(bad, i)
+			}
+		}
+	}
 	for _, i := range bad {
 		i.Failures = 0
 		switch {
 		case i.Phase == Backoff:
 			s.enter(i, Queued, now)
-		case i.Phase == Down && (i.Machine == driver.Stopped || i.Machine == driver.Suspended || i.Machine == driver.Undeployed):
+		case i.Phase == Parked, i.Phase == Down && (i.Machine == driver.Stopped || i.Machine == driver.Suspended || i.Machine == driver.Undeployed):
+			s.setWish(i, Awake)
 			s.schedule(i, driver.Resume, "", now, now)
 			s.enter(i, Starting, now)
 			i.Until = now.Add(r.startTimeout())
@@ -296,9 +304,9 @@ func (s *Service) update(c *Update, now Time) *Refusal {
 		s.applyLive(c.Spec)
 		return nil
 	}
-	s.apply(c.Spec, c.Rollback, now)
+	s.apply(c.Spec, c.Back, now)
 	what := "update"
-	if c.Rollback {
+	if c.Back != 0 {
 		what = "rollback"
 	}
 	s.event(now, false, nil, nil, "%s to revision %d begins", what, s.Revision)
@@ -337,7 +345,7 @@ func (s *Service) addRoleTo(spec *RoleSpec, now Time) *Refusal {
 	for n := range changed.Roles {
 		changed.Roles[n].Cardinality = s.cardinalityOf(changed.Roles[n].Name, changed.Roles[n].Cardinality)
 	}
-	s.apply(&changed, false, now)
+	s.apply(&changed, 0, now)
 	return nil
 }
 
@@ -366,7 +374,7 @@ func (s *Service) removeRoleFrom(name string, now Time) *Refusal {
 		r.Cardinality = s.cardinalityOf(r.Name, r.Cardinality)
 		changed.Roles = append(changed.Roles, r)
 	}
-	s.apply(&changed, false, now)
+	s.apply(&changed, 0, now)
 	return nil
 }
 

@@ -103,6 +103,25 @@ func TestVerdictsAreKept(t *testing.T) {
 	}
 }
 
+// TestTimersDoNotPileUp: what instances that have left were to be woken for goes with them.
+func TestTimersDoNotPileUp(t *testing.T) {
+	s := running(t, 1, roleOf(5))
+	for n := range 1000 {
+		if err := s.Observe(Fact{Kind: Ordered, Command: &Command{Scale: &Scale{Role: "app", Cardinality: 1 + 9*(n%2)}}}, epoch); err != nil {
+			t.Fatal(err)
+		}
+		drive(s)
+	}
+	if n := cap(s.timers); n > 256 {
+		t.Errorf("%d instances, room for %d timers", s.Len(), n)
+	}
+	for i := 1; i < len(s.timers); i++ {
+		if s.timers[i].at < s.timers[(i-1)/2].at {
+			t.Fatal("they are no heap any more")
+		}
+	}
+}
+
 // TestActionsDoNotPileUp: an instance takes so many actions and no more.
 func TestActionsDoNotPileUp(t *testing.T) {
 	s := NewService(1, roleOf(2), Meta{Name: "x"}, epoch)

@@ -174,23 +174,17 @@ func (s *Service) ended(i *Instance, now Time) {
 			s.event(now, false, r, i, "%s finished", s.InstanceName(i))
 			return
 		}
-		if i.Parking {
+		if i.atRest() {
 			s.park(i, now)
 			return
 		}
 		s.fail(i, exitText(i), now)
-	case driver.Suspended, driver.Undeployed:
-		if i.Parking || r.Spec.Heal == HealManual {
+	case driver.Stopped, driver.Suspended, driver.Undeployed:
+		if i.atRest() || r.Spec.Heal == HealManual {
 			s.park(i, now)
 			return
 		}
 		s.fail(i, "its machine was "+i.Machine.String()+" by somebody else", now)
-	case driver.Stopped:
-		if i.Parking && r.Spec.Heal == HealAuto {
-			s.park(i, now)
-			return
-		}
-		s.fail(i, "its machine is powered off", now)
 	default:
 		reason := i.Reason
 		if reason == "" {
@@ -207,23 +201,20 @@ func exitText(i *Instance) string {
 	return fmt.Sprintf("its program ended with exit code %d", i.ExitCode)
 }
 
-func (s *Service) park(i *Instance, now Time) {
-	if i.Phase != Parked {
-		s.enter(i, Parked, now)
-	}
-}
-
 func (s *Service) evaluateUp(i *Instance, now Time) {
 	switch i.Machine {
 	case driver.Running, driver.Pending:
 		switch {
 		case i.Phase == Parked && i.Machine == driver.Running:
-			i.Parking = false
+			s.setWish(i, Awake)
 			s.up(i, now)
-		case i.Healthy == Unhealthy && !i.Parking:
+		case i.Healthy == Unhealthy && !i.atRest():
 			s.fail(i, "unhealthy: "+i.Reason, now)
 		}
 	case driver.Unknown:
+		if i.Phase == Parked {
+			return // it need not run
+		}
 		// The back end has lost sight of it. A machine that may well run is not replaced at once.
 		i.Reason = "its back end does not know its state"
 		s.enter(i, Down, now)
@@ -232,7 +223,7 @@ func (s *Service) evaluateUp(i *Instance, now Time) {
 	case driver.Held:
 	default:
 		if i.Phase == Parked {
-			if i.Machine != driver.Failed && i.Machine != driver.Exited || i.Parking {
+			if i.Machine != driver.Failed && i.Machine != driver.Exited || i.atRest() {
 				return
 			}
 		}
@@ -245,7 +236,7 @@ func (s *Service) evaluateDown(i *Instance, now Time) {
 	switch {
 	case i.Machine == driver.Running && i.Healthy != Unhealthy && (i.Healthy == Healthy || len(r.Spec.Machine.Checks) == 0):
 		s.up(i, now)
-	case r.Spec.Heal == HealManual && (i.Machine == driver.Suspended || i.Machine == driver.Undeployed):
+	case r.Spec.Heal == HealManual && (i.Machine == driver.Stopped || i.Machine == driver.Suspended || i.Machine == driver.Undeployed):
 		s.park(i, now)
 	case r.Spec.Heal == HealAuto && (i.dead() || i.Machine == driver.Stopped):
 		s.ended(i, now)
@@ -302,11 +293,7 @@ func (s *Service) act(i *Instance, now Time) {
 			continue
 		}
 		a.issued = true
-		if parks(a.Action) {
-			i.Parking = true
-		} else if a.Action == driver.Resume || a.Action == driver.Release {
-			i.Parking = false
-		}
+		s.wishRest(i, a.Action)
 		s.dirty(i)
 		e := s.effect(DoAct, i)
 		e.Action, e.Args, e.Token = a.Action, a.Args, a.Serial
@@ -422,6 +409,9 @@ func (s *Service) victim(r *Role) *Instance {
 			}
 		}
 		return first
+	}
+	if r.offs() > 0 && r.Spec.Identity != Stable {
+		return r.firstOff()
 	}
 	var found *Instance
 	for _, i := range r.order {

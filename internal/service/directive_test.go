@@ -20,7 +20,7 @@ func init() { // breaks the circle between the table and those that call line
 		"backend": (*scene).backend, "answer": (*scene).answerNow, "list": (*scene).list,
 		"machine": (*scene).machine, "exit": (*scene).exit, "fail": (*scene).failed, "vanish": (*scene).vanish, "absent": (*scene).absent,
 		"healthy": health(Healthy), "unhealthy": health(Unhealthy), "ready": (*scene).ready, "report": (*scene).report, "measure": (*scene).measure,
-		"scale": (*scene).scaleRole, "recover": (*scene).recover, "update": (*scene).update, "pause": pausing(true), "continue": pausing(false),
+		"scale": (*scene).scaleRole, "recover": (*scene).recover, "update": (*scene).update, "rollback": (*scene).rollback, "pause": pausing(true), "continue": pausing(false),
 		"undeploy": (*scene).undeploy, "add-role": (*scene).addRole, "remove-role": (*scene).removeRole, "release": (*scene).release,
 		"act": (*scene).act, "cancel": (*scene).cancel, "replace": (*scene).replace, "expect": (*scene).expect,
 	}
@@ -268,7 +268,7 @@ func (x *scene) update(args []string) error {
 }
 
 func (x *scene) updating(args []string) (Command, map[string]string, error) {
-	o, err := options(args, 1, "revision", "rollback", "live", "id")
+	o, err := options(args, 1, "revision", "live", "id")
 	if err != nil {
 		return Command{}, nil, err
 	}
@@ -277,7 +277,28 @@ func (x *scene) updating(args []string) (Command, map[string]string, error) {
 		return Command{}, nil, err
 	}
 	revision, _ := strconv.Atoi(o["revision"])
-	return Command{Update: &Update{Spec: spec, Revision: uint32(revision), Rollback: o["rollback"] != "", Live: o["live"] != ""}}, o, nil
+	return Command{Update: &Update{Spec: spec, Revision: uint32(revision), Live: o["live"] != ""}}, o, nil
+}
+
+// rollback goes back to a revision, without one to the last that was in place.
+func (x *scene) rollback(args []string) error {
+	c, err := x.goingBack(args)
+	if err != nil {
+		return err
+	}
+	return x.order(c, nil)
+}
+
+func (x *scene) goingBack(args []string) (Command, error) {
+	to, err := x.w.svc.RollbackTarget()
+	if len(args) > 0 {
+		n, bad := strconv.Atoi(args[0])
+		to, err = uint32(n), bad
+	}
+	if err != nil {
+		return Command{}, err
+	}
+	return Command{Update: &Update{Spec: x.w.specOf[to], Back: to}}, nil
 }
 
 func pausing(on bool) func(*scene, []string) error {
@@ -464,6 +485,8 @@ func (x *scene) expectPlan(args []string) error {
 		c, _, err = x.scaling(args[2:])
 	case "update":
 		c, _, err = x.updating(args[2:])
+	case "rollback":
+		c, err = x.goingBack(args[2:])
 	case "undeploy":
 		c.Undeploy = &Undeploy{Remove: true}
 	case "recover":

@@ -8,15 +8,38 @@ import (
 
 // An Explanation says why a service is in its state, what it waits for and what comes next.
 type Explanation struct {
-	State     string                `json:"state"`
-	Since     time.Time             `json:"since"`
-	Why       string                `json:"why"`
-	Waits     []string              `json:"waits,omitempty"`
-	Next      []string              `json:"next,omitempty"`
-	Advice    []string              `json:"advice,omitempty"`
+	State  string    `json:"state"`
+	Since  time.Time `json:"since"`
+	Why    string    `json:"why"`
+	Waits  []string  `json:"waits,omitempty"`
+	Next   []string  `json:"next,omitempty"`
+	Advice []string  `json:"advice,omitempty"`
+	// Rollback is the revision that a rollback without a number goes to; 0 when there is none.
+	Rollback  uint32                `json:"rollback,omitempty"`
 	Roles     []RoleExplanation     `json:"roles"`
 	Resources []ResourceExplanation `json:"resources,omitempty"`
-	Story     []Event               `json:"-"`
+	// Backends are those of its back ends that something is wrong with; who explains knows them, not the core.
+	Backends []BackendExplanation `json:"backends,omitempty"`
+	Story    []Event              `json:"-"`
+}
+
+// A BackendExplanation says what is wrong with a back end that a service uses, and what can be done about it.
+type BackendExplanation struct {
+	Name   string    `json:"name"`
+	Since  time.Time `json:"since,omitzero"`
+	Why    string    `json:"why"`
+	Advice string    `json:"advice"`
+}
+
+// Blame adds what is wrong with a back end.
+func (e *Explanation) Blame(b BackendExplanation) {
+	e.Backends = append(e.Backends, b)
+	text := "back end " + b.Name + ": " + b.Why
+	if !b.Since.IsZero() {
+		text += ", since " + b.Since.UTC().Format(time.RFC3339)
+	}
+	e.Waits = append(e.Waits, text)
+	e.Advice = append(e.Advice, b.Advice)
 }
 
 // A RoleExplanation does the same for a role.
@@ -69,6 +92,7 @@ func (s *Service) Explain(now time.Time) Explanation {
 	}
 	s.explainResources(&e, t)
 	e.Advice = s.advice()
+	e.Rollback, _ = s.RollbackTarget()
 	return e
 }
 
@@ -134,7 +158,11 @@ func (s *Service) advice() (out []string) {
 	case FailedDeploying, FailedDeployingNets, FailedScaling, Warning:
 		out = append(out, "mend the cause, then recover the service; or remove it")
 	case FailedUpdating:
-		out = append(out, "roll back to the revision before, or mend the cause and recover the service to go on")
+		back := "return to an earlier revision by its number"
+		if r, err := s.RollbackTarget(); err == nil {
+			back = fmt.Sprintf("roll back, to revision %d", r)
+		}
+		out = append(out, back+"; or mend the cause and recover the service to go on")
 	case FailedUndeploying, FailedUndeployingNets:
 		out = append(out, "removal is tried again by itself; recover asks again at once, the hard way")
 	case Hold:

@@ -95,11 +95,12 @@ type (
 		Data   bool // the data of stable instances too
 		Force  bool // in any state, for strict services too
 	}
-	// Update wishes another spec; Rollback marks a return to an earlier one.
+	// Update wishes another spec.
 	Update struct {
 		Spec     *Spec
 		Revision uint32 // refuse unless this is the present revision; 0 for any
-		Rollback bool
+		// Back is the earlier revision whose spec it is, for a rollback; 0 for none.
+		Back uint32
 		// Live changes only what needs no new machines and keeps the revision (OneFlow's PUT).
 		Live bool
 	}

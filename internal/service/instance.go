@@ -17,7 +17,7 @@ type Instance struct {
 	Machine     driver.State // what the back end said last; Gone when there is none
 	Impl        uint8        // which implementation of the definition its machine uses
 	Doubt       bool         // the creation was not answered: a machine may or may not exist
-	Parking     bool         // a person asked it to be stopped or suspended
+	Wish        Rest         // what a person asked its machine to rest in; Awake for none
 	Ready       bool         // reported READY=YES
 	Healthy     Health       // what its checks say
 	Hard        bool         // the removal skips the graceful part

@@ -131,7 +131,7 @@ func (s *Service) cool(r *Role, now Time) {
 func (s *Service) advanceRunning(r *Role, now Time) {
 	short := r.Cardinality - r.Settled()
 	switch {
-	case r.bad() > 0 || r.lists[Down].n > 0:
+	case r.bad() > 0 || r.lists[Down].n > 0 || r.offs() > 0:
 		s.setRole(r, Warning, s.reasonOf(r), now)
 	case short > 0:
 		s.setRole(r, Warning, fmt.Sprintf("%d of %d instances up", r.Settled(), r.Cardinality), now)
@@ -187,6 +187,7 @@ func (s *Service) childrenGone(r *Role) bool {
 
 func (s *Service) removeRole(r *Role, now Time) {
 	s.event(now, false, r, nil, "role %s is removed", r.Name)
+	s.keep(r, r.Spec, nil)
 	kept := s.Roles[:0]
 	for _, x := range s.Roles {
 		if x != r {
@@ -239,12 +240,12 @@ func (s *Service) derive(now Time) {
 			return
 		}
 	}
+	if s.Rollout != nil && !s.Rollout.Paused && first[Undeploying] == nil && first[Pending] == nil && first[Deploying] == nil {
+		s.finishRollout(now)
+	}
 	if waiting && held == len(s.Roles) {
 		s.setState(Hold, "waits for release", now)
 		return
-	}
-	if s.Rollout != nil && !s.Rollout.Paused && first[Undeploying] == nil && first[Pending] == nil && first[Deploying] == nil {
-		s.finishRollout(now)
 	}
 	for _, st := range [...]State{Undeploying, Pending, Deploying, Hold, Scaling, Updating, Cooldown, Warning} {
 		r := first[st]

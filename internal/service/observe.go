@@ -263,7 +263,8 @@ func (s *Service) removed(i *Instance, now Time) {
 }
 
 func (s *Service) clearMachine(i *Instance) {
-	i.Native, i.Doubt, i.Ready, i.Healthy, i.Parking, i.Hard, i.Impl = "", false, false, Unchecked, false, false, 0
+	s.setWish(i, Awake)
+	i.Native, i.Doubt, i.Ready, i.Healthy, i.Hard, i.Impl = "", false, false, Unchecked, false, 0
 	if i.role.Spec.Identity != Stable {
 		i.Addresses = nil
 	}
@@ -303,10 +304,8 @@ func (s *Service) acted(i *Instance, f Fact, now Time) {
 			continue
 		}
 		i.Actions = slices.Delete(i.Actions, n, n+1)
+		s.rested(i, a.Action, f.Err != "")
 		if f.Err != "" {
-			if parks(a.Action) {
-				i.Parking = false
-			}
 			s.event(now, true, i.role, i, "%s of %s was refused: %s", a.Action, s.InstanceName(i), f.Err)
 		} else {
 			s.event(now, false, i.role, i, "%s of %s done", a.Action, s.InstanceName(i))
@@ -315,15 +314,6 @@ func (s *Service) acted(i *Instance, f Fact, now Time) {
 		s.enqueue(i)
 		return
 	}
-}
-
-// parks reports whether the action leaves the machine stopped on purpose.
-func parks(a driver.Action) bool {
-	switch a {
-	case driver.Stop, driver.Suspend, driver.Poweroff, driver.PoweroffHard, driver.Undeploy, driver.UndeployHard, driver.Hold:
-		return true
-	}
-	return false
 }
 
 // refreshChildren tells the roles that depend on r that something they may show has changed.
@@ -351,6 +341,9 @@ func (s *Service) reasonOf(r *Role) string {
 			}
 			return s.InstanceName(i) + ": " + i.Reason
 		}
+	}
+	if r.offs() > 0 {
+		return s.offReason(r)
 	}
 	return ""
 }

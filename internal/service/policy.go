@@ -112,6 +112,11 @@ func (s *Service) wished(r *Role, now Time) (chosen int, wish policy.Verdict) {
 	return chosen, wish
 }
 
+// Governed reports whether a role of the service follows policies.
+func (s *Service) Governed() bool {
+	return slices.ContainsFunc(s.Roles, func(r *Role) bool { return r.governed != nil })
+}
+
 // askPolicies looks at the roles that follow policies again; false when there are none.
 func (s *Service) askPolicies() (any bool) {
 	for _, r := range s.Roles {
@@ -147,7 +152,13 @@ func (g *governance) wake(s *Service, at time.Time) {
 // follow does what a policy wishes.
 func (s *Service) follow(r *Role, n int, v policy.Verdict, now Time) {
 	wish, rule, memory := v.Wish, r.governed.rules[n], &r.Policies[n]
-	if why := s.outOfBounds(r, wish); why != "" {
+	why := s.outOfBounds(r, wish)
+	if why == "" && wish > r.Cardinality && s.Allow != nil {
+		if err := s.Allow(Usage{}.Add(single(r.Spec), wish-r.Cardinality)); err != nil {
+			why = err.Error()
+		}
+	}
+	if why != "" {
 		if memory.Refused != why {
 			memory.Refused = why
 			s.event(now, true, r, nil, "%s wishes %d instances of role %s: %s", v.Because, wish, r.Name, why)

@@ -104,19 +104,35 @@ func (s *Service) encodeBlock(block uint32) []byte {
 
 const (
 	flagDoubt = 1 << iota
-	flagParking
+	flagWish  // a person asked the machine to rest: in what stands in the bits above the flags
 	flagReady
 	flagHard
 	flagOverdue
+	wishShift = iota
 )
 
 func flags(i *Instance) (f uint64) {
-	for n, on := range [...]bool{i.Doubt, i.Parking, i.Ready, i.Hard, i.Overdue} {
+	for n, on := range [...]bool{i.Doubt, i.Wish != Awake, i.Ready, i.Hard, i.Overdue} {
 		if on {
 			f |= 1 << n
 		}
 	}
-	return f
+	return f | uint64(i.Wish)<<wishShift
+}
+
+// wishOf reads what flags wrote. Blocks of earlier versions say that a machine rests and not in what.
+func wishOf(f uint64, m driver.State) Rest {
+	switch w := f >> wishShift; {
+	case w > 0 && w < uint64(rests):
+		return Rest(w)
+	case f&flagWish == 0:
+		return Awake
+	case m == driver.Suspended:
+		return RestSuspended
+	case m == driver.Undeployed:
+		return RestUndeployed
+	}
+	return RestPoweredOff
 }
 
 func appendInstance(b []byte, i *Instance) []byte {
@@ -245,7 +261,7 @@ func (r *reader) instance() (*Instance, uint16) {
 	i.Number, i.Incarnation, i.Revision = r.uint32(), r.uint32(), r.uint32()
 	i.Phase, i.Machine, i.Impl = Phase(r.small(uint64(phases-1))), driver.State(r.small(uint64(driver.Gone))), uint8(r.small(math.MaxUint8))
 	f := r.uint()
-	i.Doubt, i.Parking, i.Ready = f&flagDoubt != 0, f&flagParking != 0, f&flagReady != 0
+	i.Doubt, i.Wish, i.Ready = f&flagDoubt != 0, wishOf(f, i.Machine), f&flagReady != 0
 	i.Hard, i.Overdue = f&flagHard != 0, f&flagOverdue != 0
 	i.Healthy, i.Failures, i.Tries = Health(r.small(uint64(Unhealthy))), uint16(r.small(math.MaxUint16)), uint16(r.small(math.MaxUint16))
 	i.ExitCode = int32(r.int())

@@ -13,7 +13,7 @@ import (
 // fullInstance has a value in every field that is stored.
 func fullInstance() *Instance {
 	return &Instance{Serial: 17, Number: 3, Incarnation: 2, Revision: 4, Phase: Replacing, Machine: driver.Suspended, Impl: 1,
-		Doubt: true, Parking: true, Ready: true, Healthy: Unhealthy, Hard: true, Overdue: true, Failures: 5, Tries: 6, ExitCode: -9,
+		Doubt: true, Wish: RestStopped, Ready: true, Healthy: Unhealthy, Hard: true, Overdue: true, Failures: 5, Tries: 6, ExitCode: -9,
 		Created: 7, Since: 8, Until: 9, Native: "vm-1", Addresses: []string{"10.0.0.1", "fe80::1"}, Reason: "so",
 		Attributes: map[string]string{"READY": "YES", "b": ""}, Actions: []PendingAction{{Serial: 2, Action: driver.Reboot, Args: "x", At: 10}},
 		role: &Role{ID: 300}}

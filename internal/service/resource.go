@@ -209,7 +209,8 @@ func (s *Service) evaluateResources(now Time) {
 			moved = moved || x.Phase != before
 		}
 	}
-	s.Resources = slices.DeleteFunc(s.Resources, func(x *Resource) bool { return x.Phase == ResourceGone && !s.Leaving })
+	// What the present spec does not wish leaves no trace, whether or not the service itself leaves.
+	s.Resources = slices.DeleteFunc(s.Resources, func(x *Resource) bool { return x.Phase == ResourceGone && (!s.Leaving || x.Spec == nil) })
 }
 
 func (s *Service) evaluateResource(x *Resource, now Time) {

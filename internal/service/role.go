@@ -43,6 +43,7 @@ type Role struct {
 	total             int
 	live              int // machines that run or may run
 	outdated          int
+	off               int  // parked ones whose machines are powered off
 	progress          Time // when an instance last came up
 	alarm             Time // the timer that looks after progress
 	proof             Time // the timer that looks after instances which have come up only just
@@ -127,6 +128,9 @@ func (r *Role) weigh(i *Instance, by int) {
 	}
 	if i.outdated() {
 		r.outdated += by
+	}
+	if i.Rest() == RestPoweredOff {
+		r.off += by
 	}
 }
 

@@ -20,18 +20,24 @@ type Service struct {
 	Since    Time   `json:"since"`
 	Created  Time   `json:"created"`
 	Revision uint32 `json:"revision"` // of Spec
-	Serial   uint32 `json:"serial"`   // of the youngest instance
-	RoleID   uint16 `json:"role_id"`  // of the youngest role
-	ActionID uint32 `json:"action_id,omitempty"`
+	// Of is the earlier revision whose spec the present one repeats; 0 for none.
+	Of uint32 `json:"of,omitempty"`
+	// Past says what became of earlier revisions, oldest first.
+	Past     []PastRevision `json:"past,omitempty"`
+	Serial   uint32         `json:"serial"`  // of the youngest instance
+	RoleID   uint16         `json:"role_id"` // of the youngest role
+	ActionID uint32         `json:"action_id,omitempty"`
 	// ResourceSerial is that of the youngest resource.
 	ResourceSerial uint32 `json:"resource_serial,omitempty"`
 	// Deployed: it was RUNNING once.
 	Deployed bool `json:"deployed,omitempty"`
 	// Leaving: it is being removed; Hard, Remove and Data say how.
-	Leaving   bool           `json:"leaving,omitempty"`
-	Hard      bool           `json:"hard,omitempty"`
-	Remove    bool           `json:"remove,omitempty"`
-	Data      bool           `json:"data,omitempty"`
+	Leaving bool `json:"leaving,omitempty"`
+	Hard    bool `json:"hard,omitempty"`
+	Remove  bool `json:"remove,omitempty"`
+	Data    bool `json:"data,omitempty"`
+	// Kept is where roles that have left, or moved, may have left data.
+	Kept      []KeptData     `json:"kept,omitempty"`
 	Rollout   *Rollout       `json:"rollout,omitempty"`
 	Roles     []*Role        `json:"roles"`
 	Resources []*Resource    `json:"resources,omitempty"`
@@ -41,6 +47,8 @@ type Service struct {
 	Spec *Spec `json:"-"` // stored under its revision
 	// Previous is the spec that a running update comes from; nil without one.
 	Previous *Spec `json:"-"`
+	// Allow is asked before a policy makes a role grow: quotas. nil allows all.
+	Allow func(more Usage) error `json:"-"`
 
 	instances roster
 	timers    timers
@@ -91,6 +99,7 @@ const (
 	blocksATime    = 100
 	defaultTimeout = 5 * time.Minute
 	unknownGrace   = 30 * time.Second
+	sweepFrom      = 32 // timers
 )
 
 // NewService returns a service that was just asked for. Decide starts its deployment.
@@ -284,15 +293,9 @@ func (s *Service) setMachine(i *Instance, m driver.State) {
 	if i.Machine == m {
 		return
 	}
-	before := i.live()
+	i.role.weigh(i, -1)
 	i.Machine = m
-	if after := i.live(); after != before {
-		if after {
-			i.role.live++
-		} else {
-			i.role.live--
-		}
-	}
+	i.role.weigh(i, 1)
 	s.dirty(i)
 	s.enqueue(i)
 }
@@ -408,8 +411,8 @@ func (r *Role) stopTimeout() time.Duration {
 	return defaultTimeout
 }
 
-// timers is a heap of wake-ups. A stale one costs a look and no more, so nothing is ever taken out
-// of the middle.
+// timers is a heap of wake-ups. A stale one costs a look and no more. Those of instances that have left
+// are taken out when there is no room for another.
 type timers []timer
 
 type timer struct {
@@ -429,6 +432,10 @@ func (t *timers) Pop() any {
 }
 
 func (s *Service) wake(at Time, serial uint32) {
+	if len(s.timers) == cap(s.timers) && len(s.timers) >= sweepFrom {
+		s.timers = slices.DeleteFunc(s.timers, func(t timer) bool { return t.serial != 0 && s.instances.find(t.serial) == nil })
+		heap.Init(&s.timers)
+	}
 	heap.Push(&s.timers, timer{at, serial})
 }
 

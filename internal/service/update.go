@@ -183,9 +183,9 @@ func (s *Service) pauseRollout(reason string, now Time) {
 	for _, r := range s.Roles {
 		automatic = automatic || (r.Spec.Update.Rollback && r.Revision == u.To)
 	}
-	if automatic && !u.Rollback && s.Previous != nil {
+	if automatic && !u.Rollback && s.Previous != nil && s.good(u.From) { // there is something to go back to
 		s.event(now, true, nil, nil, "update to revision %d fails and is rolled back: %s", u.To, reason)
-		s.apply(s.Previous, true, now)
+		s.apply(s.Previous, u.From, now)
 		return
 	}
 	u.Paused, u.Reason, s.head = true, reason, true
@@ -212,13 +212,14 @@ func (s *Service) finishRollout(now Time) {
 	s.drained = s.drained || len(s.Resources) > len(s.Spec.Resources) // decide again: what the old spec had may go
 }
 
-// apply makes spec the wish and works out what that changes.
-func (s *Service) apply(spec *Spec, rollback bool, now Time) {
+// apply makes spec the wish and works out what that changes. back is the earlier revision that it returns to;
+// 0 for none.
+func (s *Service) apply(spec *Spec, back uint32, now Time) {
 	before := s.Spec
-	s.Revision++
+	s.leaveRevision(back)
 	s.Previous = before
 	s.Spec = spec
-	s.Rollout = &Rollout{From: s.Revision - 1, To: s.Revision, Rollback: rollback}
+	s.Rollout = &Rollout{From: s.Revision - 1, To: s.Revision, Rollback: back != 0}
 	s.head, s.specs = true, true
 	for _, r := range s.Roles {
 		n := spec.Role(r.Name)
@@ -228,6 +229,7 @@ func (s *Service) apply(spec *Spec, rollback bool, now Time) {
 		}
 		old, fresh := r.Spec, &spec.Roles[n]
 		r.Removing, r.Overdue, r.progress = false, false, now
+		s.keep(r, old, fresh)
 		r.Spec = fresh
 		if r.State == Undeploying || r.State == FailedUndeploying {
 			s.setRole(r, Deploying, "", now)

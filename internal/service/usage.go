@@ -43,8 +43,20 @@ func (s *Service) Usage() Usage {
 	return u
 }
 
-// Growth is what a command would claim on top of that.
-func (s *Service) Growth(c *Command) Usage {
+// Claim is what a command would claim on top of that, and for which group.
+func (s *Service) Claim(c *Command) (group int, more Usage) {
+	if m := c.Meta; m != nil && m.Group != nil && *m.Group != s.Meta.Group {
+		return *m.Group, s.Usage()
+	}
+	return s.Meta.Group, s.growth(c).positive()
+}
+
+// positive is what a usage claims: what it gives back covers nothing before it is given.
+func (u Usage) positive() Usage {
+	return Usage{Services: max(0, u.Services), Instances: max(0, u.Instances), CPUs: max(0, u.CPUs), Memory: max(0, u.Memory)}
+}
+
+func (s *Service) growth(c *Command) Usage {
 	switch {
 	case c.Scale != nil:
 		if r := s.Role(c.Scale.Role); r != nil {

@@ -374,7 +374,7 @@ func (w *world) trulyLive(r *Role) int {
 // recount holds the service's counters against a count from scratch.
 func (w *world) recount() {
 	for _, r := range w.svc.Roles {
-		live, outdated, total := 0, 0, 0
+		live, outdated, off, total := 0, 0, 0, 0
 		var by [phases]int
 		for i := range r.Instances {
 			total++
@@ -385,9 +385,12 @@ func (w *world) recount() {
 			if i.outdated() {
 				outdated++
 			}
+			if i.Rest() == RestPoweredOff {
+				off++
+			}
 		}
-		if live != r.live || outdated != r.outdated || total != r.total {
-			w.violate("counters of role %s: live %d, outdated %d, total %d; counted %d, %d, %d", r.Name, r.live, r.outdated, r.total, live, outdated, total)
+		if live != r.live || outdated != r.outdated || off != r.off || total != r.total {
+			w.violate("counters of role %s: live %d, outdated %d, off %d, total %d; counted %d, %d, %d, %d", r.Name, r.live, r.outdated, r.off, r.total, live, outdated, off, total)
 		}
 		for p := range phases {
 			if by[p] != r.lists[p].n {

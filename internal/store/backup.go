@@ -46,7 +46,7 @@ func Restore(ctx context.Context, file string, opts Options) (Installation, erro
 	}
 	defer f.release()
 	if _, err := os.Stat(f.etcd()); !errors.Is(err, os.ErrNotExist) {
-		return none, fmt.Errorf("store: data folder %s already holds a database; restore into an empty folder", f.path)
+		return none, fmt.Errorf("store: data folder %s: %w; restore into an empty folder", f.path, ErrExists)
 	}
 	// The work is done beside the final place, and moved there when nothing can go wrong any more.
 	half, err := os.MkdirTemp(f.path, "restore-")

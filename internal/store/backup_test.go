@@ -56,7 +56,7 @@ func TestBackup(t *testing.T) {
 		t.Error("the backup holds the master key")
 	}
 
-	if _, err := store.Restore(t.Context(), file, store.Options{DataDir: dir}); err == nil || !strings.Contains(err.Error(), "already holds") {
+	if _, err := store.Restore(t.Context(), file, store.Options{DataDir: dir}); !errors.Is(err, store.ErrExists) {
 		t.Errorf("restore over a database: %v", err)
 	}
 	for name, damage := range map[string][]byte{

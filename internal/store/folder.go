@@ -11,9 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	bolt "go.etcd.io/bbolt"
-	"go.etcd.io/etcd/server/v3/storage/wal"
 )
 
 // reserve is how many bytes of the disk etcd must find free: it allocates its log in files of
@@ -55,6 +52,21 @@ func holdFolder(path string) (*folder, error) {
 	return &folder{path, lock}, nil
 }
 
+// peekFolder keeps others out of a folder while it is looked at, without writing to it; false when somebody has it. A folder
+// that was never held has no lock.
+func peekFolder(path string) (f *folder, free bool) {
+	f = &folder{path: path}
+	var err error
+	if f.lock, err = os.Open(filepath.Join(path, "lock")); err != nil {
+		return f, true
+	}
+	if syscall.Flock(int(f.lock.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) != nil {
+		f.release()
+		return nil, false
+	}
+	return f, true
+}
+
 // lockPatience is how long a folder may be held before it counts as in use: a server that was killed while
 // it started a process leaves the lock with its child until that has become another program.
 const lockPatience = 2 * time.Second
@@ -78,7 +90,7 @@ func holder(lock *os.File) string {
 	return ""
 }
 
-func (f *folder) release() { f.lock.Close() }
+func (f *folder) release() { _ = f.lock.Close() } // nothing was written to it; nil closes as well
 
 // free returns the bytes that are free for this process on the folder's disk.
 func (f *folder) free() (int64, error) {
@@ -89,59 +101,13 @@ func (f *folder) free() (int64, error) {
 	return int64(st.Bavail) * int64(st.Bsize), nil
 }
 
-// inspect refuses what etcd would choke on or, worse, start on.
-func (f *folder) inspect() error {
-	free, err := f.free()
-	if err != nil {
-		return fmt.Errorf("store: data folder %s: %w", f.path, err)
-	}
-	if free < reserve {
-		return fmt.Errorf("store: data folder %s: %w", f.path, f.full(free))
-	}
-	db := filepath.Join(f.etcd(), "member", "snap", "db")
-	if _, err := os.Stat(db); err != nil || wal.Exist(filepath.Join(f.etcd(), "member", "wal")) {
-		return nil
-	}
-	// A database without its log: the first start was cut short, or someone removed the log.
-	used, err := holdsKeys(db)
-	if err != nil || used {
-		return f.damaged("its log (member/wal) is missing", err)
-	}
-	return nil
-}
-
 func (f *folder) full(free int64) error {
 	return fmt.Errorf("%w: %d MiB are free, %d MiB are needed; make room", ErrDiskFull, free>>20, int64(reserve)>>20)
 }
 
 // damaged says what to do about a database that cannot be used.
 func (f *folder) damaged(what string, err error) error {
-	if err != nil {
-		what += ": " + err.Error()
-	}
-	return fmt.Errorf("store: the database in %s is %w: %s; keep the folder as it is and restore a backup into a new one", f.etcd(), ErrDamaged, what)
-}
-
-// holdsKeys reports whether an etcd database has ever held a key.
-func holdsKeys(path string) (used bool, err error) {
-	defer func() { // bbolt panics on some damage
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%v", p)
-		}
-	}()
-	db, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true, Timeout: time.Second})
-	if err != nil {
-		return false, err
-	}
-	defer db.Close()
-	err = db.View(func(tx *bolt.Tx) error {
-		if b := tx.Bucket([]byte("key")); b != nil {
-			k, _ := b.Cursor().First()
-			used = k != nil
-		}
-		return nil
-	})
-	return used, err
+	return fmt.Errorf("store: the database in %s is %w: %s: %w; keep the folder as it is and restore a backup into a new one: troupe restore FILE --data-dir NEW", f.etcd(), ErrDamaged, what, err)
 }
 
 // diskError puts what the operating system says into our kinds of error.

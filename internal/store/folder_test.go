@@ -257,6 +257,47 @@ func TestFolderDamaged(t *testing.T) {
 			}
 		})
 	}
+	t.Run("database older than its log", func(t *testing.T) {
+		dir := t.TempDir()
+		s, err := store.Open(t.Context(), store.Options{DataDir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		old, err := os.ReadFile(only(dir, "snap/db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; ; i++ { // until etcd has dropped the beginning of its log
+			if _, err := s.Commit(t.Context(), storetest.Put("k", fmt.Sprint(i))); err != nil {
+				t.Fatal(err)
+			}
+			if files, _ := filepath.Glob(filepath.Join(dir, "etcd", "member", "snap", "*.snap")); len(files) > 0 {
+				break
+			}
+		}
+		s.Close()
+		used(t, dir)
+		holds(t, dir)
+		db := only(dir, "snap/db")
+		now, err := os.ReadFile(db)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range [][]byte{old, {}} {
+			if err := os.WriteFile(db, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			refuses(t, dir, store.ErrDamaged, "snap/db: it ends at entry", "its log begins at entry")
+		}
+		if err := os.Remove(db); err != nil {
+			t.Fatal(err)
+		}
+		refuses(t, dir, store.ErrDamaged, "snap/db: it ends at entry")
+		if err := os.WriteFile(db, now, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		holds(t, dir)
+	})
 	t.Run("first start cut short", func(t *testing.T) {
 		dir := t.TempDir()
 		if err := os.MkdirAll(filepath.Join(dir, "etcd", "member", "snap"), 0o700); err != nil {

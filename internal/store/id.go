@@ -23,6 +23,16 @@ type counter struct {
 // NextID returns a number that the counter never gave to anyone before, on any server: the first
 // is the lowest, and later ones grow, with gaps.
 func (s *Store) NextID(ctx context.Context, name string, first uint64) (uint64, error) {
+	return s.nextID(ctx, name, first, block)
+}
+
+// NextNumber is NextID for counters that people see and that are seldom drawn from: each number is one more than
+// the one before, across restarts too.
+func (s *Store) NextNumber(ctx context.Context, name string, first uint64) (uint64, error) {
+	return s.nextID(ctx, name, first, 1)
+}
+
+func (s *Store) nextID(ctx context.Context, name string, first, size uint64) (uint64, error) {
 	s.ids.mu.Lock()
 	c := s.ids.set[name]
 	if c == nil {
@@ -40,7 +50,7 @@ func (s *Store) NextID(ctx context.Context, name string, first uint64) (uint64, 
 		return 0, ctx.Err()
 	}
 	for c.next == c.until {
-		if err := s.draw(ctx, name, first, c); err != nil {
+		if err := s.draw(ctx, name, first, size, c); err != nil {
 			return 0, fmt.Errorf("store: draw ids of %s: %w", name, err)
 		}
 	}
@@ -48,19 +58,19 @@ func (s *Store) NextID(ctx context.Context, name string, first uint64) (uint64, 
 	return c.next - 1, nil
 }
 
-// draw takes a block; an unanswered or lost attempt leaves c as it is.
-func (s *Store) draw(ctx context.Context, name string, first uint64, c *counter) error {
+// draw takes a block of that size; an unanswered or lost attempt leaves c as it is.
+func (s *Store) draw(ctx context.Context, name string, first, size uint64, c *counter) error {
 	next := first
 	kv, err := s.read(ctx, "id/"+name, &next)
 	if err != nil {
 		return err
 	}
 	var t Txn
-	t.put("id/"+name, kv.Revision, next+block)
+	t.put("id/"+name, kv.Revision, next+size)
 	if _, err := s.Commit(ctx, t); err != nil && !errors.Is(err, ErrConflict) {
 		return err
 	} else if err == nil {
-		c.next, c.until = next, next+block
+		c.next, c.until = next, next+size
 	}
 	return nil
 }

@@ -12,7 +12,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -109,6 +111,27 @@ type Store struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	close  sync.Once
+}
+
+// Check says what Open would refuse of the options, as far as that shows without connecting to a cluster
+// and without touching a data folder, which another process may hold.
+func (o Options) Check() error {
+	if err := o.fill(); err != nil {
+		return err
+	}
+	if len(o.Endpoints) > 0 {
+		_, err := o.clientConfig()
+		return err
+	}
+	if _, err := os.Stat(o.DataDir); o.DataDir == "" || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	f, free := peekFolder(o.DataDir)
+	if !free {
+		return nil // Open tells who has it
+	}
+	defer f.release()
+	return f.inspect()
 }
 
 // Open opens the state and, when there is none, makes it. Close must be called.

@@ -77,6 +77,8 @@ var (
 	ErrReadOnly = errors.New("cannot be written")
 	// ErrInUse: another process holds the data folder.
 	ErrInUse = errors.New("in use")
+	// ErrExists: a backup is not restored over a database.
+	ErrExists = errors.New("it holds a database already")
 	// ErrDamaged: the database cannot be read.
 	ErrDamaged = errors.New("damaged")
 	// ErrDiskFull: the file system of the data folder is full.

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/cipher"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -26,7 +28,10 @@ const (
 
 // A Vault encrypts secrets at rest with XChaCha20-Poly1305. Its data key lies in the store,
 // encrypted with a master key that lies in a file. Methods are safe for concurrent use.
-type Vault struct{ aead cipher.AEAD }
+type Vault struct {
+	aead cipher.AEAD
+	key  []byte
+}
 
 // wrapped is the record of the data key.
 type wrapped struct {
@@ -65,12 +70,19 @@ func OpenVault(ctx context.Context, s *Store, file string) (*Vault, error) {
 	}
 }
 
+// EphemeralVault returns a vault whose key is nowhere else: what it seals is lost with the process.
+func EphemeralVault() (*Vault, error) {
+	key := make([]byte, chacha20poly1305.KeySize)
+	rand.Read(key)
+	return newVault(key)
+}
+
 func newVault(key []byte) (*Vault, error) {
 	aead, err := chacha20poly1305.NewX(key)
 	if err != nil {
 		return nil, fmt.Errorf("store: vault: %w", err)
 	}
-	return &Vault{aead}, nil
+	return &Vault{aead, key}, nil
 }
 
 // Seal encrypts a secret. The context says what it is for ("user/7/token"): only the same context
@@ -80,6 +92,15 @@ func (v *Vault) Seal(secret []byte, context string) []byte {
 	out[0] = sealVersion
 	rand.Read(out[1:])
 	return v.aead.Seal(out, out[1:], secret, []byte(context))
+}
+
+// MAC returns 32 bytes that nobody can tell without the state's key. Those of one purpose say nothing of another's.
+func (v *Vault) MAC(purpose, text string) []byte {
+	derived := hmac.New(sha256.New, v.key)
+	derived.Write([]byte("mac " + purpose))
+	m := hmac.New(sha256.New, derived.Sum(nil))
+	m.Write([]byte(text))
+	return m.Sum(nil)
 }
 
 // Open decrypts what Seal returned for the same context.
@@ -95,6 +116,18 @@ func (v *Vault) Open(sealed []byte, context string) ([]byte, error) {
 	return secret, nil
 }
 
+// CheckMasterKey says what is wrong with a master key file. A missing one is not: OpenVault may make it.
+func CheckMasterKey(file string) error {
+	text, err := readPrivate(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		_, err = parseKey(file, text)
+	}
+	return err
+}
+
 // masterKey reads the key file; where it may, it makes a missing one.
 func masterKey(file string, mayMake bool) (*Vault, error) {
 	text, err := readPrivate(file)
@@ -107,6 +140,10 @@ func masterKey(file string, mayMake bool) (*Vault, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseKey(file, text)
+}
+
+func parseKey(file string, text []byte) (*Vault, error) {
 	encoded, ok := bytes.CutPrefix(bytes.TrimSpace(text), []byte(keyHeader))
 	key, decodeErr := base64.StdEncoding.AppendDecode(nil, encoded)
 	if !ok || decodeErr != nil || len(key) != chacha20poly1305.KeySize {

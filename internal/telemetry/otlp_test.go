@@ -48,7 +48,8 @@ func TestDecodeOTLP(t *testing.T) {
 	if b.lost[Delta] != 1 || b.lost[Histogram] != 1 {
 		t.Errorf("left out: %v", b.lost)
 	}
-	for _, bad := range []string{`{"resourceMetrics":5}`, `{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"gauge":{}}]}]}]}`, strings.Repeat(`{"resourceMetrics":[`, 50)} {
+	for _, bad := range []string{`{"resourceMetrics":5}`, `{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"gauge":{}}]}]}]}`, strings.Repeat(`{"resourceMetrics":[`, 50),
+		`{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"h","histogram":{"dataPoints":[{"explicitBounds":[1]}]}}]}]}]}`} {
 		b.Reset()
 		if err := DecodeOTLPJSON(b, []byte(bad)); err == nil {
 			t.Errorf("%.60s passed", bad)

@@ -158,7 +158,8 @@ func (o *otlp) histogram(raw []byte) error {
 	if f.err != nil {
 		return f.err
 	}
-	if len(p.buckets)%8 != 0 || len(p.bounds)%8 != 0 || len(p.buckets) > 0 && len(p.buckets) != len(p.bounds)+8 {
+	bare := len(p.buckets) == 0 && len(p.bounds) == 0 // count and sum alone
+	if !bare && (len(p.bounds)%8 != 0 || len(p.buckets) != len(p.bounds)+8) {
 		return fmt.Errorf("%d buckets do not fit %d bounds", len(p.buckets)/8, len(p.bounds)/8)
 	}
 	from, err := o.open(raw, 9)

@@ -1,213 +1,104 @@
 //go:build linux
 
-// Package crash kills servers. It runs real processes, counts them in the process table and not in
-// anyone's records, and compares them with what the server answered before it was killed.
+// Package crash kills servers. It drives the whole server through its API, counts processes in the process
+// table and not in anyone's records, and compares them with what the server answered before it was killed.
 package crash
 
 import (
-	"bufio"
-	"encoding/json"
+	"context"
+	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"math/rand/v2"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/troupe-dev/troupe/client"
 )
 
-// settleTime is how long everything may take to be as it was answered, after a restart.
-const settleTime = 60 * time.Second
+// settleTime is how long everything may take to be as it was answered, after a restart: machines that nobody
+// knows are removed after two looks, a minute apart.
+const settleTime = 3 * time.Minute
 
-// A scene is one data folder, the server on it, and what the server has answered.
-type scene struct {
-	t            *testing.T
-	dir          string
-	rng          *rand.Rand
-	installation string
-
-	cmd  *exec.Cmd
-	in   io.WriteCloser
-	dead chan struct{} // closed when the server has ended
-
-	mu      sync.Mutex
-	seq     int
-	waiting map[int]chan reply
-	want    map[uint64]*wish
-	next    uint64
-	keys    int
-	open    []request // commands without an answer
+// A book holds what the server has answered.
+type book struct {
+	mu   sync.Mutex
+	want map[string]*wish
+	next int
+	open []request      // commands without an answer
+	done map[string]int // how many were answered
+	// longest is the longest time that it took to settle.
+	longest time.Duration
 }
 
 // A wish is what the server has answered to for a service.
 type wish struct {
+	id       uint64
 	roles    map[string]int
 	revision int
 	busy     bool // one command at a time, so that the outcome is known
 }
 
-func newScene(t *testing.T) *scene {
-	dir, err := os.MkdirTemp("", "troupe-crash-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(dir, 0o711); err != nil {
-		t.Fatal(err)
-	}
-	seed := uint64(time.Now().UnixNano())
-	if v, err := strconv.ParseUint(os.Getenv("SEED"), 10, 64); err == nil {
-		seed = v
-	}
-	t.Logf("SEED=%d", seed)
-	s := &scene{t: t, dir: dir, rng: rand.New(rand.NewPCG(seed, 1)), waiting: make(map[int]chan reply), want: make(map[uint64]*wish)}
-	t.Cleanup(func() {
-		s.kill()
-		for pid := range s.processes() {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-		}
-		if t.Failed() {
-			t.Logf("the folder is kept: %s", dir)
-			return
-		}
-		_ = os.RemoveAll(dir)
-	})
-	return s
+// A request is a command to the server.
+type request struct {
+	do      string // create, scale, update or remove
+	service string
+	key     string
+	role    string
+	n       int
 }
 
-// start runs the server and waits until it is at work.
-func (s *scene) start(failpoint string) {
-	s.t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		s.t.Fatal(err)
+// send makes the call of a request.
+func (s *scene) send(ctx context.Context, q request) (id uint64, err error) {
+	services := s.client.Services()
+	switch q.do {
+	case "create":
+		var made client.Service
+		made, err = services.Create(ctx, client.CreateService{Document: document(q.service, q.n), Key: q.key})
+		id = made.ID
+	case "scale":
+		_, err = services.Scale(ctx, q.service, client.Scale{Role: q.role, Cardinality: client.Cardinality(strconv.Itoa(q.n))})
+	case "update":
+		_, err = services.Update(ctx, q.service, client.UpdateService{Document: document(q.service, q.n), Key: q.key})
+	case "remove":
+		_, err = services.Remove(ctx, q.service, client.Undeploy{Data: true, Force: true})
 	}
-	s.cmd = exec.Command(self, "server", s.dir)
-	s.cmd.Env = append(os.Environ(), "TROUPE_FAILPOINT="+failpoint)
-	errors, err := os.OpenFile(filepath.Join(s.dir, "server.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer errors.Close()
-	s.cmd.Stderr = errors
-	if s.in, err = s.cmd.StdinPipe(); err != nil {
-		s.t.Fatal(err)
-	}
-	out, err := s.cmd.StdoutPipe()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if err := s.cmd.Start(); err != nil {
-		s.t.Fatal(err)
-	}
-	ready, dead := make(chan struct{}), make(chan struct{})
-	s.dead = dead
-	go func() {
-		defer close(dead)
-		lines := bufio.NewScanner(out)
-		lines.Buffer(nil, 1<<20)
-		for lines.Scan() {
-			var r reply
-			if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
-				s.t.Errorf("the server said %q", lines.Text())
-				continue
-			}
-			if r.Seq == 0 {
-				s.installation = r.Installation
-				close(ready)
-				continue
-			}
-			s.mu.Lock()
-			c := s.waiting[r.Seq]
-			delete(s.waiting, r.Seq)
-			s.mu.Unlock()
-			c <- r
-		}
-		_ = s.cmd.Wait()
-	}()
-	select {
-	case <-ready:
-	case <-dead:
-		if failpoint == "" {
-			text, _ := os.ReadFile(filepath.Join(s.dir, "server.log"))
-			s.t.Fatalf("the server did not start: %s", text)
-		}
-	case <-time.After(30 * time.Second):
-		s.t.Fatal("the server was not ready in 30 s")
-	}
-}
-
-func (s *scene) kill() {
-	if s.cmd == nil {
-		return
-	}
-	_ = s.cmd.Process.Kill()
-	<-s.dead
-	s.in.Close()
-	s.cmd = nil
-}
-
-// ask sends a request; ok is false when the server ended before it answered.
-func (s *scene) ask(q request) (r reply, ok bool) {
-	s.mu.Lock()
-	s.seq++
-	q.Seq = s.seq
-	c := make(chan reply, 1)
-	s.waiting[q.Seq] = c
-	line, _ := json.Marshal(q)
-	_, err := s.in.Write(append(line, '\n'))
-	s.mu.Unlock()
-	if err != nil {
-		return r, false
-	}
-	select {
-	case r = <-c:
-	case <-s.dead:
-		select {
-		case r = <-c:
-		default:
-			return r, false
-		}
-	}
-	return r, !r.Again
+	return id, err
 }
 
 // do carries out a command and notes what its answer means.
-func (s *scene) do(q request) {
-	r, ok := s.ask(q)
+func (s *scene) do(ctx context.Context, q request) {
+	id, err := s.send(ctx, q)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !ok {
+	w := s.want[q.service]
+	var problem *client.Problem
+	switch {
+	case err == nil, q.do == "remove" && client.IsNotFound(err): // a repeated removal that had happened
+	case !errors.As(err, &problem) || problem.Status >= 500:
 		s.open = append(s.open, q)
 		return
+	default:
+		s.t.Errorf("%s of %s: %v", q.do, q.service, err)
+		return
 	}
-	w := s.want[q.Service]
-	if r.Error != "" {
-		exists := strings.Contains(r.Error, "changed by another") // a creation that had happened
-		gone := strings.Contains(r.Error, "no such service")      // a removal that had
-		if !(q.Do == "create" && exists) && !(q.Do == "remove" && gone) {
-			s.t.Errorf("%s of service %d: %s", q.Do, q.Service, r.Error)
-			return
-		}
-	}
-	switch q.Do {
+	s.done[q.do]++
+	switch q.do {
 	case "create":
-		w = &wish{roles: map[string]int{"db": 2, "app": 3}, revision: q.N}
-		s.want[q.Service] = w
+		s.want[q.service] = &wish{id: id, roles: map[string]int{"db": 2, "app": 3}, revision: q.n}
+		return
 	case "scale":
-		w.roles[q.Role] = q.N
+		w.roles[q.role] = q.n
 	case "update":
-		w.revision = q.N // the cardinality stays as it was scaled
+		w.revision = q.n // the cardinality stays as it was scaled
 	case "remove":
-		delete(s.want, q.Service)
+		delete(s.want, q.service)
 		return
 	}
 	w.busy = false
@@ -217,41 +108,43 @@ func (s *scene) do(q request) {
 func (s *scene) choose() (q request, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.keys++
-	q.Key = fmt.Sprint("k", s.keys)
 	n := s.rng.IntN(10)
 	if len(s.want) < 2 || len(s.want) < 5 && n < 3 {
 		s.next++
-		q.Do, q.Service, q.N = "create", s.next, 1
-		return q, true
+		name := fmt.Sprint("s", s.next)
+		return request{do: "create", service: name, key: "create-" + name, n: 1}, true
 	}
-	ids := slices.Sorted(maps.Keys(s.want))
-	q.Service = ids[s.rng.IntN(len(ids))]
-	w := s.want[q.Service]
+	names := slices.Sorted(maps.Keys(s.want))
+	q.service = names[s.rng.IntN(len(names))]
+	w := s.want[q.service]
 	if w.busy {
 		return q, false
 	}
 	w.busy = true
 	switch {
 	case n < 7:
-		q.Do, q.Role, q.N = "scale", [...]string{"db", "app"}[s.rng.IntN(2)], 1+s.rng.IntN(5)
+		q.do, q.role, q.n = "scale", [...]string{"db", "app"}[s.rng.IntN(2)], 1+s.rng.IntN(5)
 	case n < 9:
-		q.Do, q.N = "update", w.revision+1
+		q.do, q.n = "update", w.revision+1
+		q.key = fmt.Sprintf("update-%s-%d", q.service, q.n)
 	default:
-		q.Do = "remove"
+		q.do = "remove"
 	}
 	return q, true
 }
 
-// work keeps the server busy until end is closed or the server has ended: commands, and machines that die.
-func (s *scene) work(end <-chan time.Time) {
+// work keeps the server busy until limit has passed or it has died: commands, and machines that die. Then it has
+// end, in the middle of what is under way.
+func (s *scene) work(limit time.Duration, end func()) {
 	var wait sync.WaitGroup
 	defer wait.Wait()
+	defer end()
+	over := time.After(limit)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		select {
-		case <-end:
+		case <-over:
 			return
 		case <-s.dead:
 			return
@@ -262,41 +155,9 @@ func (s *scene) work(end <-chan time.Time) {
 			continue
 		}
 		if q, ok := s.choose(); ok {
-			wait.Go(func() { s.do(q) })
+			wait.Go(func() { s.do(s.ctx, q) })
 		}
 	}
-}
-
-// murder kills a machine.
-func (s *scene) murder() {
-	all := slices.Sorted(maps.Keys(s.processes()))
-	if len(all) > 0 {
-		_ = syscall.Kill(all[s.rng.IntN(len(all))], syscall.SIGKILL)
-	}
-}
-
-// processes finds the main programs of this installation's machines in the process table, with their
-// environment.
-func (s *scene) processes() map[int]map[string]string {
-	found := make(map[int]map[string]string)
-	files, _ := filepath.Glob("/proc/[0-9]*/environ")
-	for _, f := range files {
-		text, err := os.ReadFile(f)
-		if err != nil || len(text) == 0 || s.installation == "" {
-			continue
-		}
-		env := make(map[string]string)
-		for _, line := range strings.Split(string(text), "\x00") {
-			k, v, _ := strings.Cut(line, "=")
-			env[k] = v
-		}
-		if env["TROUPE_INSTALLATION"] != s.installation {
-			continue
-		}
-		pid, _ := strconv.Atoi(strings.Split(f, "/")[2])
-		found[pid] = env
-	}
-	return found
 }
 
 // settled starts the server again, repeats what was not answered, and waits until the process table shows
@@ -307,110 +168,132 @@ func (s *scene) settled() {
 	open := s.open
 	s.open = nil
 	for _, q := range open {
-		s.do(q)
+		s.do(s.ctx, q)
 	}
 	if len(s.open) > 0 {
 		s.t.Fatalf("not answered by a server that runs: %v", s.open)
 	}
-	deadline := time.Now().Add(settleTime)
-	tick := time.NewTicker(30 * time.Millisecond)
+	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	calm := 0
-	for diff := ""; calm < 3; {
-		if diff = s.difference(); diff == "" {
+	began := time.Now()
+	for calm := 0; calm < 3; <-tick.C {
+		diff := s.difference()
+		if diff == "" {
 			calm++
-		} else {
-			calm = 0
-			s.goOn()
+			continue
 		}
-		if time.Now().After(deadline) {
-			r, _ := s.ask(request{Do: "list"})
-			s.t.Fatalf("not settled after %s:\n%s\n%+v", settleTime, diff, r.Services)
-		}
-		<-tick.C
-	}
-}
-
-// goOn continues updates that paused because a machine died meanwhile, as a person would.
-func (s *scene) goOn() {
-	r, _ := s.ask(request{Do: "list"})
-	for id, one := range r.Services {
-		if one.State == "FAILED_UPDATING" {
-			s.keys++
-			_, _ = s.ask(request{Do: "continue", Service: id, Key: fmt.Sprint("k", s.keys)})
+		calm = 0
+		if time.Since(began) > settleTime {
+			s.t.Fatalf("not settled after %s (- answered, + found):\n%s\n%s\n%s", settleTime, diff, s.story(), s.log())
 		}
 	}
+	s.longest = max(s.longest, time.Since(began))
 }
 
-// difference compares services and processes with what was answered.
+// story tells of the services that do not run.
+func (s *scene) story() (text string) {
+	for one, err := range s.client.Services().List(s.ctx, client.ServiceFilter{}) {
+		if err != nil || one.State == "RUNNING" {
+			continue
+		}
+		why, err := s.client.Services().Explain(s.ctx, one.Ref())
+		text += fmt.Sprintf("%s: %+v %v\n", one.Name, why, err)
+	}
+	return text
+}
+
+// difference compares services and processes with what was answered. An update that paused because a machine died
+// meanwhile is continued, as a person would.
 func (s *scene) difference() string {
-	r, _ := s.ask(request{Do: "list"})
 	want, have := make(map[string]int), make(map[string]int)
-	for id, w := range s.want {
-		want[fmt.Sprintf("service %d RUNNING", id)]++
+	names := make(map[string]string) // of services, by id
+	machines := 0
+	for name, w := range s.want {
+		want[name+" RUNNING"]++
+		names[client.ID(w.id)] = name
 		for role, n := range w.roles {
-			want[fmt.Sprintf("service %d wishes %d %s", id, n, role)]++
-			if n > 0 {
-				want[fmt.Sprintf("processes of service %d role %s revision %d", id, role, w.revision)] = n
-			}
+			want[fmt.Sprintf("%s wishes %d %s", name, n, role)]++
+			want[fmt.Sprintf("processes of %s role %s revision %d", name, role, w.revision)] = n
+			machines += n
 		}
 	}
-	for id, one := range r.Services {
-		have[fmt.Sprintf("service %d %s", id, one.State)]++
-		for role, n := range one.Wishes {
-			have[fmt.Sprintf("service %d wishes %d %s", id, n, role)]++
+	want["supervisors"] = machines
+	for one, err := range s.client.Services().List(s.ctx, client.ServiceFilter{}) {
+		if err != nil {
+			return err.Error()
+		}
+		have[one.Name+" "+one.State]++
+		for _, role := range one.Roles {
+			have[fmt.Sprintf("%s wishes %d %s", one.Name, role.Cardinality, role.Name)]++
+		}
+		if one.State == "FAILED_UPDATING" {
+			_, _ = s.client.Services().ContinueUpdate(s.ctx, one.Ref()) // the next look tells
 		}
 	}
 	twice := make(map[string]int)
-	for _, env := range s.processes() {
-		have[fmt.Sprintf("processes of service %s role %s revision %s", env["TROUPE_SERVICE"], env["TROUPE_ROLE"], env["REVISION"])]++
+	for _, env := range s.machines() {
+		name, known := names[env["TROUPE_SERVICE"]]
+		if !known {
+			name = "nobody's service " + env["TROUPE_SERVICE"]
+		}
+		have[fmt.Sprintf("processes of %s role %s revision %s", name, env["TROUPE_ROLE"], env["REVISION"])]++
 		twice["machine "+env["TROUPE_MACHINE"]]++
-		twice[fmt.Sprintf("service %s %s-%s", env["TROUPE_SERVICE"], env["TROUPE_ROLE"], env["TROUPE_NUMBER"])]++
+		twice[fmt.Sprintf("%s %s-%s", name, env["TROUPE_ROLE"], env["TROUPE_NUMBER"])]++
 	}
 	for what, n := range twice {
 		if n > 1 {
 			have[what+" twice"] = n
 		}
 	}
+	have["supervisors"] = s.supervisors()
 	return cmp.Diff(want, have)
 }
 
 // clear removes all services: nothing may be left.
 func (s *scene) clear() {
 	s.t.Helper()
-	for id := range maps.Clone(s.want) {
-		s.keys++
-		s.do(request{Do: "remove", Service: id, Key: fmt.Sprint("k", s.keys)})
+	for name := range maps.Clone(s.want) {
+		s.do(s.ctx, request{do: "remove", service: name})
 	}
 	s.kill()
 	s.settled()
+	s.t.Logf("answered: %v; the longest time to settle: %s", s.done, s.longest.Round(time.Millisecond))
 }
 
-// TestCrash kills servers at random moments, ten rounds, or as many as TROUPE_CRASH_ROUNDS says.
-func TestCrash(t *testing.T) {
-	rounds := 10
-	if n, err := strconv.Atoi(os.Getenv("TROUPE_CRASH_ROUNDS")); err == nil {
-		rounds = n
+// long reports whether the long form is asked for, and how many rounds it has.
+func long(rounds int) (int, bool) {
+	n, err := strconv.Atoi(os.Getenv("TROUPE_CRASH_ROUNDS"))
+	if err != nil {
+		return rounds, false
 	}
+	return n, true
+}
+
+// TestCrash kills servers at random moments, a few rounds, or as many as TROUPE_CRASH_ROUNDS says.
+func TestCrash(t *testing.T) {
+	rounds, _ := long(5)
 	s := newScene(t)
+	orderly := 0
 	for round := range rounds {
 		s.start("")
-		after := time.Duration(s.rng.IntN(600)) * time.Millisecond
-		s.work(time.After(after))
-		if s.rng.IntN(4) == 0 { // in the middle of its orderly end
-			_ = s.cmd.Process.Signal(syscall.SIGTERM)
-			select {
-			case <-s.dead:
-			case <-time.After(time.Duration(s.rng.IntN(100)) * time.Millisecond):
+		s.work(time.Duration(s.rng.IntN(1500))*time.Millisecond, func() {
+			if s.rng.IntN(4) == 0 { // in the middle of its orderly end
+				orderly++
+				_ = s.cmd.Process.Signal(syscall.SIGTERM)
+				select {
+				case <-s.dead:
+				case <-time.After(time.Duration(s.rng.IntN(200)) * time.Millisecond):
+				}
 			}
-		}
-		s.kill()
+			s.kill()
+		})
 		s.settled()
 		s.kill()
 		if t.Failed() {
 			t.Fatalf("in round %d", round)
 		}
 	}
+	t.Logf("%d rounds, %d of them during an orderly end", rounds, orderly)
 	s.settled()
 	s.clear()
 }
@@ -418,7 +301,7 @@ func TestCrash(t *testing.T) {
 // TestCrashAtFailPoints kills servers at each boundary of what they do.
 func TestCrashAtFailPoints(t *testing.T) {
 	passes := []int{1, 6}
-	if os.Getenv("TROUPE_CRASH_ROUNDS") != "" {
+	if _, yes := long(0); yes {
 		passes = []int{1, 2, 3, 5, 8, 13, 21, 34}
 	}
 	s := newScene(t)
@@ -426,15 +309,16 @@ func TestCrashAtFailPoints(t *testing.T) {
 		hits := 0
 		for _, n := range passes {
 			s.start(fmt.Sprintf("%s:%d", name, n))
-			s.work(time.After(10 * time.Second))
-			select {
-			case <-s.dead:
-				if s.cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL {
-					hits++
+			s.work(20*time.Second, func() {
+				select {
+				case <-s.dead:
+					if s.cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL {
+						hits++
+					}
+				default:
 				}
-			default:
-			}
-			s.kill()
+				s.kill()
+			})
 			s.settled()
 			s.kill()
 			if t.Failed() {

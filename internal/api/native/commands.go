@@ -67,7 +67,7 @@ func simply[P any](f *face, place func(*P) *Commanded, make func(*P) service.Com
 func itself(in *Commanded) *Commanded { return in }
 
 func (f *face) scale(who *identity.Caller, id uint64, in *client.Scale) (service.Command, error) {
-	n, err := f.control.Cardinality(who, id, in.Role, in.Cardinality)
+	n, err := f.control.Cardinality(who, id, in.Role, string(in.Cardinality))
 	if err != nil {
 		return service.Command{}, err
 	}
@@ -109,7 +109,7 @@ func (f *face) update(who *identity.Caller, id uint64, in *client.UpdateService,
 	if err := f.control.Read(who, id, func(s *service.Service) { present = s.Spec }); err != nil {
 		return service.Command{}, err
 	}
-	spec, err := f.spec(who, &in.Document, in.Inputs, present)
+	spec, _, err := f.spec(who, &in.Document, in.Inputs, present)
 	if err != nil {
 		return service.Command{}, err
 	}
@@ -142,7 +142,7 @@ func (f *face) updateService(ctx context.Context, who *identity.Caller, in *upda
 type rollback struct {
 	Commanded
 	Body struct {
-		Revision uint32 `json:"revision,omitempty" doc:"0 for the one before."`
+		Revision uint32 `json:"revision,omitempty" doc:"0 for the last one before that was in place."`
 	}
 }
 
@@ -151,11 +151,11 @@ func (f *face) rollback(ctx context.Context, who *identity.Caller, in *rollback)
 	if err != nil {
 		return nil, err
 	}
-	spec, err := f.control.Before(ctx, who, id, in.Body.Revision)
+	back, err := f.control.Before(ctx, who, id, in.Body.Revision)
 	if err != nil {
 		return nil, err
 	}
-	cmd := service.Command{ID: commandID(who, in.Key), Update: &service.Update{Spec: spec, Rollback: true}}
+	cmd := service.Command{ID: commandID(who, in.Key), Update: back}
 	return accepted(f.control.Order(ctx, who, id, cmd))
 }
 
@@ -253,8 +253,8 @@ func (f *face) planned(ctx context.Context, who *identity.Caller, id uint64, in 
 		}
 		return f.update(who, id, c.Update, revision)
 	case c.Rollback != nil:
-		spec, err := f.control.Before(ctx, who, id, *c.Rollback)
-		return service.Command{Update: &service.Update{Spec: spec, Rollback: true}}, err
+		back, err := f.control.Before(ctx, who, id, *c.Rollback)
+		return service.Command{Update: back}, err
 	case c.Recover != nil:
 		return f.recover(who, id, c.Recover)
 	case c.Undeploy != nil:

@@ -105,7 +105,7 @@ func TestScale(t *testing.T) {
 		wish string
 		want int
 	}{{"5", 5}, {"+2", 7}, {"-1", 6}, {"+50%", 9}, {"-1%", 8}, {"-50%", 4}, {"4", 4}} {
-		s.must(s.Services().Scale(ctx, "web", client.Scale{Role: "app", Cardinality: c.wish}))
+		s.must(s.Services().Scale(ctx, "web", client.Scale{Role: "app", Cardinality: client.Cardinality(c.wish)}))
 		if got := s.settled("web"); got.Role("app").Cardinality != c.want {
 			t.Errorf("%s: %d, want %d", c.wish, got.Role("app").Cardinality, c.want)
 		}
@@ -124,6 +124,15 @@ func TestScale(t *testing.T) {
 	} {
 		if _, err := s.Services().Scale(ctx, "web", c.scale); !c.is(err) || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for body, want := range map[string]int{
+		`{"role":"app","cardinality":5}`: 202, `{"role":"app","cardinality":"4"}`: 202, `{"role":"app","cardinality":-1}`: 422,
+		`{"role":"app","cardinality":1.5}`: 422, `{"role":"app","cardinality":99999999999}`: 422, `{"role":"app","cardinality":null}`: 422,
+		`{"role":"app","cardinality":[5]}`: 422, `{"role":"app","cardinality":11}`: 400,
+	} {
+		if r := s.send("POST", "/v1/services/web/scale", body); r.status != want {
+			t.Errorf("%s: %d, want %d: %s", body, r.status, want, r.body)
 		}
 	}
 	cooldown := client.Duration(time.Hour)

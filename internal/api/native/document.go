@@ -54,23 +54,23 @@ func (f *face) documentOptions(who *identity.Caller, d *client.Document) native.
 }
 
 // spec reads a service, with values for its inputs. old, nil for none, is what its hidden secrets are
-// taken from.
-func (f *face) spec(who *identity.Caller, d *client.Document, inputs map[string]string, old *service.Spec) (*service.Spec, error) {
+// taken from. The warnings tell what will not work as it may be meant.
+func (f *face) spec(who *identity.Caller, d *client.Document, inputs map[string]string, old *service.Spec) (*service.Spec, []string, error) {
 	file, text, err := textOf(d)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if d.Format == "oneflow" {
 		return f.oneflowSpec(who, text, inputs)
 	}
 	spec, err := native.Parse(file, text, f.documentOptions(who, d))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := setInputs(spec, inputs); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return spec, f.control.RestoreSecrets(spec, old)
+	return spec, nil, f.control.RestoreSecrets(spec, old)
 }
 
 func setInputs(spec *service.Spec, inputs map[string]string) error {
@@ -84,13 +84,13 @@ func setInputs(spec *service.Spec, inputs map[string]string) error {
 }
 
 // oneflowSpec instantiates a service template of OneFlow.
-func (f *face) oneflowSpec(who *identity.Caller, text []byte, inputs map[string]string) (*service.Spec, error) {
+func (f *face) oneflowSpec(who *identity.Caller, text []byte, inputs map[string]string) (*service.Spec, []string, error) {
 	body, err := oneflow.Parse(text)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if _, err := body.Normalise(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var merge any
 	if len(inputs) > 0 {
@@ -106,12 +106,14 @@ func (f *face) oneflowSpec(who *identity.Caller, text []byte, inputs map[string]
 		o.Set(key, values)
 		merge = o
 	}
-	if body, _, err = body.Instantiate(merge); err != nil {
-		return nil, err
+	body, warnings, err := body.Instantiate(merge)
+	if err != nil {
+		return nil, nil, err
 	}
 	machine := f.control.Resolver(who)
-	spec, _, err := body.ToSpec(oneflow.Options{Settings: f.options.OneFlow, Machine: func(id int) (service.Machine, error) { return machine(strconv.Itoa(id)) }})
-	return spec, err
+	spec, more, err := body.ToSpec(oneflow.Options{Settings: f.options.OneFlow, Kind: f.control.Kind,
+		Machine: func(id int) (service.Machine, error) { return machine(strconv.Itoa(id)) }})
+	return spec, oneflow.Texts(warnings, more), err
 }
 
 // role reads a document that holds one role, for a service that has others: their names may stand in

@@ -136,6 +136,11 @@ func TestCreationsAreRepeatedOnce(t *testing.T) {
 	if r.status != 201 || r.header.Get("Location") != "/v1/services/1" || r.header.Get("Etag") != `"1"` {
 		t.Errorf("%+v", r)
 	}
+	changed := doc
+	changed.Name = "another"
+	if r := s.send("POST", "/v1/services", changed, "Idempotency-Key", "the key"); r.status != 422 || !strings.Contains(r.body, "was used for another request") {
+		t.Errorf("the same key with another body: %+v", r)
+	}
 	s.UntilRunning(first.ID)
 	s.UntilRunning(other.ID)
 	if n := s.Engine.Len(); n != 2 {

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -23,6 +24,7 @@ import (
 	"github.com/troupe-dev/troupe/internal/control"
 	"github.com/troupe-dev/troupe/internal/format/oneflow"
 	"github.com/troupe-dev/troupe/internal/identity"
+	"github.com/troupe-dev/troupe/internal/service"
 )
 
 // Name and Prefix are those of the face.
@@ -72,6 +74,8 @@ func (f *face) begin() {
 	registry := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
 	wrong := &huma.Response{Description: "What is wrong (RFC 9457).", Content: map[string]*huma.MediaType{
 		"application/problem+json": {Schema: registry.Schema(reflect.TypeFor[client.Problem](), true, "Problem")}}}
+	scale := registry.Map()[strings.TrimPrefix(registry.Schema(reflect.TypeFor[client.Scale](), true, "").Ref, "#/components/schemas/")]
+	scale.Properties["cardinality"] = wishes(scale.Properties["cardinality"].Description)
 	f.huma = huma.NewAPI(huma.Config{
 		OpenAPI: &huma.OpenAPI{
 			OnAddOperation: []huma.AddOpFunc{func(_ *huma.OpenAPI, op *huma.Operation) {
@@ -100,6 +104,16 @@ func (f *face) begin() {
 		RejectUnknownQueryParameters: true,
 		Transformers:                 []huma.Transformer{f.reword},
 	}, humago.NewAdapter(f.mux, ""))
+}
+
+// wishes describes a cardinality as it is wished: a number, or a text that is one or a change.
+func wishes(about string) *huma.Schema {
+	least, most := 0.0, float64(service.MaxCardinality)
+	s := &huma.Schema{Description: about, OneOf: []*huma.Schema{
+		{Type: huma.TypeInteger, Minimum: &least, Maximum: &most},
+		{Type: huma.TypeString, Pattern: `^([+-]?[0-9]{1,9}|[+-][0-9]{1,6}%)$`}}}
+	s.PrecomputeMessages()
+	return s
 }
 
 func writeJSON(w io.Writer, v any) error {

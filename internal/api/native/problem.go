@@ -70,6 +70,8 @@ func statusOf(err error) (status, retry int) {
 		return http.StatusBadRequest, 0
 	case errors.Is(err, control.ErrStale), errors.Is(err, identity.ErrConflict):
 		return http.StatusPreconditionFailed, 0
+	case errors.Is(err, control.ErrKeyReused):
+		return http.StatusUnprocessableEntity, 0
 	case errors.Is(err, control.ErrAmbiguousName):
 		return http.StatusConflict, 0
 	case errors.Is(err, identity.ErrInvalid):
@@ -110,6 +112,7 @@ func places(err error) (out []client.Place) {
 	var wrongDocument native.Errors
 	var wrongBody *oneflow.Error
 	var problems service.Problems
+	var misplaced *control.Misplaced
 	switch {
 	case errors.As(err, &wrongDocument):
 		for _, e := range wrongDocument {
@@ -121,6 +124,8 @@ func places(err error) (out []client.Place) {
 		for _, e := range problems {
 			out = append(out, client.Place{Path: e.Path, Detail: e.Text})
 		}
+	case errors.As(err, &misplaced):
+		out = append(out, client.Place{Path: misplaced.Path, Detail: misplaced.Err.Error()})
 	case errors.As(err, &p):
 		for _, e := range p.Errors {
 			out = append(out, client.Place{Location: e.Location, Message: e.Message})

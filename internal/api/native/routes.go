@@ -55,6 +55,9 @@ func (f *face) table() {
 	add(f, post, "/services/{service}/instances/{serial}/exec", "Run a command inside an instance", f.exec,
 		streaming("application/x-ndjson", "Frames, one JSON value a line: stdout and stderr in Base64, then exit, or error."))
 
+	add(f, get, "/data", "List the data that removed services have left", f.listData)
+	add(f, del, "/data/{service}", "Remove the data that a service has left", f.removeData, gone)
+
 	add(f, get, "/watch", "Watch changes of services", f.watch, streaming("text/event-stream", "Events open, change and reset, each with a Change."))
 	add(f, get, "/events", "Show the last events of all services", f.allEvents)
 

@@ -3,6 +3,7 @@ package native
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"net/http"
 	"slices"
 	"strconv"
@@ -30,6 +31,8 @@ type listServices struct {
 	Name    string   `query:"name" doc:"The whole name."`
 	Text    string   `query:"text" doc:"Part of the name or of the description."`
 	Label   []string `query:"label,explode" doc:"KEY=VALUE, or KEY for any value; all must hold."`
+
+	group int // that Project names
 }
 
 func (f *face) listServices(_ context.Context, who *identity.Caller, in *listServices) (*answer[client.Page[client.Service]], error) {
@@ -42,6 +45,11 @@ func (f *face) listServices(_ context.Context, who *identity.Caller, in *listSer
 	if after != "" {
 		if from, err = strconv.ParseUint(after, 10, 64); err != nil {
 			return nil, invalid("query.cursor", "not a cursor of this list")
+		}
+	}
+	if in.Project != "" {
+		if in.group, err = f.control.GroupID(who, in.Project); err != nil {
+			return nil, err
 		}
 	}
 	ids := f.control.Services(who)
@@ -69,7 +77,7 @@ func (in *listServices) chooses(s *service.Service) bool {
 	switch {
 	case in.State != "" && !strings.EqualFold(in.State, s.State.String()),
 		in.Name != "" && in.Name != s.Meta.Name,
-		in.Project != "" && in.Project != s.Meta.Project && in.Project != strconv.Itoa(s.Meta.Group):
+		in.Project != "" && in.group != s.Meta.Group:
 		return false
 	}
 	if in.Text != "" {
@@ -99,7 +107,7 @@ func (f *face) getService(_ context.Context, who *identity.Caller, in *Named) (*
 }
 
 type createService struct {
-	Key  string `header:"Idempotency-Key" maxLength:"255" doc:"A repeated request with the same key returns the service that the first one made."`
+	Key  string `header:"Idempotency-Key" maxLength:"255" doc:"A repeated request with the same key returns the service that the first one made, for 24 hours. The same key with another body is refused with 422."`
 	Plan bool   `query:"plan" doc:"Tell what would happen, and do nothing."`
 	Body client.CreateService
 }
@@ -125,6 +133,9 @@ func (f *face) createService(ctx context.Context, who *identity.Caller, in *crea
 		return &created{Status: http.StatusOK, Body: plan(&p, 0, cmp.Or(d.Name, d.Spec.Name))}, nil
 	}
 	d.Key = in.Key
+	if d.Body, err = json.Marshal(in.Body); err != nil {
+		return nil, err
+	}
 	id, err := f.control.Deploy(ctx, who, d)
 	if err != nil {
 		return nil, err
@@ -155,7 +166,7 @@ func (f *face) deployment(who *identity.Caller, n *client.CreateService) (d cont
 		}
 		doc = client.Document{Format: t.Format, Source: sourceOf(&t), File: t.Name}
 	}
-	d.Spec, err = f.spec(who, &doc, n.Inputs, nil)
+	d.Spec, d.Warnings, err = f.spec(who, &doc, n.Inputs, nil)
 	return d, err
 }
 

@@ -42,6 +42,21 @@ func TestActions(t *testing.T) {
 	s.must(204, "POST", path+"/action", act("resume", "{}"))
 	s.within("resumed", func() bool { return s.vmStates(path) == "3 3 3 3 3" })
 
+	// Section 9.3: of the states of rest, POWEROFF alone is a WARNING.
+	for _, c := range []struct {
+		action, vms string
+		state       int
+	}{{"stop", "4 4 4 4 4", 2}, {"undeploy", "9 9 9 9 9", 2}, {"undeploy-hard", "9 9 9 9 9", 2}, {"poweroff", "8 8 8 8 8", 4}, {"poweroff-hard", "8 8 8 8 8", 4}} {
+		s.must(201, "POST", path+"/role/r/action", act(c.action, "{}"))
+		s.within(c.action, func() bool { return s.vmStates(path) == c.vms })
+		if got := s.must(200, "GET", path, "").body("state"); fmt.Sprint(got) != fmt.Sprint(c.state) {
+			t.Errorf("after %s the service is in state %v, want %d", c.action, got, c.state)
+		}
+		s.must(201, "POST", path+"/role/r/action", act("resume", "{}"))
+		s.within("resumed after "+c.action, func() bool { return s.vmStates(path) == "3 3 3 3 3" })
+		s.within("running after "+c.action, func() bool { return fmt.Sprint(s.must(200, "GET", path, "").body("state")) == "2" })
+	}
+
 	for _, c := range []struct {
 		path, perform, params string
 		want                  int

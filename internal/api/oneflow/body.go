@@ -30,6 +30,8 @@ func (f *OneFlow) body(s *snapshot) (*format.Object, error) {
 	}
 	root := stored.Root()
 	hide(root, s.spec.Secrets)
+	networks := s.networks(stored)
+	format.SetNetworkIDs(root, networks)
 	roles := root.Array("roles")
 	known := make(map[string]*format.Object, len(roles))
 	for _, r := range roles {
@@ -44,7 +46,7 @@ func (f *OneFlow) body(s *snapshot) (*format.Object, error) {
 			role = describe(r.spec)
 			roles = append(roles, role)
 		}
-		f.runRole(s, r, role)
+		f.runRole(s, r, role, networks)
 	}
 	root.Set("roles", roles)
 	root.Set("state", number(stateOf(s.state, false)))
@@ -54,13 +56,23 @@ func (f *OneFlow) body(s *snapshot) (*format.Object, error) {
 }
 
 // runRole adds to the body of a role what is so now.
-func (f *OneFlow) runRole(s *snapshot, r *roleShot, role *format.Object) {
+func (f *OneFlow) runRole(s *snapshot, r *roleShot, role *format.Object, networks func(string) (string, bool)) {
 	role.Set("cardinality", number(r.cardinality))
 	role.Set("state", number(stateOf(r.state, true)))
 	nodes := []any{}
-	veil := veilOf(s.spec, r.spec)
+	show := veilOf(s.spec, r.spec)
+	if len(s.made) > 0 {
+		veil := show
+		show = func(text string) string {
+			text = veil(text)
+			if filled, err := format.Expand(text, networks); err == nil {
+				return filled
+			}
+			return text
+		}
+	}
 	for n := range r.nodes {
-		nodes = append(nodes, f.node(s, r, &r.nodes[n], veil))
+		nodes = append(nodes, f.node(s, r, &r.nodes[n], show))
 	}
 	role.Set("nodes", nodes)
 	disposed := []any{}
@@ -115,6 +127,7 @@ func story(events []service.Event) []any {
 
 // wish takes what only runs out of a body, so that it can be stored.
 func wish(root *format.Object) {
+	format.SetNetworkIDs(root, func(string) (string, bool) { return "", false })
 	for _, key := range runtimeKeys {
 		root.Delete(key)
 	}

@@ -40,7 +40,7 @@ func noDocument(id, other string) error { return absent{id, other} }
 // problem finds the status and the words of an error. place says where in the request it is, "" if
 // nowhere.
 func (f *OneFlow) problem(err error) (status int, message, place string) {
-	status = http.StatusBadRequest
+	status, place = http.StatusBadRequest, placeIn(err)
 	var gone absent
 	var m misuse
 	var wrong *format.Error
@@ -54,11 +54,11 @@ func (f *OneFlow) problem(err error) (status int, message, place string) {
 		}
 		return status, message, ""
 	case errors.As(err, &refusal):
-		return f.refused(refusal), refusal.Message, ""
+		return f.refused(refusal), refusal.Message, place
 	case errors.As(err, &wrong):
-		message, place = wrong.Message, placeOf(wrong)
+		message = wrong.Message
 	case errors.As(err, &problems) && len(problems) > 0:
-		message, place = problems[0].Text, problems[0].Path
+		message = problems[0].Text
 	case errors.Is(err, control.ErrStale):
 		return http.StatusConflict, err.Error(), ""
 	default:
@@ -118,11 +118,18 @@ func (f *OneFlow) writeError(w http.ResponseWriter, r *http.Request, err error) 
 	writeJSON(w, status, object("error", o))
 }
 
-// documentError makes the error of a document that is not there say so in OneFlow's words.
-func documentError(id uint64, err error) error {
+// documentError makes the error of a document that is not there say so in OneFlow's words. What else is
+// not there, such as the user of a chown, keeps its own.
+func (f *OneFlow) documentError(who *identity.Caller, id uint64, err error) error {
 	var refusal *service.Refusal
-	if errors.Is(err, identity.ErrNotFound) && !errors.As(err, &refusal) {
-		return noDocument(text(id), "")
+	if !errors.Is(err, identity.ErrNotFound) || errors.As(err, &refusal) {
+		return err
 	}
-	return err
+	if f.Control.Read(who, id, func(*service.Service) {}) == nil {
+		return err
+	}
+	if _, e := f.Control.Template(who, id, identity.Use); e == nil {
+		return err
+	}
+	return noDocument(text(id), "")
 }

@@ -30,7 +30,7 @@ func (f *OneFlow) read(who *identity.Caller, id uint64) (*snapshot, error) {
 	if _, e := f.Control.Template(who, id, identity.Use); e == nil {
 		return nil, noDocument(text(id), "service template")
 	}
-	return nil, documentError(id, err)
+	return nil, f.documentError(who, id, err)
 }
 
 func (f *OneFlow) serviceDocument(s *snapshot) (*format.Object, error) {
@@ -42,11 +42,9 @@ func (f *OneFlow) serviceDocument(s *snapshot) (*format.Object, error) {
 }
 
 // order brings a command to a service.
-func (f *OneFlow) order(r *request, s *snapshot, cmd service.Command) (answer, error) {
-	if _, err := f.Control.Order(r.Context(), r.who, s.id, cmd); err != nil {
-		return answer{}, documentError(s.id, err)
-	}
-	return noContent, nil
+func (f *OneFlow) order(r *request, s *snapshot, cmd service.Command) error {
+	_, err := f.Control.Order(r.Context(), r.who, s.id, cmd)
+	return f.documentError(r.who, s.id, err)
 }
 
 // listServices answers the youngest first, as OpenNebula does.
@@ -71,22 +69,14 @@ func (f *OneFlow) listServices(r *request) (answer, error) {
 	}}, nil
 }
 
-func (f *OneFlow) showService(r *request) (answer, error) {
-	s, err := f.service(r)
-	if err != nil {
-		return answer{}, err
-	}
+func (f *OneFlow) showService(_ *request, s *snapshot) (answer, error) {
 	d, err := f.serviceDocument(s)
 	return one(http.StatusOK, d), err
 }
 
-// deleteService undeploys gracefully; the document goes when all is gone.
-func (f *OneFlow) deleteService(r *request) (answer, error) {
-	s, err := f.service(r)
-	if err != nil {
-		return answer{}, err
-	}
-	return f.order(r, s, service.Command{Undeploy: &service.Undeploy{Remove: true}})
+// undeploy removes gracefully; the document goes when all is gone.
+func (f *OneFlow) undeploy(r *request, s *snapshot) (answer, error) {
+	return noContent, f.order(r, s, service.Command{Undeploy: &service.Undeploy{Remove: true}})
 }
 
 // purgeDone answers at once; the removal goes on in the background.
@@ -104,67 +94,60 @@ func (f *OneFlow) purgeDone(r *request) (answer, error) {
 }
 
 // updateService takes a whole body, or keys that are laid over it (specification, section 3.5).
-func (f *OneFlow) updateService(r *request) (answer, error) {
-	s, err := f.service(r)
-	if err != nil {
-		return answer{}, err
-	}
+func (f *OneFlow) updateService(r *request, s *snapshot) (answer, error) {
 	data, err := api.ReadBody(r.Request)
 	if err != nil {
 		return answer{}, err
 	}
-	return f.applyUpdate(r, s, data)
+	return noContent, f.applyUpdate(r, s, data)
 }
 
-func (f *OneFlow) applyUpdate(r *request, s *snapshot, data []byte) (answer, error) {
-	if err := s.ofThisFace(); err != nil {
-		return answer{}, err
-	}
+func (f *OneFlow) applyUpdate(r *request, s *snapshot, data []byte) error {
 	// The core decides; but a state that refuses every body is said before the faults of this one.
 	if s.state != service.Pending && (s.state.Transient() || s.state.Failed()) {
-		return answer{}, &service.Refusal{Kind: service.WrongState, Message: "Service cannot be updated in state: " + s.state.String()}
+		return &service.Refusal{Kind: service.WrongState, Message: "Service cannot be updated in state: " + s.state.String()}
 	}
-	shown, err := f.body(s)
+	shown, err := f.changeable(s)
 	if err != nil {
-		return answer{}, err
+		return err
 	}
-	made, _, err := format.NewBody(shown).UpdateService(data)
+	made, _, err := shown.UpdateService(data)
 	if err != nil {
-		return answer{}, err
+		return err
 	}
 	return f.revise(r, s, made)
 }
 
-// ofThisFace refuses to change a service whose description is another face's.
-func (s *snapshot) ofThisFace() error {
-	if s.spec.Format == "oneflow" {
-		return nil
+// changeable is the body of a service as clients read it, who send it back changed. It refuses one whose
+// description is another face's.
+func (f *OneFlow) changeable(s *snapshot) (*format.Body, error) {
+	if s.spec.Format != formatName {
+		return nil, &service.Refusal{Kind: service.WrongState, Message: "the service was not made from a OneFlow template; update it where it was made"}
 	}
-	return &service.Refusal{Kind: service.WrongState, Message: "the service was not made from a OneFlow template; update it where it was made"}
+	shown, err := f.body(s)
+	return format.NewBody(shown), err
 }
 
 // revise makes a changed body, as shown, the wish of its service.
-func (f *OneFlow) revise(r *request, s *snapshot, shown *format.Body, in ...service.State) (answer, error) {
+func (f *OneFlow) revise(r *request, s *snapshot, shown *format.Body, in ...service.State) error {
 	stored, err := s.stored()
 	if err != nil {
-		return answer{}, err
+		return err
 	}
 	root := shown.Root().Clone()
 	wish(root)
 	reveal(root, stored.Root(), s.spec.Secrets)
-	opts := format.Options{Settings: f.Settings, Machine: f.machinesOf(r.who, s)}
+	opts := format.Options{Settings: f.Settings, Machine: f.machinesOf(r.who, s), Kind: f.Control.Kind, Running: s.spec.Resources}
 	from, _, err := stored.ToSpec(opts)
 	if err != nil {
-		return answer{}, err
+		return err
 	}
 	to, _, err := format.NewBody(root).ToSpec(opts)
 	if err != nil {
-		return answer{}, err
+		return err
 	}
-	if _, err := f.Control.Revise(r.Context(), r.who, s.id, control.Revision{From: from, To: to, In: in}); err != nil {
-		return answer{}, documentError(s.id, err)
-	}
-	return noContent, nil
+	_, err = f.Control.Revise(r.Context(), r.who, s.id, control.Revision{From: from, To: to, In: in})
+	return ofDocument(shown, f.documentError(r.who, s.id, err))
 }
 
 // machinesOf looks machine definitions up for a service that runs: one of its own may be gone by now.

@@ -1,21 +1,19 @@
 package oneflow
 
 import (
-	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
 
-	"github.com/troupe-dev/troupe/internal/control"
 	format "github.com/troupe-dev/troupe/internal/format/oneflow"
-	"github.com/troupe-dev/troupe/internal/identity"
 	"github.com/troupe-dev/troupe/internal/nearest"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
 // serviceActions are what POST /service/:id/action performs beside the actions on machines
 // (specification, section 3.3).
-var serviceActions = map[string]func(*OneFlow, *request, *snapshot, *format.Object) (answer, error){
+var serviceActions = map[string]func(*OneFlow, *request, *snapshot, params) error{
 	"shutdown": (*OneFlow).shutdown,
 	"recover":  (*OneFlow).recover,
 	"deploy":   (*OneFlow).recover, // the name of old servers
@@ -23,38 +21,19 @@ var serviceActions = map[string]func(*OneFlow, *request, *snapshot, *format.Obje
 	"update":   (*OneFlow).updateByAction,
 }
 
-// metaChanges are the actions that services and templates share.
-var metaChanges = map[string]func(params *format.Object) (control.MetaChange, error){
-	"chown": chown, "chgrp": chgrp, "chmod": chmod, "rename": rename,
-}
-
-func (f *OneFlow) actOnService(r *request) (answer, error) {
-	s, err := f.service(r)
-	if err != nil {
-		return answer{}, err
-	}
-	a, err := r.action()
-	if err != nil {
-		return answer{}, err
-	}
+func (f *OneFlow) actOnService(r *request, s *snapshot, a action) (answer, error) {
 	if do, ok := serviceActions[a.perform]; ok {
-		return do(f, r, s, a.params)
+		return noContent, do(f, r, s, a.params)
 	}
 	if change, ok := metaChanges[a.perform]; ok {
 		m, err := change(a.params)
 		if err == nil {
 			_, err = f.Control.ChangeMeta(r.Context(), r.who, s.id, m)
+			err = placed(metaPlace(a.params, m), f.documentError(r.who, s.id, err))
 		}
-		return noContent, documentError(s.id, err)
+		return noContent, err
 	}
-	if _, _, ok := service.ActionNamed(a.perform); !ok {
-		return answer{}, unknownAction(a.perform, known(serviceActions), known(metaChanges), service.ActionNames())
-	}
-	act, err := actOf("", a)
-	if err != nil {
-		return answer{}, err
-	}
-	return f.order(r, s, service.Command{Act: act})
+	return noContent, f.act(r, s, "", a, known(serviceActions), known(metaChanges))
 }
 
 // unknownAction says so, with a guess at what was meant.
@@ -74,126 +53,83 @@ func clip(text string) string {
 }
 
 // shutdown is old servers' word for DELETE.
-func (f *OneFlow) shutdown(r *request, s *snapshot, _ *format.Object) (answer, error) {
-	return f.order(r, s, service.Command{Undeploy: &service.Undeploy{Remove: true}})
+func (f *OneFlow) shutdown(r *request, s *snapshot, _ params) error {
+	_, err := f.undeploy(r, s)
+	return err
 }
 
-func (f *OneFlow) recover(r *request, s *snapshot, params *format.Object) (answer, error) {
-	remove, err := flag(params, "delete")
+func (f *OneFlow) recover(r *request, s *snapshot, p params) error {
+	remove, err := p.flag("delete")
 	if err != nil {
-		return answer{}, err
+		return err
 	}
 	return f.order(r, s, service.Command{Recover: &service.Recover{Delete: remove}})
 }
 
-func (f *OneFlow) release(r *request, s *snapshot, _ *format.Object) (answer, error) {
+func (f *OneFlow) release(r *request, s *snapshot, _ params) error {
 	return f.order(r, s, service.Command{Release: &service.Release{}})
 }
 
 // updateByAction lays keys over the body, as old clients ask for it.
-func (f *OneFlow) updateByAction(r *request, s *snapshot, params *format.Object) (answer, error) {
-	given, merge, err := updateOf(params)
+func (f *OneFlow) updateByAction(r *request, s *snapshot, p params) error {
+	u, err := updateOf(p)
 	if err != nil {
-		return answer{}, err
+		return err
 	}
-	if !merge {
-		return answer{}, misusef("action.params.append", "update of a service is only supported for append")
+	if !u.merge {
+		return p.wrong("append", "update of a service is only supported for append")
 	}
-	form, err := object("append", true, "template", string(given)).MarshalJSON()
+	form, err := object("append", true, "template", string(u.text)).MarshalJSON()
 	if err != nil {
-		return answer{}, err
+		return err
 	}
-	return f.applyUpdate(r, s, form)
+	return u.placed(f.applyUpdate(r, s, form))
+}
+
+// An update is what the action of that name brings: JSON, to be laid over a body or put in its place.
+type update struct {
+	text  []byte
+	merge bool
+	place string
 }
 
 // updateOf reads the parameters of an update: template_json, a string that holds JSON, or
-// template_raw, template text; and append. It returns JSON.
-func updateOf(params *format.Object) (given []byte, merge bool, err error) {
-	if merge, err = flag(params, "append"); err != nil {
-		return nil, false, err
+// template_raw, template text; and append.
+func updateOf(p params) (update, error) {
+	merge, err := p.flag("append")
+	if err != nil {
+		return update{}, err
 	}
-	if v := params.Get("template_json"); v != nil {
+	const asJSON, asText = "template_json", "template_raw"
+	if v := p.Get(asJSON); v != nil {
 		text, ok := v.(string)
 		if !ok {
-			return nil, false, misusef("action.params.template_json", "must be a string that holds JSON")
+			return update{}, p.wrong(asJSON, "must be a string that holds JSON")
 		}
-		return []byte(text), merge, nil
+		return update{[]byte(text), merge, p.place(asJSON)}, nil
 	}
-	text, ok := params.Get("template_raw").(string)
+	text, ok := p.Get(asText).(string)
 	if !ok {
-		return nil, false, misusef("action.params", "you have to provide a template: template_json or template_raw")
+		return update{}, misusef(p.at, "you have to provide a template: template_json or template_raw")
 	}
 	o, err := format.ParseText(text)
 	if err != nil {
-		return nil, false, err
+		return update{}, format.At(p.place(asText), err)
 	}
-	given, err = o.MarshalJSON()
-	return given, merge, err
+	u := update{merge: merge, place: p.place(asText)}
+	u.text, err = o.MarshalJSON()
+	return u, err
 }
 
-// keep is the id that leaves an owner or a group as it is.
-const keep = -1
-
-func chown(params *format.Object) (m control.MetaChange, err error) {
-	if params.Get("owner_id") == nil {
-		return m, misusef("action.params.owner_id", "you have to specify a UID")
+// placed makes a place in the text one in the request.
+func (u update) placed(err error) error {
+	var e *format.Error
+	if !errors.As(err, &e) {
+		return err
 	}
-	owner, err := integer(params, "owner_id", "owner_id")
-	if err != nil {
-		return m, err
+	inner := *e
+	if rest, ok := strings.CutPrefix(e.Path, "template"); ok { // of the form that applyUpdate takes
+		inner.Path = strings.TrimPrefix(rest, ".")
 	}
-	group, err := optional(params, "group_id", "group_id", keep)
-	if err != nil {
-		return m, err
-	}
-	if owner != keep {
-		m.Owner = &owner
-	}
-	if group != keep {
-		m.Group = &group
-	}
-	return m, nil
-}
-
-func chgrp(params *format.Object) (m control.MetaChange, err error) {
-	if params.Get("group_id") == nil {
-		return m, misusef("action.params.group_id", "you have to specify a GID")
-	}
-	group, err := integer(params, "group_id", "group_id")
-	if err == nil && group != keep {
-		m.Group = &group
-	}
-	return m, err
-}
-
-func chmod(params *format.Object) (m control.MetaChange, err error) {
-	if params.Get("octet") == nil {
-		return m, misusef("action.params.octet", "you have to specify an OCTET")
-	}
-	bits, err := format.ParseOctet(params.Get("octet"))
-	b := identity.Bits(bits)
-	m.Permissions = &b
-	return m, err
-}
-
-func rename(params *format.Object) (m control.MetaChange, err error) {
-	name, ok := params.Get("name").(string)
-	if !ok || name == "" {
-		return m, misusef("action.params.name", "you have to specify a name")
-	}
-	m.Name = &name
-	return m, nil
-}
-
-// argument reads a parameter that is passed on as text.
-func argument(params *format.Object, key string) (string, error) {
-	switch v := params.Get(key).(type) {
-	case nil:
-		return "", nil
-	case string:
-		return v, nil
-	case json.Number:
-		return string(v), nil
-	}
-	return "", misusef("action.params."+key, "must be a string")
+	return format.At(u.place, &inner)
 }

@@ -200,17 +200,27 @@ func TestRoleSecrets(t *testing.T) {
 	}))
 }
 
-// Sections 6.4 and 14: what works otherwise than it may be meant is told in the log.
+// Sections 6.4 and 14: what works otherwise than it may be meant is told in the log, from the first answer on.
 func TestWarnings(t *testing.T) {
 	s := newStage(t, sim.Options{})
-	id := s.running(`{"name":"w","networks":{"P":"M|network|||template_id:3"},"roles":[{"name":"r","type":"vm","template_id":0,"parents":["x"]}]}`)
-	log := fmt.Sprint(s.must(200, "GET", "/service/"+id, "").body("log"))
-	for _, want := range []string{"roles[0].parents[0]", "networks_values[0].P"} {
-		if !strings.Contains(log, "Warning: "+want) {
-			t.Errorf("no warning of %s: %s", want, log)
+	kind, err := s.Control.Kind("sim")
+	check(t, err)
+	kind.Resources = nil // as of a driver that makes no networks
+	template := s.template(`{"name":"w","networks":{"P":"M|network|||template_id:3"},"roles":[{"name":"r","type":"vm","template_id":0,"cardinality":1,"parents":["x"],"template_contents":{"A":"$P"}}]}`)
+	first := s.must(201, "POST", "/service_template/"+template+"/action", act("instantiate", "{}"))
+	running := s.until(first.id(), 2)
+	for _, r := range []reply{first, running} {
+		log := fmt.Sprint(r.body("log"))
+		for _, want := range []string{`roles[0].parents[0]: no role "x"`, "networks_values[0].P: no driver of its roles makes such networks (sim)"} {
+			if !strings.Contains(log, "Warning: "+want) {
+				t.Errorf("no warning of %s: %s", want, log)
+			}
 		}
 	}
-	path := "/service_template/" + s.template(`{"name":"w","networks":{"P":"M|network|||template_id:3"},"roles":[]}`)
+	if got := at(running.body("roles", 0, "nodes", 0), "vm_info", "VM", "USER_TEMPLATE", "A"); got != "$P" || running.body("networks_values", 0, "P", "id") != nil {
+		t.Errorf("A is %v, networks %v", got, running.body("networks_values"))
+	}
+	path := "/service_template/" + template
 	r := s.must(400, "POST", path+"/action", act("instantiate", `{"merge_template":{"networks_values":[{"P":{"reserve_from":1}}]}}`))
 	if r.at("error", "place") != "networks_values[0].P" {
 		t.Errorf("a reservation without a size: %s", r.text)

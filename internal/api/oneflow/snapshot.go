@@ -1,8 +1,10 @@
 package oneflow
 
 import (
+	"cmp"
 	"maps"
 	"slices"
+	"strings"
 
 	format "github.com/troupe-dev/troupe/internal/format/oneflow"
 	"github.com/troupe-dev/troupe/internal/identity"
@@ -18,6 +20,7 @@ type snapshot struct {
 	spec    *service.Spec // never changed once stored
 	log     []service.Event
 	roles   []roleShot
+	made    map[string]string // ids of the resources that are there, by name
 }
 
 type roleShot struct {
@@ -40,6 +43,14 @@ type nodeShot struct {
 // capture copies a service.
 func capture(s *service.Service) *snapshot {
 	shot := &snapshot{id: s.ID, meta: s.Meta, state: s.State, created: s.Created, spec: s.Spec, log: slices.Clone(s.Log)}
+	for _, x := range s.Resources {
+		if id := cmp.Or(x.Outputs["id"], x.Native); x.Made && id != "" {
+			if shot.made == nil {
+				shot.made = make(map[string]string)
+			}
+			shot.made[x.Name] = id
+		}
+	}
 	for _, r := range s.Roles {
 		role := roleShot{name: r.Name, state: r.State, cardinality: r.Cardinality, next: r.NextNumber, down: r.Down, until: r.Until, spec: r.Spec, disposed: slices.Clone(r.Disposed)}
 		for i := range r.Instances {
@@ -55,10 +66,15 @@ func capture(s *service.Service) *snapshot {
 	return shot
 }
 
-// newborn returns the snapshot as the service was when it was asked for.
+// newborn returns the snapshot as the service was when it was asked for: with nothing but warnings in its log.
 func (s *snapshot) newborn() *snapshot {
 	n := *s
-	n.state, n.log, n.roles = service.Pending, nil, slices.Clone(s.roles)
+	n.state, n.log, n.roles, n.made = service.Pending, nil, slices.Clone(s.roles), nil
+	for _, e := range s.log {
+		if strings.HasPrefix(e.Message, "Warning: ") {
+			n.log = append(n.log, e)
+		}
+	}
 	for i := range n.roles {
 		r := &n.roles[i]
 		r.state, r.nodes, r.next, r.disposed, r.cardinality = service.Pending, nil, 0, nil, r.spec.Cardinality
@@ -92,6 +108,19 @@ func (s *snapshot) stored() (*format.Body, error) {
 	}
 	root.Set("roles", roles)
 	return format.NewBody(root), nil
+}
+
+// networks returns what finds the ids of the networks that the service made for itself, by their names in its
+// body.
+func (s *snapshot) networks(body *format.Body) func(name string) (string, bool) {
+	if len(s.spec.Resources) == 0 {
+		return func(string) (string, bool) { return "", false }
+	}
+	names := body.Networks(s.spec.Resources)
+	return func(name string) (string, bool) {
+		id, ok := s.made[names[name]]
+		return id, ok
+	}
 }
 
 // describe makes the body of a role that has none.

@@ -119,7 +119,11 @@ func (s *stage) sendWith(user, method, path, body string, header http.Header) re
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return reply{resp.StatusCode, resp.Header, string(text), decode(string(text))}
+	r := reply{resp.StatusCode, resp.Header, string(text), decode(string(text))}
+	if r.status == http.StatusBadRequest && r.at("error") != nil && r.at("error", "place") == nil {
+		s.t.Errorf("%s %s %.200s: a mistake without its place: %.300s", method, path, body, text)
+	}
+	return r
 }
 
 func decode(text string) any {
@@ -244,3 +248,10 @@ const web = `{"name":"web","deployment":"straight","roles":[
 const oldWeb = `{"name":"web","deployment":"straight","roles":[
 	{"name":"front","cardinality":1,"vm_template":0,"min_vms":1,"max_vms":4,"cooldown":0},
 	{"name":"back","cardinality":2,"vm_template":0,"parents":["front"],"cooldown":0}]}`
+
+func mustJSON(t testing.TB, v any) []byte {
+	t.Helper()
+	text, err := json.Marshal(v)
+	check(t, err)
+	return text
+}

@@ -1,6 +1,7 @@
 package oneflow
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 	"github.com/troupe-dev/troupe/internal/control"
 	format "github.com/troupe-dev/troupe/internal/format/oneflow"
 	"github.com/troupe-dev/troupe/internal/identity"
+	"github.com/troupe-dev/troupe/internal/nearest"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
@@ -30,7 +32,7 @@ func (f *OneFlow) template(r *request, right identity.Right) (control.Template, 
 		if e := f.Control.Read(r.who, id, func(*service.Service) {}); e == nil {
 			return t, nil, noDocument(text(id), "service")
 		}
-		return t, nil, documentError(id, err)
+		return t, nil, f.documentError(r.who, id, err)
 	}
 	body, err := format.Parse(t.Body)
 	return t, body, err
@@ -76,11 +78,7 @@ func (f *OneFlow) showTemplate(r *request) (answer, error) {
 }
 
 func (f *OneFlow) createTemplate(r *request) (answer, error) {
-	data, err := api.ReadBody(r.Request)
-	if err != nil {
-		return answer{}, err
-	}
-	body, err := format.Parse(data)
+	body, err := r.parse()
 	if err != nil {
 		return answer{}, err
 	}
@@ -110,11 +108,11 @@ func (f *OneFlow) updateTemplate(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	data, err := api.ReadBody(r.Request)
+	body, err := r.parse()
 	if err != nil {
 		return answer{}, err
 	}
-	t, err = f.changeBody(r, t.ID, data, false)
+	t, err = f.changeBody(r, t.ID, body, false)
 	if err != nil {
 		return answer{}, err
 	}
@@ -123,11 +121,7 @@ func (f *OneFlow) updateTemplate(r *request) (answer, error) {
 }
 
 // changeBody lays a body over that of a template, or puts it in its place.
-func (f *OneFlow) changeBody(r *request, id uint64, data []byte, merge bool) (control.Template, error) {
-	update, err := format.Parse(data)
-	if err != nil {
-		return control.Template{}, err
-	}
+func (f *OneFlow) changeBody(r *request, id uint64, update *format.Body, merge bool) (control.Template, error) {
 	t, err := f.Control.ChangeTemplate(r.Context(), r.who, id, func(t *control.Template) error {
 		body, err := format.Parse(t.Body)
 		if err != nil {
@@ -140,10 +134,7 @@ func (f *OneFlow) changeBody(r *request, id uint64, data []byte, merge bool) (co
 		t.Body, err = made.MarshalJSON()
 		return err
 	})
-	if err != nil {
-		err = documentError(id, err)
-	}
-	return t, err
+	return t, f.documentError(r.who, id, err)
 }
 
 // deleteTemplate removes a template and, when asked to, the machine definitions of its roles first;
@@ -160,12 +151,12 @@ func (f *OneFlow) deleteTemplate(r *request) (answer, error) {
 	if kind != "none" {
 		for _, id := range machineIDs(body) {
 			if err := f.Control.RemoveMachine(r.Context(), r.who, strconv.Itoa(id)); err != nil {
-				return answer{}, err
+				return answer{}, placed(machinePlace(body, id), err)
 			}
 		}
 	}
 	if err := f.Control.RemoveTemplate(r.Context(), r.who, t.ID); err != nil {
-		return answer{}, documentError(t.ID, err)
+		return answer{}, f.documentError(r.who, t.ID, err)
 	}
 	return noContent, nil
 }
@@ -181,17 +172,17 @@ func (r *request) deleteType() (string, error) {
 	if !ok || o.Get("delete_type") == nil {
 		return "none", nil
 	}
-	switch kind := o.Text("delete_type"); kind {
-	case "none", "templates", "all":
+	kinds := []string{"none", "templates", "all"}
+	if kind := o.Text("delete_type"); slices.Contains(kinds, kind) {
 		return kind, nil
 	}
-	return "", &format.Error{Kind: format.Invalid, Path: "delete_type", Message: "must be one of none, templates, all"}
+	return "", &format.Error{Kind: format.Invalid, Path: "delete_type", Message: "must be one of none, templates, all" + nearest.Hint(o.Text("delete_type"), kinds)}
 }
 
 // machineIDs returns the numbers of the machine definitions that the roles name, each once.
 func machineIDs(body *format.Body) []int {
 	var ids []int
-	eachMachine(body, func(role *format.Object, key string, id int) {
+	eachMachine(body, func(_ string, _ *format.Object, _ string, id int) {
 		if !slices.Contains(ids, id) {
 			ids = append(ids, id)
 		}
@@ -199,16 +190,16 @@ func machineIDs(body *format.Body) []int {
 	return ids
 }
 
-// eachMachine lets f see which machine definition each role names, and under which key.
-func eachMachine(body *format.Body, f func(role *format.Object, key string, id int)) {
-	for _, r := range body.Root().Array("roles") {
+// eachMachine lets f see which machine definition each role, at its place, names and under which key.
+func eachMachine(body *format.Body, f func(at string, role *format.Object, key string, id int)) {
+	for n, r := range body.Root().Array("roles") {
 		role, ok := r.(*format.Object)
 		if !ok {
 			continue
 		}
 		for _, key := range [...]string{"template_id", "vm_template"} {
 			if id, ok := role.Int(key); ok {
-				f(role, key, id)
+				f(fmt.Sprintf("roles[%d]", n), role, key, id)
 			}
 		}
 	}

@@ -3,23 +3,32 @@ package oneflow
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/troupe-dev/troupe/internal/control"
 	format "github.com/troupe-dev/troupe/internal/format/oneflow"
 	"github.com/troupe-dev/troupe/internal/identity"
+	"github.com/troupe-dev/troupe/internal/nearest"
 )
 
 // templateActions are what POST /service_template/:id/action performs (specification, section 3.7).
-var templateActions = map[string]func(*OneFlow, *request, uint64, *format.Object) (answer, error){
+var templateActions = map[string]func(*OneFlow, *request, stored, params) (answer, error){
 	"instantiate": (*OneFlow).instantiate,
 	"clone":       (*OneFlow).clone,
 	"update":      (*OneFlow).updateTemplateByAction,
 }
 
+// A stored template and its body.
+type stored struct {
+	control.Template
+	body *format.Body
+}
+
 func (f *OneFlow) actOnTemplate(r *request) (answer, error) {
-	t, _, err := f.template(r, identity.Use)
+	t, body, err := f.template(r, identity.Use)
 	if err != nil {
 		return answer{}, err
 	}
@@ -28,12 +37,12 @@ func (f *OneFlow) actOnTemplate(r *request) (answer, error) {
 		return answer{}, err
 	}
 	if do, ok := templateActions[a.perform]; ok {
-		return do(f, r, t.ID, a.params)
+		return do(f, r, stored{t, body}, a.params)
 	}
 	if change, ok := metaChanges[a.perform]; ok {
 		m, err := change(a.params)
 		if err == nil {
-			err = f.changeOwner(r, t.ID, m)
+			err = placed(metaPlace(a.params, m), f.changeEnvelope(r, t.ID, m))
 		}
 		return noContent, err
 	}
@@ -41,28 +50,29 @@ func (f *OneFlow) actOnTemplate(r *request) (answer, error) {
 }
 
 // instantiate makes a service and answers with it as it was asked for, in state PENDING.
-func (f *OneFlow) instantiate(r *request, _ uint64, params *format.Object) (answer, error) {
-	t, template, err := f.template(r, identity.Use)
-	if err != nil {
-		return answer{}, err
+func (f *OneFlow) instantiate(r *request, t stored, p params) (answer, error) {
+	const merge = "merge_template"
+	if !p.Has(merge) {
+		for _, key := range p.Keys() { // a service without what was to be laid over its template is the wrong one
+			if hint := nearest.Hint(key, []string{merge}); hint != "" {
+				return answer{}, p.wrong(key, "instantiate has no parameter %s%s", clip(key), hint)
+			}
+		}
 	}
-	made, warnings, err := template.Instantiate(params.Get("merge_template"))
+	made, warnings, err := t.body.Instantiate(p.Get(merge))
 	if err != nil {
-		return answer{}, err
+		return answer{}, mergePlace(p, err)
 	}
 	wish(made.Root())
-	spec, more, err := made.ToSpec(format.Options{Settings: f.Settings, Machine: f.machines(r.who)})
+	spec, more, err := made.ToSpec(format.Options{Settings: f.Settings, Machine: f.machines(r.who), Kind: f.Control.Kind})
 	if err != nil {
 		return answer{}, err
 	}
 	spec.Strict = true // OneFlow's clients rely on its refusals
-	deployment := control.Deployment{Spec: spec, Template: t.ID}
-	for _, w := range append(warnings, more...) {
-		deployment.Warnings = append(deployment.Warnings, w.String())
-	}
+	deployment := control.Deployment{Spec: spec, Template: t.ID, Warnings: format.Texts(warnings, more)}
 	id, err := f.Control.Deploy(r.Context(), r.who, deployment)
 	if err != nil {
-		return answer{}, err
+		return answer{}, ofDocument(made, err)
 	}
 	s, err := f.read(r.who, id)
 	if err != nil {
@@ -72,19 +82,26 @@ func (f *OneFlow) instantiate(r *request, _ uint64, params *format.Object) (answ
 	return one(http.StatusCreated, d), err
 }
 
+// mergePlace gives an error of what the request lays over the template its place there; others are of the
+// body that comes of both.
+func mergePlace(p params, err error) error {
+	var e *format.Error
+	if errors.As(err, &e) && strings.HasPrefix(e.Path, "merge_template") {
+		return format.At(p.at, err)
+	}
+	return err
+}
+
 // clone copies a template: with recursive "none" alone, else with the machine definitions of its
 // roles, each once.
-func (f *OneFlow) clone(r *request, _ uint64, params *format.Object) (answer, error) {
-	_, body, err := f.template(r, identity.Use)
-	if err != nil {
-		return answer{}, err
-	}
-	m, err := rename(params)
+func (f *OneFlow) clone(r *request, t stored, p params) (answer, error) {
+	body := t.body
+	m, err := rename(p)
 	if err != nil {
 		return answer{}, err
 	}
 	var copies []control.Definition
-	if params.Text("recursive") != "none" {
+	if p.Text("recursive") != "none" {
 		copies, err = f.cloneMachines(r, body, *m.Name)
 	}
 	var a answer
@@ -107,26 +124,29 @@ func (f *OneFlow) cloneMachines(r *request, body *format.Body, name string) ([]c
 	for _, id := range machineIDs(body) {
 		d, err := f.Control.CopyMachine(r.Context(), r.who, strconv.Itoa(id), name)
 		if err != nil {
-			return copies, err
+			return copies, placed(machinePlace(body, id), fmt.Errorf("%w; with \"recursive\": \"none\" the clone names the same definitions instead of copies", err))
 		}
 		copies = append(copies, d)
 		made[id] = d.ID
 	}
-	eachMachine(body, func(role *format.Object, key string, id int) { role.SetInt(key, made[id]) })
+	eachMachine(body, func(_ string, role *format.Object, key string, id int) { role.SetInt(key, made[id]) })
 	return copies, nil
 }
 
-func (f *OneFlow) updateTemplateByAction(r *request, id uint64, params *format.Object) (answer, error) {
-	given, merge, err := updateOf(params)
+func (f *OneFlow) updateTemplateByAction(r *request, t stored, p params) (answer, error) {
+	u, err := updateOf(p)
 	if err != nil {
 		return answer{}, err
 	}
-	_, err = f.changeBody(r, id, given, merge)
-	return noContent, err
+	body, err := format.Parse(u.text)
+	if err == nil {
+		_, err = f.changeBody(r, t.ID, body, u.merge)
+	}
+	return noContent, u.placed(err)
 }
 
-// changeOwner changes who a template belongs to and what it is called.
-func (f *OneFlow) changeOwner(r *request, id uint64, m control.MetaChange) error {
+// changeEnvelope changes who a template belongs to, who may use it and what it is called.
+func (f *OneFlow) changeEnvelope(r *request, id uint64, m control.MetaChange) error {
 	_, err := f.Control.ChangeTemplate(r.Context(), r.who, id, func(t *control.Template) error {
 		if m.Name != nil {
 			t.Name = *m.Name
@@ -142,5 +162,5 @@ func (f *OneFlow) changeOwner(r *request, id uint64, m control.MetaChange) error
 		}
 		return nil
 	})
-	return documentError(id, err)
+	return f.documentError(r.who, id, err)
 }

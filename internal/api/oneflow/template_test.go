@@ -91,6 +91,48 @@ func TestClone(t *testing.T) {
 	s.must(400, "POST", path+"/action", act("clone", `{"name":7}`))
 }
 
+// Whoever may not own commands on the server's host may use a template of such machines and copy it alone, but
+// not its machine definitions: a copy would outlive the right to the original.
+func TestCloneOnHost(t *testing.T) {
+	s := newStage(t, sim.Options{})
+	kind, err := s.Control.Kind("sim")
+	check(t, err)
+	kind.HostAccess = true // as of a driver that runs commands on the server's host
+	s.User("ann", "devs")
+	ann := func(status int, method, path, body string) reply {
+		t.Helper()
+		r := s.send("ann", method, path, body)
+		if r.status != status {
+			t.Errorf("%s %s %s: %d, want %d: %s", method, path, body, r.status, status, r.text)
+		}
+		return r
+	}
+	for _, c := range []struct{ body, place string }{
+		{`{"name":"t","roles":[{"name":"a","type":"vm","template_id":1,"cardinality":1},{"name":"b","type":"vm","template_id":0}]}`, "roles[0].template_id"},
+		{`{"name":"t","roles":[{"name":"a","vm_template":1}]}`, "roles[0].vm_template"},
+	} {
+		path := "/service_template/" + ann(201, "POST", "/service_template", c.body).id() + "/action"
+		for _, recursive := range []string{`"all"`, "false", "null"} {
+			r := ann(403, "POST", path, act("clone", `{"name":"c","recursive":`+recursive+`}`))
+			if r.at("error", "place") != c.place || !strings.Contains(r.message(), `grant "host"`) || !strings.Contains(r.message(), `"recursive": "none"`) || !strings.Contains(r.message(), "other") {
+				t.Errorf("recursive %s: %s", recursive, r.text)
+			}
+		}
+		clone := ann(201, "POST", path, act("clone", `{"name":"c","recursive":"none"}`))
+		r := ann(201, "POST", "/service_template/"+clone.id()+"/action", act("instantiate", "{}"))
+		s.until(r.id(), 2)
+		s.must(201, "POST", path, act("clone", `{"name":"c","recursive":"all"}`))
+	}
+	if n := len(s.Control.Machines(s.Root())); n != 2+2+1 {
+		t.Errorf("%d machine definitions, want 5: those of the administrator's clones alone", n)
+	}
+	// Settings that the definition does not declare are refused with their place, too.
+	path := "/service_template/" + ann(201, "POST", "/service_template", `{"name":"t","roles":[{"name":"a","type":"vm","template_id":0,"cardinality":1,"template_contents":{"CONTEXT":{"LD_PRELOAD":"x"}}}]}`).id()
+	if r := ann(403, "POST", path+"/action", act("instantiate", "{}")); r.at("error", "place") != "roles[0].template_id" && r.at("error", "place") != "roles[0].template_contents" {
+		t.Errorf("LD_PRELOAD: %s", r.text)
+	}
+}
+
 // Section 3.7: how far a deletion goes.
 func TestDeleteType(t *testing.T) {
 	s := newStage(t, sim.Options{})

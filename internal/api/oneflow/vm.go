@@ -46,6 +46,10 @@ func vmState(i *service.Instance) (state, lcm int) {
 		return vmActive, lcmRunning
 	case service.Finished:
 		return vmPoweroff, 0
+	case service.Parked:
+		if i.Machine != driver.Gone && i.Machine != driver.Pending && restStates[i.Rest()] != 0 {
+			return restStates[i.Rest()], 0
+		}
 	case service.Backoff, service.Resting:
 		return vmActive, lcmBootFailure
 	case service.Replacing, service.Stopping:
@@ -56,6 +60,10 @@ func vmState(i *service.Instance) (state, lcm int) {
 	}
 	return machineState(i.Machine)
 }
+
+// restStates are the states of machines that rest on purpose.
+var restStates = map[service.Rest]int{service.RestPoweredOff: vmPoweroff, service.RestStopped: vmStopped,
+	service.RestSuspended: vmSuspended, service.RestUndeployed: vmUndeployed, service.RestHeld: vmHold}
 
 // machineState is that of an instance that is parked or down.
 func machineState(m driver.State) (state, lcm int) {
@@ -80,15 +88,15 @@ func machineState(m driver.State) (state, lcm int) {
 	return vmActive, lcmUnknown
 }
 
-// node is one instance of a role; veil covers secrets.
-func (f *OneFlow) node(s *snapshot, r *roleShot, n *nodeShot, veil func(string) string) *format.Object {
+// node is one instance of a role; show makes of a text what may be seen of it.
+func (f *OneFlow) node(s *snapshot, r *roleShot, n *nodeShot, show func(string) string) *format.Object {
 	id := service.NumericID(s.id, n.Serial)
 	state, lcm := vmState(&n.Instance)
 	directory := f.Control.Directory()
 	user := object()
-	template := vmTemplate(r.spec, veil, user)
+	template := vmTemplate(r.spec, show, user)
 	for _, key := range slices.Sorted(maps.Keys(n.Attributes)) {
-		user.Set(key, vmValue(veil(n.Attributes[key])))
+		user.Set(key, vmValue(show(n.Attributes[key])))
 	}
 	if n.Ready && !user.Has("READY") {
 		user.Set("READY", "YES")
@@ -116,10 +124,10 @@ var ofTemplate = map[string]bool{"CPU": true, "VCPU": true, "MEMORY": true, "CON
 
 // vmTemplate builds the template of a VM from the dotted attributes of its definition, and gives user
 // what is the user's.
-func vmTemplate(r *service.RoleSpec, veil func(string) string, user *format.Object) *format.Object {
+func vmTemplate(r *service.RoleSpec, show func(string) string, user *format.Object) *format.Object {
 	template, all := object(), new(tree)
 	for name, value := range r.Machine.Attributes {
-		all.plant(name, veil(value))
+		all.plant(name, show(value))
 	}
 	for _, key := range slices.Sorted(maps.Keys(all.children)) {
 		to := user

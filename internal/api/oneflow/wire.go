@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"math"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/troupe-dev/troupe/internal/api"
 	format "github.com/troupe-dev/troupe/internal/format/oneflow"
@@ -153,83 +151,11 @@ func one(status int, document *format.Object) answer {
 	return answer{status: status, body: object("DOCUMENT", document)}
 }
 
-// object reads the body as a JSON object, in which comments may stand, whatever its Content-Type.
-func (r *request) object() (*format.Object, error) {
+// parse reads the body as a JSON object, in which comments may stand, whatever its Content-Type.
+func (r *request) parse() (*format.Body, error) {
 	data, err := api.ReadBody(r.Request)
 	if err != nil {
 		return nil, err
 	}
-	body, err := format.Parse(data)
-	if err != nil {
-		return nil, err
-	}
-	return body.Root(), nil
-}
-
-// An action is what the action routes are sent: {"action":{"perform":…,"params":{…}}}.
-type action struct {
-	perform string
-	params  *format.Object // empty if absent or null
-}
-
-func (r *request) action() (action, error) {
-	body, err := r.object()
-	if err != nil {
-		return action{}, misuse{err}
-	}
-	a, ok := body.Get("action").(*format.Object)
-	if !ok {
-		return action{}, misusef("action", "send an object with \"perform\" and \"params\"")
-	}
-	perform, ok := a.Get("perform").(string)
-	if !ok || perform == "" {
-		return action{}, misusef("action.perform", "name the action to perform")
-	}
-	params := a.Get("params")
-	if _, ok := params.(*format.Object); !ok && params != nil {
-		return action{}, misusef("action.params", "must be an object")
-	}
-	return action{perform, a.Object("params")}, nil
-}
-
-// integer reads a whole number that clients send as a number or as text. What it is called stands in
-// the error.
-func integer(o *format.Object, key, what string) (int, error) {
-	var given string
-	switch v := o.Get(key).(type) {
-	case nil:
-		return 0, misusef(key, "%s is missing", what)
-	case json.Number:
-		given = string(v)
-	case string:
-		given = strings.TrimSpace(v)
-	}
-	n, err := strconv.Atoi(given)
-	if err != nil || n > math.MaxInt32 || n < math.MinInt32 {
-		return 0, misusef(key, "%s must be a whole number", what)
-	}
-	return n, nil
-}
-
-// optional is integer, or the default where the key is absent or null.
-func optional(o *format.Object, key, what string, otherwise int) (int, error) {
-	if o.Get(key) == nil {
-		return otherwise, nil
-	}
-	return integer(o, key, what)
-}
-
-// flag reads a boolean that clients also send as text; absent or null is false.
-func flag(o *format.Object, key string) (bool, error) {
-	switch v := o.Get(key).(type) {
-	case nil:
-		return false, nil
-	case bool:
-		return v, nil
-	case string:
-		if b, err := strconv.ParseBool(strings.ToLower(v)); err == nil {
-			return b, nil
-		}
-	}
-	return false, misusef(key, "must be true or false")
+	return format.Parse(data)
 }

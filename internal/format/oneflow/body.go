@@ -9,7 +9,9 @@ package oneflow
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -46,6 +48,25 @@ func (e *Error) Error() string {
 	return s
 }
 
+// At puts the path of an *Error in err below another: "role" and "min_vms" make "role.min_vms". Other errors
+// stay as they are.
+func At(place string, err error) error {
+	var e *Error
+	if place == "" || !errors.As(err, &e) {
+		return err
+	}
+	moved := *e
+	switch {
+	case e.Path == "":
+		moved.Path = place
+	case e.Path[0] == '[':
+		moved.Path = place + e.Path
+	default:
+		moved.Path = place + "." + e.Path
+	}
+	return &moved
+}
+
 // A Warning is something that a user should know and that stops nothing.
 type Warning struct {
 	Path    string
@@ -57,6 +78,15 @@ func (w Warning) String() string {
 		return w.Message
 	}
 	return w.Path + ": " + w.Message
+}
+
+// Texts returns the warnings of several steps as lines.
+func Texts(steps ...[]Warning) []string {
+	var texts []string
+	for _, w := range slices.Concat(steps...) {
+		texts = append(texts, w.String())
+	}
+	return texts
 }
 
 // A Body is the BODY of a service template or of a service, in the generation of the client that

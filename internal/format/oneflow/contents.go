@@ -18,7 +18,8 @@ var several = []string{"NIC", "NIC_ALIAS", "DISK", "PCI", "INPUT", "SCHED_ACTION
 // machine lays the contents of the role over its machine definition: attributes by dotted names
 // (CPU, CONTEXT.HOST, NIC.0.NETWORK_ID), capacity, and CONTEXT as environment. Every input is an
 // attribute and a variable of the context too. $NAME is filled in from inputs, networks and, in the
-// context, attributes; ${role.PATH} of parents stays for when they run.
+// context, attributes. The networks that the service makes for itself and ${role.PATH} of parents are known when
+// they run: the attributes keep those words, and the environment has a template in their place.
 func (s *roleBuilder) machine(m service.Machine, parents []string) (service.Machine, error) {
 	contents := s.role.Object("template_contents").Clone()
 	vars := s.variables()
@@ -62,7 +63,8 @@ func (s *roleBuilder) machine(m service.Machine, parents []string) (service.Mach
 			}
 			for name, v := range flat {
 				if name = strings.TrimPrefix(name, "CONTEXT."); !strings.Contains(name, ".") {
-					m.Env[name] = literal(v)
+					m.Env[name] = v
+					s.context = append(s.context, name)
 				}
 			}
 		}
@@ -90,7 +92,7 @@ func (s *roleBuilder) variables() map[string]string {
 	for _, v := range s.root.Array("networks_values") {
 		entry := v.(*Object)
 		for _, name := range entry.Keys() {
-			if id := entry.Object(name).Get("id"); id != nil {
+			if id := entry.Object(name).Get("id"); id != nil && originOf(entry.Object(name)) == "" {
 				vars[name] = scalar(id)
 			}
 		}
@@ -124,7 +126,7 @@ func (s *roleBuilder) flatten(key string, v any, fill func(string) (string, bool
 			}
 			return nil
 		}
-		text, err := expand(scalar(v), fill)
+		text, err := Expand(scalar(v), fill)
 		if err != nil {
 			return s.body.fail(Invalid, s.path.with("template_contents"), "Role '%s' %s: %v", s.role.Text("name"), shorten(name), err)
 		}
@@ -202,11 +204,6 @@ func shifted(key string, flat map[string]string, next int) map[string]string {
 		moved[name] = v
 	}
 	return moved
-}
-
-// literal writes a value so that a Jinja template prints it as it is.
-func literal(text string) string {
-	return strings.NewReplacer("{{", `{{ "{{" }}`, "{%", `{{ "{%" }}`, "{#", `{{ "{#" }}`).Replace(text)
 }
 
 var memorySize = regexp.MustCompile(`^(\d+(?:\.\d+)?) *(?:([MGT])B?)?$`)

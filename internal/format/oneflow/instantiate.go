@@ -29,7 +29,7 @@ func (b *Body) Instantiate(merge any) (*Body, []Warning, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := checkInputs(b.root, over, "merge_template"); err != nil {
+	if err := checkInputs(b.root, over, "The Service template", "merge_template"); err != nil {
 		return nil, nil, err
 	}
 	if err := b.checkRoleInputs(roles); err != nil {
@@ -102,14 +102,14 @@ func inputs(o *Object, suffix string) any {
 }
 
 // checkInputs finds declared inputs for which the merge brings no value; optional ones need one too.
-func checkInputs(declaring, merge *Object, place string) error {
+func checkInputs(declaring, merge *Object, who, place string) error {
 	declared, ok := inputs(declaring, "").(*Object)
 	if !ok || len(declared.Keys()) == 0 {
 		return nil
 	}
 	given := inputs(merge, "_values")
 	if given == nil {
-		return wrong(place, "The Service template specifies User Inputs but no values have been found")
+		return wrong(place, who+" specifies User Inputs but no values have been found")
 	}
 	values, ok := given.(*Object)
 	if !ok {
@@ -117,7 +117,7 @@ func checkInputs(declaring, merge *Object, place string) error {
 	}
 	for _, name := range declared.Keys() {
 		if !values.Has(name) {
-			return wrong(place+".user_inputs_values", "Verify that every User Input has its value: '"+shorten(name)+"' has none")
+			return wrong(place+".user_inputs_values", "Verify that every User Input has its value: '"+shorten(name)+"' has none"+misspelt(values, declared.Has, name))
 		}
 	}
 	return nil
@@ -139,7 +139,7 @@ func (b *Body) checkRoleInputs(merged []*Object) error {
 		if at < 0 {
 			continue
 		}
-		if err := checkInputs(role, merged[at], path{"merge_template", "roles", at}.String()); err != nil {
+		if err := checkInputs(role, merged[at], "Role '"+role.Text("name")+"'", path{"merge_template", "roles", at}.String()); err != nil {
 			return err
 		}
 	}
@@ -180,7 +180,13 @@ func fillNetworks(root, merge *Object) error {
 	}
 	for _, name := range networks.Keys() {
 		if !slices.ContainsFunc(values, func(v any) bool { return v.(*Object).Has(name) }) {
-			return wrong("merge_template.networks_values", "Network '"+shorten(name)+"' has no value")
+			given := new(Object)
+			for _, v := range values {
+				for _, name := range v.(*Object).Keys() {
+					given.Set(name, nil)
+				}
+			}
+			return wrong("merge_template.networks_values", "Network '"+shorten(name)+"' has no value"+misspelt(given, networks.Has, name))
 		}
 	}
 	root.Set("networks_values", values)

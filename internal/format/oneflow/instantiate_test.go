@@ -83,7 +83,7 @@ func TestInstantiateErrors(t *testing.T) {
 		{input, `{"user_inputs_values":[]}`, "merge_template.user_inputs_values: User Inputs have a wrong format: they must be an Object"},
 		{input, `{"user_inputs_values":{"A":1}}`, "merge_template.user_inputs_values: Verify that every User Input has its value: 'B' has none"},
 		{roleIn, `{}`, "merge_template.roles: Role 'r' specifies User Inputs but no values have been found"},
-		{roleIn, `{"roles":[{"name":"r"}]}`, "merge_template.roles[0]: The Service template specifies User Inputs but no values have been found"},
+		{roleIn, `{"roles":[{"name":"r"}]}`, "merge_template.roles[0]: Role 'r' specifies User Inputs but no values have been found"},
 		{roleIn, `{"roles":{}}`, "merge_template.roles: KEY: 'roles' must be an Array;"},
 		{roleIn, `{"roles":[1]}`, "merge_template.roles[0]: KEY: 'roles' must be an Object;"},
 		{bounded, `{"roles":[{"name":"r","template_contents":"A=1"}]}`, "merge_template.roles[0].template_contents: KEY: 'template_contents' must be an Object;"},

@@ -17,7 +17,7 @@ func ParseOctet(v any) (uint16, error) {
 		text = string(v)
 	}
 	if len(text) < 1 || len(text) > 3 || strings.Trim(text, "01234567") != "" {
-		return 0, &Error{Kind: Invalid, Path: "octet", Message: "must be three digits from 0 to 7, such as 640"}
+		return 0, &Error{Kind: Invalid, Path: "octet", Message: "octet must be three digits from 0 to 7, such as 640"}
 	}
 	bits, err := strconv.ParseUint(text, 8, 9)
 	if err != nil {

@@ -27,11 +27,6 @@ func References(text string) []Reference {
 	return found
 }
 
-// Resolve puts values in the place of the references in a text.
-func Resolve(text string, value func(Reference) string) string {
-	return reference.ReplaceAllStringFunc(text, func(s string) string { return value(References(s)[0]) })
-}
-
 const (
 	maxExpanded   = 256 << 10 // bytes of one value
 	maxExpansions = 4         // variables whose values hold variables
@@ -39,12 +34,17 @@ const (
 
 var errExpanded = errors.New("the value grows too long when its variables are filled in")
 
-// expand puts values in the place of $NAME, as whole words; names without a value stay as they are.
-// Values may hold variables themselves.
-func expand(text string, value func(name string) (string, bool)) (string, error) {
+// Expand puts values in the place of $NAME, as whole words; names without a value stay as they are.
+// Values may hold variables themselves. A text that is a $ and a name is that variable, whatever characters
+// the name has.
+func Expand(text string, value func(name string) (string, bool)) (string, error) {
 	for range maxExpansions {
 		if !strings.Contains(text, "$") {
 			break
+		}
+		if v, ok := value(strings.TrimPrefix(text, "$")); ok && text[0] == '$' {
+			text = v
+			continue
 		}
 		var b strings.Builder
 		last := 0

@@ -32,13 +32,15 @@ func (b *Body) check(bounds bool) ([]Warning, error) {
 	if err := b.conform(b.root, serviceSchema, nil); err != nil {
 		return nil, err
 	}
+	warnings := strange(b.root, serviceSchema, nil)
 	var roles []*Object
 	for i, r := range b.root.Array("roles") {
-		role := r.(*Object)
-		if err := b.conformRole(role, generation, path{"roles", i}); err != nil {
+		role, p := r.(*Object), path{"roles", i}
+		if err := b.conformRole(role, generation, p); err != nil {
 			return nil, err
 		}
 		roles = append(roles, role)
+		warnings = append(warnings, strange(role, roleSchema(generation, isRouter(role, generation)), p)...)
 	}
 	seen := make(map[string]bool)
 	for i, role := range roles {
@@ -52,7 +54,30 @@ func (b *Body) check(bounds bool) ([]Warning, error) {
 			return nil, err
 		}
 	}
-	return b.checkParents(roles)
+	odd, err := b.checkParents(roles)
+	return append(warnings, odd...), err
+}
+
+// strange warns of keys that look like misspelt ones of the schema: they are kept, like all that nothing knows,
+// and do nothing. Much longer or shorter ones are somebody's own.
+func strange(o *Object, schema []property, p path) []Warning {
+	const most = 2 // characters longer or shorter
+	known := knownTo(schema)
+	var warnings []Warning
+	for _, key := range o.Keys() {
+		if known(key) {
+			continue
+		}
+		for i := range schema {
+			s := &schema[i]
+			_, near := nearest.Name(key, []string{s.key})
+			if apart := len(key) - len(s.key); near && -most <= apart && apart <= most {
+				warnings = append(warnings, Warning{Path: p.with(key).String(), Message: "the key is kept and does nothing; did you mean \"" + s.key + "\"?"})
+				break
+			}
+		}
+	}
+	return warnings
 }
 
 // conformRole checks one role against its schema.

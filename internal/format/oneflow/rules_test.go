@@ -72,7 +72,7 @@ func TestRules(t *testing.T) {
 		{role(`,"min_vms":1,"scheduled_policies":[{"type":"CHANGE","adjust":1,"recurrence":"* * * * *"}]`), "roles[0]", "Role 'r' with elasticity or scheduled policies must define both 'min_vms' and 'max_vms'"},
 		{role(`,"max_vms":3,"elasticity_policies":[{"type":"CHANGE","adjust":1,"expression":"A>1"}]`), "roles[0]", "Role 'r' with elasticity or scheduled policies must define both 'min_vms' and 'max_vms'"},
 		{elastic(`{"adjust":1,"expression":"A>1"}`), "roles[0].elasticity_policies[1]", `Mandatory document key 'type (string)' is missing from {"adjust":1,"expression":"A>1"}`},
-		{elastic(`{"type":"change","adjust":1,"expression":"A>1"}`), "roles[0].elasticity_policies[1].type", "KEY: 'type' must be one of CHANGE, CARDINALITY, PERCENTAGE_CHANGE;"},
+		{elastic(`{"type":"change","adjust":1,"expression":"A>1"}`), "roles[0].elasticity_policies[1].type", "KEY: 'type' must be one of CHANGE, CARDINALITY, PERCENTAGE_CHANGE; did you mean \"CHANGE\"?"},
 		{elastic(`{"type":"CHANGE","expression":"A>1"}`), "roles[0].elasticity_policies[1]", `Mandatory document key 'adjust (integer)' is missing from {"type":"CHANGE","expression":"A>1"}`},
 		{elastic(`{"type":"CHANGE","adjust":1,"min_adjust_step":0,"expression":"A>1"}`), "roles[0].elasticity_policies[1].min_adjust_step", "KEY: 'min_adjust_step' must be greater than or equal to 1;"},
 		{elastic(`{"type":"CHANGE","adjust":1}`), "roles[0].elasticity_policies[1]", `Mandatory document key 'expression (string)' is missing from {"type":"CHANGE","adjust":1}`},

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/troupe-dev/troupe/internal/nearest"
 )
 
 // A property is one key of the schema of an object.
@@ -113,7 +115,7 @@ func (b *Body) conform(o *Object, schema []property, p path) error {
 		s := &schema[i]
 		v := o.Get(s.key)
 		if s.required && (v == nil || v == false) {
-			return b.fail(Invalid, p, "Mandatory document key '%s (%s)' is missing from %s", s.key, s.kind, shorten(scalar(withoutValues(o))))
+			return b.fail(Invalid, p, "Mandatory document key '%s (%s)' is missing from %s%s", s.key, s.kind, shorten(scalar(withoutValues(o))), misspelt(o, knownTo(schema), s.key))
 		}
 		if v == nil {
 			if s.fallback != nil {
@@ -130,6 +132,22 @@ func (b *Body) conform(o *Object, schema []property, p path) error {
 	return nil
 }
 
+func knownTo(schema []property) func(key string) bool {
+	return func(key string) bool {
+		return slices.ContainsFunc(schema, func(s property) bool { return s.key == key })
+	}
+}
+
+// misspelt hints at a key of the object that nothing knows and that may stand for the missing one.
+func misspelt(o *Object, known func(key string) bool, missing string) string {
+	for _, key := range o.Keys() {
+		if _, near := nearest.Name(key, []string{missing}); near && !known(key) {
+			return "; is '" + shorten(key) + "' meant for it?"
+		}
+	}
+	return ""
+}
+
 func (b *Body) conformValue(v any, s *property, key string, p path) (any, error) {
 	switch s.kind {
 	case "string":
@@ -138,7 +156,7 @@ func (b *Body) conformValue(v any, s *property, key string, p path) (any, error)
 		case !ok:
 			return nil, b.fail(Invalid, p, "KEY: '%s' must be a String;", key)
 		case s.enum != nil && !slices.Contains(s.enum, text):
-			return nil, b.fail(Invalid, p, "KEY: '%s' must be one of %s;", key, strings.Join(s.enum, ", "))
+			return nil, b.fail(Invalid, p, "KEY: '%s' must be one of %s;%s", key, strings.Join(s.enum, ", "), strings.TrimPrefix(nearest.Hint(text, s.enum), ";"))
 		case s.pattern != nil && !s.pattern.MatchString(text):
 			return nil, b.fail(Invalid, p, "KEY: '%s' must match regexp %s;", key, `\A\w+\z`)
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/troupe-dev/troupe/driver"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
@@ -14,6 +15,10 @@ type Options struct {
 	Settings Settings
 	// Machine returns the machine definition with the number that a role names.
 	Machine func(id int) (service.Machine, error)
+	// Kind returns the description of a driver; networks are made by those that can. Nil for none.
+	Kind func(name string) (*driver.Kind, error)
+	// Running are the resources of a service that has been made: its networks stay what they are.
+	Running []service.ResourceSpec
 }
 
 // ToSpec turns a body, which must have passed Normalise, into a spec. Its elasticity and scheduled
@@ -44,18 +49,28 @@ func (b *Body) ToSpec(opts Options) (*service.Spec, []Warning, error) {
 	if root.Text("deployment") == "straight" {
 		spec.Strategy = service.Straight
 	}
-	warnings := networkWarnings(root)
-	names := make(map[string]bool)
-	for _, r := range root.Array("roles") {
-		names[r.(*Object).Text("name")] = true
+	builders, err := b.builders(root, opts)
+	if err != nil {
+		return nil, nil, err
 	}
-	for i, r := range root.Array("roles") {
-		s := &roleBuilder{body: b, root: root, role: r.(*Object), path: path{"roles", i}, opts: opts}
-		role, err := s.build(names)
+	networks := made(root, opts.Running)
+	if len(networks) > service.MaxResources {
+		return nil, nil, b.fail(Invalid, path{"networks_values"}, "%d networks are to be made; %d are the most", len(networks), service.MaxResources)
+	}
+	resources, warnings := opts.resources(networks, builders)
+	spec.Resources = resources
+	networks = slices.DeleteFunc(networks, func(n network) bool { return spec.Resource(n.resource) == nil })
+	names := make(map[string]*roleBuilder, len(builders))
+	for _, s := range builders {
+		names[s.role.Text("name")] = s
+	}
+	for _, s := range builders {
+		s.networks, s.roles = networks, names
+		role, err := s.build()
 		if err != nil {
 			return nil, nil, err
 		}
-		spec.Roles = append(spec.Roles, role)
+		s.made = &role
 		for _, name := range secrets(s.role) {
 			if !slices.Contains(spec.Secrets, name) {
 				spec.Secrets = append(spec.Secrets, name)
@@ -70,24 +85,32 @@ func (b *Body) ToSpec(opts Options) (*service.Spec, []Warning, error) {
 		}
 		warnings = append(warnings, s.warnings...)
 	}
+	for _, s := range builders { // now that all roles have their attributes
+		if err := s.fillEnvironment(); err != nil {
+			return nil, nil, err
+		}
+		spec.Roles = append(spec.Roles, *s.made)
+	}
 	return spec, warnings, nil
 }
 
-// networkWarnings tells of networks that were to be made for the service: none is made here.
-func networkWarnings(root *Object) []Warning {
-	var warnings []Warning
-	for i, v := range root.Array("networks_values") {
-		entry := v.(*Object)
-		for _, name := range entry.Keys() {
-			if entry.Object(name).Get("id") == nil {
-				warnings = append(warnings, Warning{
-					Path:    path{"networks_values", i, name}.String(),
-					Message: "the network has no id; it is not made, and $" + name + " stays as it is",
-				})
+// builders finds the machine definition of each role.
+func (b *Body) builders(root *Object, opts Options) ([]*roleBuilder, error) {
+	var builders []*roleBuilder
+	for i, r := range root.Array("roles") {
+		s := &roleBuilder{body: b, root: root, role: r.(*Object), path: path{"roles", i}, opts: opts}
+		id, _ := s.role.Int("template_id")
+		var err error
+		if s.definition, err = opts.Machine(id); err != nil {
+			key := "template_id"
+			if b.Generation() == Old {
+				key = "vm_template"
 			}
+			return nil, b.fail(Invalid, s.path.with(key), "Role '%s': %v", s.role.Text("name"), err)
 		}
+		builders = append(builders, s)
 	}
-	return warnings
+	return builders, nil
 }
 
 // texts returns the values of an object as text.
@@ -127,9 +150,15 @@ type roleBuilder struct {
 	path     path
 	opts     Options
 	warnings []Warning
+
+	definition service.Machine
+	networks   []network // that the service makes for itself
+	roles      map[string]*roleBuilder
+	made       *service.RoleSpec
+	context    []string // names of environment variables that come from CONTEXT
 }
 
-func (s *roleBuilder) build(names map[string]bool) (service.RoleSpec, error) {
+func (s *roleBuilder) build() (service.RoleSpec, error) {
 	r, settings := s.role, s.opts.Settings
 	cardinality, _ := r.Int("cardinality")
 	spec := service.RoleSpec{
@@ -157,21 +186,17 @@ func (s *roleBuilder) build(names map[string]bool) (service.RoleSpec, error) {
 	}
 	for _, p := range r.Array("parents") {
 		// Others have been refused, or warned of, by Normalise.
-		if name, ok := p.(string); ok && names[name] && name != spec.Name && !slices.Contains(spec.Parents, name) {
+		name, ok := p.(string)
+		if ok && name != spec.Name && s.roles[name] != nil && !slices.Contains(spec.Parents, name) {
 			spec.Parents = append(spec.Parents, name)
 		}
 	}
-	id, _ := r.Int("template_id")
-	machine, err := s.opts.Machine(id)
-	if err != nil {
-		key := "template_id"
-		if s.body.Generation() == Old {
-			key = "vm_template"
-		}
-		return spec, s.body.fail(Invalid, s.path.with(key), "Role '%s': %v", spec.Name, err)
+	for _, n := range s.networks { // no machine before all networks are ready
+		spec.Needs = append(spec.Needs, n.resource)
 	}
 	spec.Policies = policies(r)
-	spec.Machine, err = s.machine(machine, spec.Parents)
+	var err error
+	spec.Machine, err = s.machine(s.definition, spec.Parents)
 	return spec, err
 }
 

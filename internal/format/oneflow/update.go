@@ -1,7 +1,9 @@
 package oneflow
 
 import (
+	"errors"
 	"slices"
+	"strings"
 
 	"github.com/troupe-dev/troupe/internal/nearest"
 )
@@ -41,17 +43,23 @@ func (b *Body) UpdateService(data []byte) (*Body, []Warning, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	merge := false
-	if update.root.Has("append") {
-		text, ok := update.root.Get("template").(string)
-		if !ok {
-			return nil, nil, update.fail(Invalid, path{"template"}, "KEY: 'template' must be a String; that holds JSON")
-		}
-		merge = update.root.Bool("append")
-		if update, err = Parse([]byte(text)); err != nil {
-			return nil, nil, err
-		}
+	if !update.root.Has("append") {
+		return b.updateService(update, false)
 	}
+	text, ok := update.root.Get("template").(string)
+	if !ok {
+		return nil, nil, update.fail(Invalid, path{"template"}, "KEY: 'template' must be a String; that holds JSON")
+	}
+	merge := update.root.Bool("append")
+	var made *Body
+	var warnings []Warning
+	if update, err = Parse([]byte(text)); err == nil {
+		made, warnings, err = b.updateService(update, merge)
+	}
+	return made, warnings, At("template", err)
+}
+
+func (b *Body) updateService(update *Body, merge bool) (*Body, []Warning, error) {
 	made := update
 	if merge {
 		for _, key := range immutableInService {
@@ -76,7 +84,7 @@ func (b *Body) AddRole(role any) (*Body, []Warning, error) {
 	if text, ok := role.(string); ok {
 		var err error
 		if role, err = ParseJSON([]byte(text)); err != nil {
-			return nil, nil, err
+			return nil, nil, At("role", err)
 		}
 	}
 	o, ok := role.(*Object)
@@ -87,7 +95,7 @@ func (b *Body) AddRole(role any) (*Body, []Warning, error) {
 	alone.root.Set("name", b.root.Get("name"))
 	alone.root.Set("roles", []any{o.Clone()})
 	if _, err := alone.Normalise(); err != nil {
-		return nil, nil, err
+		return nil, nil, ofRole(0, err)
 	}
 	roles := b.root.Array("roles")
 	if len(roles) > 0 {
@@ -100,7 +108,22 @@ func (b *Body) AddRole(role any) (*Body, []Warning, error) {
 	root.Set("roles", append(root.Array("roles"), alone.root.Array("roles")...))
 	made := NewBody(root)
 	warnings, err := made.normalise(false)
-	return made, warnings, err
+	return made, warnings, ofRole(len(roles), err)
+}
+
+// ofRole makes the place of an error in the n-th role one in the role that is added.
+func ofRole(n int, err error) error {
+	var e *Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	rest, ok := strings.CutPrefix(e.Path, path{"roles", n}.String())
+	if !ok {
+		return err
+	}
+	moved := *e
+	moved.Path = "role" + rest
+	return &moved
 }
 
 // RemoveRole returns the body without a role. Others lose it from their parents. The error, if there

@@ -94,8 +94,8 @@ func TestUpdateServiceAppends(t *testing.T) {
 	for body, want := range map[string]string{
 		`{"append":true}`:                                       "template: KEY: 'template' must be a String; that holds JSON",
 		`{"append":true,"template":{}}`:                         "line 1, column 27: template: KEY: 'template' must be a String; that holds JSON",
-		`{"append":true,"template":"{bad"}`:                     "line 1, column 2: not JSON",
-		`{"append":true,"template":"{\"state\":2}"}`:            "line 1, column 10: state: Immutable value: `service/state` can not be changed",
+		`{"append":true,"template":"{bad"}`:                     "line 1, column 2: template: not JSON",
+		`{"append":true,"template":"{\"state\":2}"}`:            "line 1, column 10: template.state: Immutable value: `service/state` can not be changed",
 		`{"append":true,"template":"{\"name\":\"s\"}"}`:         "Immutable value: `service/name`",
 		`{"append":true,"template":"{\"roles\":[]}"}`:           "`service/roles number`",
 		`{"append":false,"template":"{\"description\":\"x\"}"}`: "Mandatory document key 'name (string)'",
@@ -152,12 +152,12 @@ func TestAddRole(t *testing.T) {
 	for in, want := range map[string]string{
 		`{"name":"c","vm_template":"1","parents":["b"]}`:                                           `{"name":"c","vm_template":1,"parents":["b"],"cardinality":1}`,
 		`"{\"name\":\"c\",\"type\":\"vm\",\"template_id\":2,\"template_contents\":{\"A\":\"1\"}}"`: `{"name":"c","cardinality":0,"vm_template":2,"vm_template_contents":"A=\"1\"\n"}`,
-		`{"name":"a","vm_template":1}`:                                                             "roles[2].name: Role name 'a' is repeated",
-		`{"name":"c","vm_template":1,"parents":["d"]}`:                                             `roles[2].parents[0]: no role "d"; did you mean "a"?`,
-		`{"name":"c","vm_template":1,"min_vms":2}`:                                                 "roles[0].cardinality: Role 'c' 'cardinality' must be greater than or equal to 'min_vms'",
-		`{"name":"c"}`: `roles[0]: Mandatory document key 'type (string)' is missing from {"name":"c"}`,
+		`{"name":"a","vm_template":1}`:                                                             "role.name: Role name 'a' is repeated",
+		`{"name":"c","vm_template":1,"parents":["d"]}`:                                             `role.parents[0]: no role "d"; did you mean "a"?`,
+		`{"name":"c","vm_template":1,"min_vms":2}`:                                                 "role.cardinality: Role 'c' 'cardinality' must be greater than or equal to 'min_vms'",
+		`{"name":"c"}`: `role: Mandatory document key 'type (string)' is missing from {"name":"c"}`,
 		`3`:            "role: KEY: 'role' must be an Object;",
-		`"{bad"`:       "line 1, column 2: not JSON: invalid character 'b' looking for beginning of object key string",
+		`"{bad"`:       "line 1, column 2: role: not JSON: invalid character 'b' looking for beginning of object key string",
 	} {
 		v, err := ParseJSON([]byte(in))
 		if err != nil {

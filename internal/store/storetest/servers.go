@@ -47,8 +47,19 @@ func ids(t *testing.T, p Place) {
 		wg.Go(func() { draw(second, 240) })
 		wg.Wait()
 	}
+	number := func(s *store.Store, want uint64) {
+		t.Helper()
+		if n, err := s.NextNumber(t.Context(), "machine", 0); n != want || err != nil {
+			t.Errorf("number %d, want %d: %v", n, want, err)
+		}
+	}
+	number(s, 0)
+	number(s, 1)
 	s.Close()
-	draw(open(t, o), 120)
+	s = open(t, o)
+	number(s, 2)
+	number(s, 3)
+	draw(s, 120)
 }
 
 func fenced(s *store.Store, tenure *store.Tenure, key string) error {
