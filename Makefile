@@ -12,11 +12,15 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 12
 
 .PHONY: build
-build: bin/troupe ## build bin/troupe
+build: bin/troupe bin/troupe-agent ## build bin/troupe and bin/troupe-agent
 
 .PHONY: bin/troupe
 bin/troupe:
 	$(GO) build -trimpath -ldflags '-X github.com/troupe-dev/troupe/internal/cli.Version=$(VERSION)' -o $@ ./cmd/troupe
+
+.PHONY: bin/troupe-agent
+bin/troupe-agent:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $@ ./cmd/troupe-agent
 
 .PHONY: demo
 demo: bin/troupe ## the whole tour on this machine: deploy, kill, heal, scale, remove

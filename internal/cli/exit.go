@@ -9,6 +9,8 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
+
+	"github.com/troupe-dev/troupe/internal/agent/command"
 )
 
 // Exit codes of troupe.
@@ -72,6 +74,7 @@ func (s silent) Error() string { return fmt.Sprintf("exit code %d", int(s)) }
 func exitCode(err error) int {
 	var c *coded
 	var s silent
+	var a *command.Error
 	switch {
 	case err == nil:
 		return exitOK
@@ -79,6 +82,8 @@ func exitCode(err error) int {
 		return int(s)
 	case errors.As(err, &c):
 		return c.code
+	case errors.As(err, &a):
+		return a.Code
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
 	}

@@ -98,6 +98,7 @@ func newRootCommand(t *terminal) *cobra.Command {
 			newTemplateCommand(t), newMachineCommand(t), newUserCommand(t), newGroupCommand(t), newQuotaCommand(t), newTokenCommand(t),
 			newPasswdCommand(t), newDriverCommand(t)}},
 		{"care", "Looking after a server:", []*cobra.Command{newBackupCommand(t), newRestoreCommand(t), newConfigCommand(t)}},
+		{"machine", "Inside a machine:", []*cobra.Command{newAgentCommand(t)}},
 		{"other", "Other:", []*cobra.Command{newConvertCommand(t), newVersionCommand(t), newExitCodesTopic()}},
 	}
 	for _, g := range groups {
