@@ -10,6 +10,7 @@ import (
 func TestQueue(t *testing.T) {
 	q := New[[2]int]()
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	const pushers, each = 8, 1000
 	var mu sync.Mutex
 	var workers, senders sync.WaitGroup
