@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -125,6 +126,9 @@ func (a *App) has(driver string) bool {
 func (a *App) announce(c *control.Control, ready readyFile) error {
 	if c.Status().Paused {
 		a.opts.Log.Warn("this state was restored from a backup: effects are off until an administrator has looked at it and calls `troupe server resume`")
+	}
+	if a.Password() != "" {
+		debug.FreeOSMemory() // a first start: what the hash of the password took is not needed again
 	}
 	if err := ready.publish(); err != nil {
 		return err

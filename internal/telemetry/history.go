@@ -83,6 +83,7 @@ func OpenHistory(o HistoryOptions) (*History, error) {
 	d.MinBlockDuration = o.Block.Milliseconds()
 	d.MaxBlockDuration = max(o.Block.Milliseconds(), min(31*24*time.Hour, o.Retention/10).Milliseconds())
 	d.WALCompression = compression.Snappy
+	d.StripeSize = 2048 // locks for a few cores; the default takes 2 MB
 	db, err := tsdb.Open(filepath.Join(o.Dir, "samples"), o.Log.With("part", "history"), o.Registerer, d, nil)
 	if err != nil {
 		return nil, fmt.Errorf("open history in %s: %w", o.Dir, err)
