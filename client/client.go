@@ -94,7 +94,8 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 type call struct {
 	method, path string
 	query        url.Values
-	body         any // JSON; nil for none
+	body         any    // JSON; nil for none
+	raw          []byte // in place of body; the header says what it is
 	key          string
 	match        string // If-Match
 	once         bool   // must not be repeated unless it was certainly not heard
@@ -178,7 +179,7 @@ func ask[T any](ctx context.Context, c *Client, q call) (T, error) {
 // open makes the call, again if that helps, and returns an answer with a good status. Whoever gets it
 // closes the body and then calls cancel.
 func (c *Client) open(ctx context.Context, q call) (*http.Response, context.CancelFunc, error) {
-	var body []byte
+	body := q.raw
 	if q.body != nil {
 		var err error
 		if body, err = json.Marshal(q.body); err != nil {
@@ -281,7 +282,7 @@ func (c *Client) request(ctx context.Context, q call, body []byte) (*http.Reques
 	for k, v := range q.header {
 		req.Header[k] = v
 	}
-	if body != nil {
+	if q.body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if q.key != "" {

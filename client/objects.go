@@ -130,7 +130,7 @@ type Token struct {
 	ID      string     `json:"id"`
 	User    Party      `json:"user"`
 	Name    string     `json:"name,omitempty"`
-	Scopes  []string   `json:"scopes" doc:"read, operate, admin, metrics."`
+	Scopes  []string   `json:"scopes" doc:"read, operate, admin, metrics, push."`
 	Group   *Party     `json:"group,omitempty" doc:"It acts in this group only."`
 	Created time.Time  `json:"created"`
 	Expires *time.Time `json:"expires,omitempty" doc:"None: never."`
@@ -143,7 +143,7 @@ type Token struct {
 type AddToken struct {
 	User    string   `json:"user,omitempty" doc:"By name or number; whoever asks when empty. Others' only for administrators."`
 	Name    string   `json:"name,omitempty" maxLength:"128"`
-	Scopes  []string `json:"scopes,omitempty" doc:"read, operate, admin, metrics; read when empty." maxItems:"10"`
+	Scopes  []string `json:"scopes,omitempty" doc:"read, operate, admin, metrics, push; read when empty." maxItems:"10"`
 	Group   string   `json:"group,omitempty" doc:"To act in this group only."`
 	Expires Duration `json:"expires,omitzero" doc:"From now; never when empty."`
 }
@@ -223,6 +223,8 @@ type Status struct {
 	Revision     int64     `json:"revision" doc:"Of the last change of a service."`
 	Store        Store     `json:"store"`
 	Backends     []Backend `json:"backends"`
+	// Metrics is nil where the server takes no samples.
+	Metrics *MetricsHealth `json:"metrics,omitempty"`
 }
 
 // A Store is how the durable state is.

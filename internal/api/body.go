@@ -15,19 +15,33 @@ import (
 // above 8 MiB, 408 when the client was too slow, 400 when it broke off.
 func ReadBody(r *http.Request) ([]byte, error) {
 	body, err := io.ReadAll(r.Body)
-	var tooLarge *http.MaxBytesError
-	var timeout interface{ Timeout() bool }
 	switch {
-	case errors.As(err, &tooLarge):
-		return nil, &Problem{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("the body is larger than %d MiB", tooLarge.Limit>>20), cause: err}
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return nil, &Problem{Status: http.StatusRequestTimeout, Detail: "the body did not arrive in time", cause: err}
 	case err != nil:
-		return nil, &Problem{Status: http.StatusBadRequest, Detail: "the body ended early", cause: err}
+		return nil, BodyError(err)
 	case len(body) == 0:
 		return nil, nil
 	}
 	return body, nil
+}
+
+// BodyError returns the Problem that an error of reading a body is.
+func BodyError(err error) error {
+	var tooLarge *http.MaxBytesError
+	var timeout interface{ Timeout() bool }
+	switch {
+	case errors.As(err, &tooLarge):
+		return &Problem{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("the body is larger than %d MiB", tooLarge.Limit>>20), cause: err}
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return &Problem{Status: http.StatusRequestTimeout, Detail: "the body did not arrive in time", cause: err}
+	}
+	return &Problem{Status: http.StatusBadRequest, Detail: "the body ended early", cause: err}
+}
+
+// LimitBody lets a route read more of the body than others may, or less. It is called before anything is read.
+func LimitBody(r *http.Request, bytes int64) {
+	if req := requestOf(r.Context()); req != nil && req.body != nil && req.body != http.NoBody {
+		r.Body = http.MaxBytesReader(req.writer, req.body, bytes)
+	}
 }
 
 // DecodeJSON reads the body of a request, whatever its Content-Type, as one JSON value into v. Its

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -24,6 +25,9 @@ type request struct {
 	caller *identity.Caller
 	face   *Face
 	route  string
+	// What LimitBody makes another limit of.
+	writer http.ResponseWriter
+	body   io.ReadCloser
 }
 
 type requestKey struct{}
@@ -81,7 +85,7 @@ func (s *Server) wrap(listener string, next http.Handler) http.Handler {
 	var crossOrigin http.CrossOriginProtection
 	return http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {
 		begin := time.Now()
-		req := &request{Context: hr.Context(), server: s, id: requestID(hr), source: sourceOf(hr)}
+		req := &request{Context: hr.Context(), server: s, id: requestID(hr), source: sourceOf(hr), writer: w, body: hr.Body}
 		h := w.Header()
 		h["X-Request-Id"] = []string{req.id}
 		h["X-Content-Type-Options"] = nosniff

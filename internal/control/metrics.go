@@ -74,3 +74,22 @@ func (c *Control) Past(who *identity.Caller, project string) (*telemetry.History
 	}
 	return c.history, tenant, nil
 }
+
+// MetricsHealth is how the intake of samples and their history are.
+type MetricsHealth struct {
+	Intake  telemetry.Health
+	History *telemetry.HistoryHealth // nil when none is kept
+}
+
+// MetricsHealth returns figures for those who look after the server; nil where no samples are taken.
+func (c *Control) MetricsHealth() *MetricsHealth {
+	if c.intake == nil {
+		return nil
+	}
+	h := &MetricsHealth{Intake: c.intake.Health()}
+	if c.history != nil {
+		past := c.history.Health()
+		h.History = &past
+	}
+	return h
+}

@@ -68,7 +68,7 @@ func TestImports(t *testing.T) {
 		allowed []string
 		denied  []string
 	}{
-		{from: "internal/service", allowed: []string{"driver", "internal/nearest"}},
+		{from: "internal/service", allowed: []string{"driver", "internal/alarm", "internal/nearest", "internal/policy"}},
 		{from: "internal/telemetry", allowed: []string{"internal/metric", "internal/nearest"}},
 		{from: "internal/policy", allowed: []string{"internal/nearest"}},
 		{from: "driver", allowed: []string{"internal/nearest"}},

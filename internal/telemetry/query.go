@@ -43,11 +43,12 @@ func (h *History) Series(ctx context.Context, tenant int, f Filter, from, to tim
 		out = append(out, seriesOf(tenant, s.Labels()))
 		return true
 	})
-	slices.SortFunc(out, compareSeries)
+	slices.SortFunc(out, CompareSeries)
 	return out, err
 }
 
-func compareSeries(a, b *metric.Series) int {
+// CompareSeries orders series by name and dimensions.
+func CompareSeries(a, b *metric.Series) int {
 	if c := cmp.Compare(a.Name, b.Name); c != 0 {
 		return c
 	}
@@ -192,7 +193,7 @@ func (h *History) found(ctx context.Context, tenant int, f Filter, from, to time
 	if err := cmp.Or(set.Err(), ctx.Err()); err != nil {
 		return nil, closer, fmt.Errorf("read history: %w", err)
 	}
-	slices.SortFunc(out, func(a, b foundSeries) int { return compareSeries(a.series, b.series) })
+	slices.SortFunc(out, func(a, b foundSeries) int { return CompareSeries(a.series, b.series) })
 	return out, closer, nil
 }
 

@@ -56,7 +56,17 @@ func New(c *control.Control, o Options) api.Face {
 	}
 	f := &face{control: c, options: o, mux: http.NewServeMux()}
 	f.table()
-	return api.Face{Name: Name, Prefix: Prefix, Routes: f.mux, Errors: f.fail, Challenge: `Basic realm="troupe", charset="UTF-8"`}
+	return api.Face{Name: Name, Prefix: Prefix, Routes: http.HandlerFunc(f.serve), Errors: f.fail, Challenge: `Basic realm="troupe", charset="UTF-8"`,
+		Public: byInstance, AnyScope: true}
+}
+
+// serve lets tokens in that can do no more than send metrics, where metrics are sent.
+func (f *face) serve(w http.ResponseWriter, r *http.Request) {
+	if who := api.Caller(r.Context()); who != nil && !who.Can(identity.ScopeRead) && !takesMetrics(r) {
+		f.fail(w, r, &api.Problem{Status: http.StatusForbidden, Detail: "the token is not good for this: it lacks the scope read"})
+		return
+	}
+	f.mux.ServeHTTP(w, r)
 }
 
 // maxBody is as much as the server lets in: huma refuses what reaches it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -11,12 +12,16 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/troupe-dev/troupe/client"
+	"github.com/troupe-dev/troupe/internal/alarm"
+	"github.com/troupe-dev/troupe/internal/alerting"
 	"github.com/troupe-dev/troupe/internal/api"
 	"github.com/troupe-dev/troupe/internal/control"
 	"github.com/troupe-dev/troupe/internal/format/native"
 	"github.com/troupe-dev/troupe/internal/format/oneflow"
 	"github.com/troupe-dev/troupe/internal/identity"
+	"github.com/troupe-dev/troupe/internal/notify"
 	"github.com/troupe-dev/troupe/internal/service"
+	"github.com/troupe-dev/troupe/internal/telemetry"
 )
 
 // A failure is an error as the face answers it.
@@ -63,7 +68,25 @@ func statusOf(err error) (status, retry int) {
 	var problems service.Problems
 	var wrongDocument native.Errors
 	var wrongBody *oneflow.Error
+	var wrongAlarm *alarm.Problem
+	var wrongMethod notify.Problems
+	var limit *telemetry.LimitError
 	switch {
+	case errors.As(err, &limit):
+		return http.StatusTooManyRequests, max(1, int(math.Ceil(limit.RetryAfter.Seconds())))
+	case errors.As(err, new(*telemetry.MetricError)), errors.Is(err, telemetry.ErrQueryCost):
+		return http.StatusUnprocessableEntity, 0
+	case errors.Is(err, telemetry.ErrTooLarge):
+		return http.StatusRequestEntityTooLarge, 0
+	case errors.Is(err, telemetry.ErrEncoding):
+		return http.StatusUnsupportedMediaType, 0
+	case errors.Is(err, telemetry.ErrSyntax), errors.Is(err, telemetry.ErrQuery), errors.As(err, &wrongAlarm), errors.As(err, &wrongMethod):
+		return http.StatusBadRequest, 0
+	case errors.Is(err, alerting.ErrNoDefinition), errors.Is(err, alerting.ErrNoAlarm), errors.Is(err, alerting.ErrNoMethod),
+		errors.Is(err, alerting.ErrNoHistory), errors.Is(err, notify.ErrNoDelivery):
+		return http.StatusNotFound, 0
+	case errors.Is(err, alerting.ErrNameTaken), errors.Is(err, alerting.ErrOfService):
+		return http.StatusConflict, 0
 	case errors.As(err, &refusal):
 		return statusOfRefusal(refusal.Kind), 0
 	case errors.As(err, &problems), errors.As(err, &wrongDocument), errors.As(err, &wrongBody):
@@ -113,7 +136,16 @@ func places(err error) (out []client.Place) {
 	var wrongBody *oneflow.Error
 	var problems service.Problems
 	var misplaced *control.Misplaced
+	var wrongMethod notify.Problems
 	switch {
+	case errors.As(err, &wrongMethod):
+		for _, e := range wrongMethod {
+			out = append(out, client.Place{Path: e.Path, Detail: e.Text})
+		}
+	case errors.As(err, new(*alarm.Problem)):
+		for _, e := range all[*alarm.Problem](err) {
+			out = append(out, client.Place{Path: e.Place, Detail: e.Message})
+		}
 	case errors.As(err, &wrongDocument):
 		for _, e := range wrongDocument {
 			out = append(out, client.Place{File: e.File, Line: e.Line, Column: e.Column, Path: e.Path, Detail: e.Text})
@@ -131,24 +163,25 @@ func places(err error) (out []client.Place) {
 			out = append(out, client.Place{Location: e.Location, Message: e.Message})
 		}
 	default:
-		for _, e := range quotas(err) {
+		for _, e := range all[*identity.QuotaError](err) {
 			out = append(out, client.Place{Location: "quota." + e.Limit, Message: e.Error()})
 		}
 	}
 	return out
 }
 
-// quotas returns the limits that err says would be passed.
-func quotas(err error) (out []*identity.QuotaError) {
+// all returns the errors of a type that err holds, however they are joined.
+func all[E error](err error) (out []E) {
+	if e, ok := err.(E); ok {
+		return []E{e}
+	}
 	switch x := err.(type) {
-	case *identity.QuotaError:
-		return []*identity.QuotaError{x}
 	case interface{ Unwrap() []error }:
 		for _, e := range x.Unwrap() {
-			out = append(out, quotas(e)...)
+			out = append(out, all[E](e)...)
 		}
 	case interface{ Unwrap() error }:
-		return quotas(x.Unwrap())
+		return all[E](x.Unwrap())
 	}
 	return out
 }
@@ -186,6 +219,10 @@ func (f *face) reword(ctx huma.Context, _ string, v any) (any, error) {
 // before their first byte.
 func (f *face) fail(w http.ResponseWriter, r *http.Request, err error) {
 	e := f.failure(r.Context(), err)
+	if strings.HasPrefix(r.URL.Path, queryPrefix) {
+		failQuery(w, e)
+		return
+	}
 	body, _ := json.Marshal(e.Problem) // texts and numbers always marshal
 	for k, v := range e.GetHeaders() {
 		w.Header()[k] = v

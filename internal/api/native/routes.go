@@ -72,6 +72,9 @@ func (f *face) table() {
 	add(f, get, "/machines/{machine}", "Show a machine definition", f.getMachine)
 	add(f, del, "/machines/{machine}", "Remove a machine definition", f.removeMachine, gone)
 
+	f.intakeTable()
+	f.queryTable()
+
 	add(f, get, "/me", "Show who the server takes the caller for", f.whoami)
 	add(f, get, "/users", "List users", f.listUsers)
 	add(f, post, "/users", "Add a user", f.addUser, made)

@@ -82,7 +82,8 @@ func (f *face) status(_ context.Context, who *identity.Caller, _ *none) (*answer
 	s, figures := f.control.Status(), f.control.StoreFigures()
 	out := client.Status{Version: f.options.Version, Started: f.options.Started.UTC(), Installation: s.Installation.ID, Generation: s.Installation.Generation,
 		Origin: s.Installation.Origin, Paused: s.Paused, Services: s.Services, Revision: f.control.Revision(), Backends: []client.Backend{},
-		Store: client.Store{Size: figures.Size, InUse: figures.InUse, Full: figures.Full, Commits: figures.Commits, Writes: figures.Writes}}
+		Store:   client.Store{Size: figures.Size, InUse: figures.InUse, Full: figures.Full, Commits: figures.Commits, Writes: figures.Writes},
+		Metrics: metricsHealth(f.control.MetricsHealth())}
 	for _, b := range f.control.Backends(who) {
 		out.Backends = append(out.Backends, backend(b))
 	}
