@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/troupe-dev/troupe/internal/metric"
@@ -64,7 +65,7 @@ func (h *History) matchers(tenant int, f Filter) ([]*labels.Matcher, error) {
 		}
 	}
 	if f.Name != "" {
-		out = append(out, labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, f.Name))
+		out = append(out, labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, f.Name))
 	}
 	for _, d := range f.Dimensions {
 		kind, value := labels.MatchEqual, ""
@@ -99,7 +100,7 @@ func seriesOf(tenant int, l labels.Labels) *metric.Series {
 	s := &metric.Series{ID: NoID, Tenant: tenant, Dimensions: make(metric.Dimensions, 0, l.Len())}
 	l.Range(func(x labels.Label) {
 		switch x.Name {
-		case labels.MetricName:
+		case model.MetricNameLabel:
 			s.Name = strings.Clone(x.Value)
 		case tenantLabel:
 		default:

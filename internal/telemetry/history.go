@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
@@ -109,7 +110,7 @@ func (h *History) Close() error {
 // labelsOf returns a series' labels as the database has them.
 func labelsOf(s *metric.Series) labels.Labels {
 	b := labels.NewScratchBuilder(len(s.Dimensions) + 2)
-	b.Add(labels.MetricName, s.Name)
+	b.Add(model.MetricNameLabel, s.Name)
 	b.Add(tenantLabel, strconv.Itoa(s.Tenant))
 	for _, d := range s.Dimensions {
 		b.Add(d.Name, d.Value)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
@@ -85,7 +86,7 @@ func (h *History) each(ctx context.Context, tenant int, f Filter, from, to time.
 
 // Names returns the names of the matching metrics, sorted.
 func (h *History) Names(ctx context.Context, tenant int, f Filter, from, to time.Time) ([]string, error) {
-	return h.values(ctx, tenant, labels.MetricName, f, from, to)
+	return h.values(ctx, tenant, model.MetricNameLabel, f, from, to)
 }
 
 // DimensionNames returns the names of the dimensions that matching series have, sorted.
@@ -103,7 +104,7 @@ func (h *History) DimensionNames(ctx context.Context, tenant int, f Filter, from
 	if err != nil {
 		return nil, fmt.Errorf("read history: %w", err)
 	}
-	return clones(slices.DeleteFunc(names, func(n string) bool { return n == tenantLabel || n == labels.MetricName })), nil
+	return clones(slices.DeleteFunc(names, func(n string) bool { return n == tenantLabel || n == model.MetricNameLabel })), nil
 }
 
 // DimensionValues returns the values that a dimension has among the matching series, sorted.
