@@ -66,6 +66,7 @@ type Alerting struct {
 	tenure  *store.Tenure
 	engine  *engine.Engine
 	sender  *notify.Sender
+	opened  chan struct{} // closed when there is a sender
 	figures *figures
 	hub     hub
 
@@ -116,6 +117,7 @@ func New(ctx context.Context, o Options) (*Alerting, error) {
 	}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.hub.init()
+	a.opened = make(chan struct{})
 	if err := a.load(ctx); err != nil {
 		a.cancel()
 		return nil, err
@@ -150,6 +152,7 @@ func (a *Alerting) Run(ctx context.Context) error {
 		}
 		return fmt.Errorf("read the notifications that wait: %w", err)
 	}
+	close(a.opened)
 	defer a.sender.Close()
 	defer a.drain()
 	a.refill(ctx)
@@ -184,6 +187,21 @@ func (a *Alerting) Run(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// sending returns the sender as soon as there is one; nil when none will be.
+func (a *Alerting) sending() *notify.Sender {
+	select {
+	case <-a.opened:
+		return a.sender
+	default:
+	}
+	select {
+	case <-a.opened:
+		return a.sender
+	case <-a.ctx.Done():
+		return nil
+	}
 }
 
 // drain ends what is under way once the workers have ended.

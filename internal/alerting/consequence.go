@@ -171,7 +171,9 @@ func (p *packer) finish() []store.Txn {
 // carryOut does what was committed.
 func (a *Alerting) carryOut(w *watch, c *consequences) {
 	for _, serial := range sortedKeys(c.deliveries) {
-		a.sender.Add(c.deliveries[serial]...)
+		if s := a.sending(); s != nil { // otherwise they wait in the store
+			s.Add(c.deliveries[serial]...)
+		}
 	}
 	for _, serial := range sortedKeys(c.errands) {
 		for _, e := range c.errands[serial] {

@@ -150,14 +150,30 @@ func names(actions *alarm.Actions, m *method) bool {
 // Deliveries returns the notifications of a project that wait, repeat or were given up, the oldest first; of one
 // method unless that is "".
 func (a *Alerting) Deliveries(tenant int, method string) []notify.Delivery {
-	return a.sender.Deliveries(tenant, method)
+	s := a.sending()
+	if s == nil {
+		return nil
+	}
+	return s.Deliveries(tenant, method)
 }
 
 // Resend gives a delivery that was given up a new life; notify.ErrNoDelivery when there is none.
-func (a *Alerting) Resend(tenant int, id string) error { return a.sender.Resend(tenant, id) }
+func (a *Alerting) Resend(tenant int, id string) error {
+	s := a.sending()
+	if s == nil {
+		return store.ErrClosed
+	}
+	return s.Resend(tenant, id)
+}
 
 // Discard drops a delivery; notify.ErrNoDelivery when there is none.
-func (a *Alerting) Discard(tenant int, id string) error { return a.sender.Discard(tenant, id) }
+func (a *Alerting) Discard(tenant int, id string) error {
+	s := a.sending()
+	if s == nil {
+		return store.ErrClosed
+	}
+	return s.Discard(tenant, id)
+}
 
 // A directory tells the sender about methods and alarms.
 type directory struct{ a *Alerting }

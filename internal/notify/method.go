@@ -291,3 +291,32 @@ func (v *methodCheck) template() {
 		}
 	}
 }
+
+// hidden stands for what is not shown.
+const hidden = "(secret)"
+
+// Shown returns the address as it may be shown: without what lets others tell the same receiver.
+func (m *Method) Shown() string {
+	switch m.Type {
+	case PagerDuty:
+		return hidden
+	case Webhook, OCCI, Slack:
+	default:
+		return m.Address
+	}
+	u, err := url.Parse(m.Address)
+	if err != nil { // methods are checked
+		return hidden
+	}
+	if m.Type == Slack {
+		return u.Scheme + "://" + u.Host + "/" + hidden
+	}
+	query := ""
+	if m.Type == Webhook && u.RawQuery != "" {
+		u.RawQuery, query = "", "?"+hidden
+	}
+	if _, given := u.User.Password(); given {
+		u.User = url.User(u.User.Username())
+	}
+	return u.String() + query
+}

@@ -56,20 +56,25 @@ func (f *face) watch(_ context.Context, who *identity.Caller, in *watch) (*huma.
 		if w.after = int64(id); !resumed {
 			w.fresh, w.after = true, f.control.Revision()
 		}
-		ctx, cancel := context.WithCancel(r.Context())
-		out := make(chan api.Event)
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			defer close(out)
-			w.run(ctx, out)
-		}()
-		if err := api.ServeEvents(rw, r, out); err != nil && ctx.Err() == nil && !strings.Contains(err.Error(), "broken pipe") {
-			f.options.Log.Debug("watch ended", "request", api.RequestID(ctx), "error", err)
-		}
-		cancel()
-		<-done
+		f.events(rw, r, w.run)
 	}}, nil
+}
+
+// events streams what run sends until run ends or the client leaves.
+func (f *face) events(w http.ResponseWriter, r *http.Request, run func(ctx context.Context, out chan<- api.Event)) {
+	ctx, cancel := context.WithCancel(r.Context())
+	out := make(chan api.Event)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer close(out)
+		run(ctx, out)
+	}()
+	if err := api.ServeEvents(w, r, out); err != nil && ctx.Err() == nil && !strings.Contains(err.Error(), "broken pipe") {
+		f.options.Log.Debug("watch ended", "request", api.RequestID(ctx), "error", err)
+	}
+	cancel()
+	<-done
 }
 
 // watching is one watch under way.
@@ -111,8 +116,9 @@ func (w *watching) run(ctx context.Context, out chan<- api.Event) {
 	}
 }
 
-func send(ctx context.Context, out chan<- api.Event, name string, id int64, c client.Change) bool {
-	data, err := json.Marshal(c)
+// send sends an event; false when nobody listens any more.
+func send(ctx context.Context, out chan<- api.Event, name string, id int64, value any) bool {
+	data, err := json.Marshal(value)
 	if err != nil {
 		return false
 	}
