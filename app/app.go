@@ -49,6 +49,7 @@ type App struct {
 	api       *api.Server
 	main      gate // everything but /healthz, /readyz and /metrics
 	flow      gate // the OneFlow face at the root
+	onegate   gate // the OneGate face at the root
 
 	control atomic.Pointer[control.Control]
 	state   atomic.Pointer[state]
@@ -140,11 +141,11 @@ func (a *App) listen(ctx context.Context) error {
 	if a.api, err = api.New(o); err != nil {
 		return err
 	}
-	a.main.readiness, a.flow.readiness = a.readiness, a.readiness
+	a.main.readiness, a.flow.readiness, a.onegate.readiness = a.readiness, a.readiness, a.readiness
 	mux := http.NewServeMux()
 	a.api.Operations(mux)
 	mux.Handle("/", &a.main)
-	served := map[string]http.Handler{"main": mux, "oneflow": &a.flow}
+	served := map[string]http.Handler{"main": mux, "oneflow": &a.flow, "onegate": &a.onegate}
 	for _, l := range a.opts.listeners() {
 		if _, err := a.api.Listen(ctx, l.name, l.address, served[l.name]); err != nil {
 			return err
@@ -255,7 +256,7 @@ func (a *App) Ready() <-chan struct{} { return a.ready }
 // is ready.
 func (a *App) Password() string { return a.password }
 
-// Addrs returns the URLs of the listeners by name: "main", "oneflow".
+// Addrs returns the URLs of the listeners by name: "main", "oneflow", "onegate".
 func (a *App) Addrs() map[string]string { return a.api.Addrs() }
 
 // backends opens the accounts of drivers.

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/troupe-dev/troupe/app"
+	"github.com/troupe-dev/troupe/internal/api/onegate"
 	"github.com/troupe-dev/troupe/internal/store"
 )
 
@@ -37,7 +38,13 @@ func (o *serverOptions) addFlags(f *pflag.FlagSet, env func(string) string) {
 	f.Var(sizeFlag{&o.app.Quota}, "quota", "most `bytes` of the embedded database, such as 16G (default 8 GiB)")
 	f.StringVar(&o.app.Listen, "listen", "127.0.0.1:7070", "`address` of the main listener")
 	f.StringVar(&o.app.OneFlowListen, "oneflow-listen", "", "`address` at whose root OneFlow is served too")
-	f.BoolVar(&o.compat, "compat", false, "serve OneFlow at its customary 127.0.0.1:2474 too")
+	f.StringVar(&o.app.OneGateListen, "onegate-listen", "", "`address` at whose root OneGate is served too")
+	f.BoolVar(&o.compat, "compat", false, "serve OneFlow and OneGate at their customary 127.0.0.1:2474 and :5030 too")
+	f.StringVar(&o.app.PublicURL, "public-url", "", "`URL` of the main listener that instances are told")
+	f.StringVar(&o.app.OneGateURL, "onegate-url", "", "`URL` of OneGate that instances are told")
+	f.StringSliceVar(&o.app.OneGate.Protected, "onegate-protected", onegate.DefaultProtected, "`attributes` that no instance may set by OneGate")
+	f.StringSliceVar(&o.app.OneGate.Restricted, "onegate-restricted", onegate.DefaultRestricted, "`actions` that no instance may perform by OneGate")
+	f.StringSliceVar(&o.app.OneGate.Off, "onegate-off", nil, "`operations` of OneGate that are switched off, such as service.change_cardinality")
 	f.StringVar(&o.app.OneFlowConf, "oneflow-conf", "", "oneflow-server.conf `file` whose settings are taken over")
 	f.BoolVar(&o.app.OneFlow.BareErrors, "oneflow-bare-errors", false, "OneFlow answers errors as bare text")
 	f.BoolVar(&o.app.OneFlow.Reference, "oneflow-reference", false, "OneFlow answers 500 where OpenNebula's own server does")
@@ -75,6 +82,9 @@ func (o *serverOptions) settle(flags *pflag.FlagSet, env func(string) string) er
 	}
 	if o.compat && o.app.OneFlowListen == "" {
 		o.app.OneFlowListen = "127.0.0.1:2474"
+	}
+	if o.compat && o.app.OneGateListen == "" {
+		o.app.OneGateListen = "127.0.0.1:5030"
 	}
 	return nil
 }

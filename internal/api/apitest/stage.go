@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"testing"
 	"time"
@@ -15,13 +16,18 @@ import (
 	"github.com/troupe-dev/troupe/driver/all"
 	"github.com/troupe-dev/troupe/driver/process"
 	"github.com/troupe-dev/troupe/driver/sim"
+	"github.com/troupe-dev/troupe/internal/alerting"
 	"github.com/troupe-dev/troupe/internal/api"
 	"github.com/troupe-dev/troupe/internal/audit"
 	"github.com/troupe-dev/troupe/internal/control"
 	"github.com/troupe-dev/troupe/internal/engine"
 	"github.com/troupe-dev/troupe/internal/identity"
+	"github.com/troupe-dev/troupe/internal/journal"
+	"github.com/troupe-dev/troupe/internal/notify"
+	"github.com/troupe-dev/troupe/internal/render"
 	"github.com/troupe-dev/troupe/internal/service"
 	"github.com/troupe-dev/troupe/internal/store"
+	"github.com/troupe-dev/troupe/internal/telemetry"
 )
 
 // Admin and Password are the first login of every Stage.
@@ -38,6 +44,8 @@ type Stage struct {
 	Store     *store.Store
 	Cloud     *sim.Cloud // the back end behind the driver "sim"
 	Trail     *audit.Trail
+	Alerts    *alerting.Alerting
+	Intake    *telemetry.Intake
 
 	t testing.TB
 }
@@ -79,18 +87,58 @@ func NewOn(t testing.TB, o sim.Options) *Stage {
 	s.Engine, err = engine.New(ctx, engine.Options{Store: s.Store, Tenure: tenure, Vault: vault,
 		Backends: []*engine.Backend{{Kind: kinds[0], Driver: driver.Wrap(d, kinds[0], driver.WrapOptions{})}}})
 	must(err)
-	s.Control, err = control.New(ctx, control.Options{Store: s.Store, Vault: vault, Engine: s.Engine, Directory: s.Directory, Audit: s.Trail, Kinds: kinds})
+	history, rules := s.react(tenure, vault)
+	s.Control, err = control.New(ctx, control.Options{Store: s.Store, Vault: vault, Engine: s.Engine, Directory: s.Directory, Audit: s.Trail, Kinds: kinds,
+		Alerts: s.Alerts, Intake: s.Intake, History: history, MethodRules: rules})
 	must(err)
-	runCtx, cancel := context.WithCancel(ctx)
+	s.run("engine", s.Engine.Run)
+	s.run("alarms", s.Alerts.Run)
+	return s
+}
+
+// run calls f until the test ends.
+func (s *Stage) run(what string, f func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- s.Engine.Run(runCtx) }()
-	t.Cleanup(func() {
+	go func() { done <- f(ctx) }()
+	s.t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
-			t.Errorf("engine: %v", err)
+			s.t.Errorf("%s: %v", what, err)
 		}
 	})
-	return s
+}
+
+// react makes intake, history and alarms. Webhooks may go to this machine.
+func (s *Stage) react(tenure *store.Tenure, vault *store.Vault) (*telemetry.History, notify.Rules) {
+	s.t.Helper()
+	quiet := slog.New(slog.DiscardHandler)
+	history, err := telemetry.OpenHistory(telemetry.HistoryOptions{Dir: s.t.TempDir(), Log: quiet})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	trail, err := journal.Open(journal.Options[alerting.Entry]{Name: "alarms", Dir: s.t.TempDir(), Log: quiet})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	guard := &notify.Guard{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+	web := notify.NewHTTP(notify.HTTPOptions{Guard: guard})
+	s.t.Cleanup(func() {
+		web.Close()
+		for _, end := range [...]func() error{trail.Close, history.Close} {
+			if err := end(); err != nil {
+				s.t.Error(err)
+			}
+		}
+	})
+	s.Alerts, err = alerting.New(context.Background(), alerting.Options{Store: s.Store, Tenure: tenure, Vault: vault, Engine: s.Engine, Past: history, Journal: trail,
+		Transports: map[notify.Type]notify.Transport{notify.Webhook: web, notify.OCCI: web}, Project: s.Directory.GroupName,
+		May: func(user int, meta *service.Meta) bool { return control.MayManage(s.Directory, user, meta) }})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.Intake = telemetry.NewIntake(telemetry.Options{Sink: s.Alerts, History: history, Log: quiet})
+	return history, notify.Rules{Types: []notify.Type{notify.Webhook, notify.OCCI}, Periods: notify.DefaultPeriods, CheckTemplate: render.Check, Guard: guard}
 }
 
 // Mount serves the faces, each under its prefix, and returns the server's URL without a slash at the
