@@ -115,6 +115,7 @@ func (a *App) openDirectory(ctx context.Context) error {
 	if a.directory, err = identity.Open(ctx, control.Records{Store: a.store}); err != nil {
 		return fmt.Errorf("read the users: %w", err)
 	}
+	a.directory.SealSessions(a.vault)
 	return nil
 }
 
