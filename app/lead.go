@@ -89,9 +89,11 @@ func (a *App) lead(ctx context.Context) (err error) {
 		}
 	}
 	a.open(c)
-	defer a.main.shut()
-	defer a.flow.shut()
-	defer a.onegate.shut()
+	defer func() {
+		for _, g := range a.gates() {
+			g.shut()
+		}
+	}()
 
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return e.Run(gctx) })
@@ -227,11 +229,12 @@ func (a *App) open(c *control.Control) {
 	own := native.New(c, native.Options{Version: a.opts.Version, Started: a.started, OneFlow: a.verified.oneflow, Log: a.opts.Log.With("face", "native")})
 	under(mux, own.Prefix, a.api.Face(own))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		api.WriteError(w, r, &api.Problem{Status: http.StatusNotFound, Detail: "nothing is served at " + r.URL.Path + "; the API is at /v1, OneFlow at /oneflow, OneGate at /onegate"})
+		api.WriteError(w, r, &api.Problem{Status: http.StatusNotFound, Detail: "nothing is served at " + r.URL.Path + "; the API is at /v1, OneFlow at /oneflow, OneGate at /onegate, Monasca at /monasca, Keystone at /keystone"})
 	})
 	gate := onegate.New(onegate.Options{Control: c, OneFlow: flow, URL: a.opts.OneGateURL, Settings: a.opts.OneGate, Log: a.opts.Log.With("face", "onegate")})
 	prefixed := a.api.Face(flow.Face("/oneflow"))
 	under(mux, "/onegate", a.api.Face(gate.Face("/onegate")))
+	a.openStack(c, mux)
 	a.main.open(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Past the mux, which would redirect doubled slashes: OneFlow's clients send them and do not follow.
 		if r.URL.Path == "/oneflow" || strings.HasPrefix(r.URL.Path, "/oneflow/") {

@@ -51,6 +51,7 @@ type Options struct {
 	Supervisor []string
 	OneFlow    OneFlow
 	OneGate    onegate.Settings
+	Monasca    Monasca
 	// OneFlowConf is an oneflow-server.conf whose settings are taken over; "" for none.
 	OneFlowConf string
 

@@ -66,6 +66,7 @@ func (o *Options) verify(kinds all.Drivers) (v verified, err error) {
 	check(o.verifyListeners())
 	check(o.verifyReadyFile())
 	check(o.verifyOneGate())
+	check(o.verifyMonasca())
 	if o.AdminPasswordFile != "" {
 		if v.password, err = secretFile(o.AdminPasswordFile); err != nil {
 			check(fmt.Errorf("first password: %w", err))
@@ -188,6 +189,12 @@ func (o *Options) listeners() []listener {
 	}
 	if o.OneGateListen != "" {
 		list = append(list, listener{"onegate", o.OneGateListen})
+	}
+	if o.MonascaListen != "" {
+		list = append(list, listener{"monasca", o.MonascaListen})
+	}
+	if o.KeystoneListen != "" {
+		list = append(list, listener{"keystone", o.KeystoneListen})
 	}
 	return list
 }

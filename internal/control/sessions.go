@@ -10,9 +10,16 @@ import (
 
 // OpenSession makes a session of a caller in a project ("" for their own), for clients that log in once and show a token then.
 func (c *Control) OpenSession(who *identity.Caller, project string) (text string, s identity.Session, err error) {
-	tenant, err := c.Project(who, project)
-	if err != nil {
-		return "", s, err
+	if who == nil {
+		return "", s, identity.ErrDenied
+	}
+	tenant := who.Group
+	if project != "" {
+		g, err := c.groupOf(project)
+		if err != nil {
+			return "", s, fmt.Errorf("project %.60q: %w", project, identity.ErrNotFound)
+		}
+		tenant = g.ID
 	}
 	return c.directory.OpenSession(who, tenant)
 }

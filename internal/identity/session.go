@@ -55,11 +55,12 @@ func (d *Directory) OpenSession(who *Caller, group int) (text string, s Session,
 	s = Session{ID: randomLetters(tokenID), User: who.User, Group: group, Scopes: who.Scopes, Token: who.Token, Issued: now, Expires: now.Add(SessionLife)}
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	u, g := d.users[who.User], d.groups[group]
-	switch {
-	case u == nil:
+	u := d.users[who.User]
+	if u == nil {
 		return "", s, noUser(who.User)
-	case g == nil || !who.In(group) && !who.Administers():
+	}
+	switch {
+	case d.groups[group] == nil || !d.mayWork(who, u, group):
 		return "", s, fmt.Errorf("group %d: %w: user %s is no member", group, ErrDenied, u.Name)
 	case who.Session != nil:
 		s.Token, s.Proof, s.Expires = who.Session.Token, who.Session.Proof, who.Session.Expires
@@ -75,6 +76,18 @@ func (d *Directory) OpenSession(who *Caller, group int) (text string, s Session,
 		return "", s, fmt.Errorf("encode session: %w", err)
 	}
 	return sessionPrefix + base64.RawURLEncoding.EncodeToString(d.sealer.Seal(plain, sessionPurpose)), s, nil
+}
+
+// mayWork reports whether somebody may have a session in a group. A session leads to the user's other groups, unless it was opened by
+// a token of one group. d.mu is held.
+func (d *Directory) mayWork(who *Caller, u *user, group int) bool {
+	if who.Session != nil {
+		if t := d.tokens[who.Session.Token]; t != nil && t.Group != nil {
+			return *t.Group == group
+		}
+		who = d.caller(u, who.Scopes, who.Source)
+	}
+	return who.In(group) || who.Administers()
 }
 
 func proofOf(hash string) []byte {

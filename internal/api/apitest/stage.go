@@ -74,6 +74,7 @@ func NewOn(t testing.TB, o sim.Options) *Stage {
 	must(err)
 	s.Directory, err = identity.Open(ctx, control.Records{Store: s.Store})
 	must(err)
+	s.Directory.SealSessions(vault)
 	_, err = s.Directory.Bootstrap(ctx, Admin, Password)
 	must(err)
 	s.Trail, err = audit.Open(audit.Options{Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})

@@ -20,7 +20,9 @@ type Options struct {
 	Control *control.Control
 	// Monasca is the URL of the Monasca face, with its version: what the catalogue says.
 	Monasca func(*http.Request) string
-	Log     *slog.Logger // nil for none
+	// PublicURL is where clients reach this server; see api.BaseURL.
+	PublicURL string
+	Log       *slog.Logger // nil for none
 }
 
 // A Keystone serves the API.
@@ -74,7 +76,7 @@ func (k *Keystone) serve(w http.ResponseWriter, r *http.Request, prefix string) 
 		}
 	}
 	ctx := control.WithOrigin(inner.Context(), control.Origin{Request: api.RequestID(r.Context()), Face: "keystone"})
-	inner = inner.WithContext(withPrefix(ctx, prefix))
+	inner = inner.WithContext(withBase(ctx, api.BaseURL(r, k.PublicURL)+prefix))
 	w.Header().Set("Vary", "X-Auth-Token")
 	k.routes.ServeHTTP(w, inner)
 	r.Pattern = inner.Pattern // the label of the metrics

@@ -50,13 +50,13 @@ func (s *scope) UnmarshalJSON(text []byte) error {
 }
 
 // login reads who wants to work in which project.
-func (k *Keystone) login(r *http.Request) (l login, methods []string, err error) {
+func (k *Keystone) login(r *http.Request) (l login, err error) {
 	var body tokenRequest
 	if err := api.DecodeJSON(r, &body); err != nil {
-		return l, nil, err
+		return l, err
 	}
 	if body.Auth == nil {
-		return l, nil, malformed(`send {"auth": {"identity": …}}`)
+		return l, malformed(`send {"auth": {"identity": …}}`)
 	}
 	id := &body.Auth.Identity
 	foreign := false // another domain than the one that there is: nobody lives there
@@ -67,38 +67,38 @@ func (k *Keystone) login(r *http.Request) (l login, methods []string, err error)
 		if user.ID != "" {
 			l.credentials.User = k.userOf(user.ID)
 		} else if user.Name == "" {
-			return l, nil, malformed("auth.identity.password.user has neither name nor id")
+			return l, malformed("auth.identity.password.user has neither name nor id")
 		}
 		foreign = !user.Domain.isDefault()
 	case slices.Contains(id.Methods, "token"):
 		l.credentials.Token = id.Token.ID
 	default:
-		return l, nil, malformed("auth.identity.methods must name password or token")
+		return l, malformed("auth.identity.methods must name password or token")
 	}
 	if len(id.Methods) != 1 {
-		return l, nil, malformed("auth.identity.methods must be one of password and token")
+		return l, malformed("auth.identity.methods must be one of password and token")
 	}
 	s := &body.Auth.Scope
 	switch {
 	case s.System != nil || s.Domain != nil || s.Trust != nil:
-		return l, nil, malformed("auth.scope must be a project")
+		return l, malformed("auth.scope must be a project")
 	case s.Project == nil:
 	case s.Project.ID != "":
 		l.project, err = k.projectByID(s.Project.ID)
 	case s.Project.Name == "":
-		return l, nil, malformed("auth.scope.project has neither name nor id")
+		return l, malformed("auth.scope.project has neither name nor id")
 	default:
 		l.project = s.Project.Name
 		foreign = foreign || !s.Project.Domain.isDefault()
 	}
 	if foreign {
-		l.credentials.User = nobody
+		l.credentials = identity.Credentials{User: nobody, Password: l.credentials.Password}
 	}
-	return l, id.Methods, err
+	return l, err
 }
 
 func (k *Keystone) createToken(w http.ResponseWriter, r *http.Request) error {
-	l, methods, err := k.login(r)
+	l, err := k.login(r)
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func (k *Keystone) createToken(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header().Set("X-Subject-Token", text)
-	return writeJSON(w, http.StatusCreated, object{"token": k.token(r, &s, methods)})
+	return writeJSON(w, http.StatusCreated, object{"token": k.token(r, &s)})
 }
 
 func (k *Keystone) showToken(w http.ResponseWriter, r *http.Request) error {
@@ -117,7 +117,7 @@ func (k *Keystone) showToken(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header().Set("X-Subject-Token", text)
-	return writeJSON(w, http.StatusOK, object{"token": k.token(r, s, []string{"password"})})
+	return writeJSON(w, http.StatusOK, object{"token": k.token(r, s)})
 }
 
 func (k *Keystone) deleteToken(w http.ResponseWriter, r *http.Request) error {
@@ -127,8 +127,12 @@ func (k *Keystone) deleteToken(w http.ResponseWriter, r *http.Request) error {
 var theDomain = domain{"default", "Default"}
 
 // token shows a session.
-func (k *Keystone) token(r *http.Request, s *identity.Session, methods []string) object {
+func (k *Keystone) token(r *http.Request, s *identity.Session) object {
 	users := k.Control.Directory()
+	methods := []string{"password"}
+	if s.Token != "" {
+		methods = []string{"token"}
+	}
 	var held []object
 	for _, name := range roles(s) {
 		held = append(held, object{"id": name, "name": name})

@@ -12,20 +12,17 @@ import (
 // An object is a JSON object whose keys need no order.
 type object = map[string]any
 
-type prefixKey struct{}
+type baseKey struct{}
 
-func withPrefix(ctx context.Context, prefix string) context.Context {
-	return context.WithValue(ctx, prefixKey{}, prefix)
+// withBase keeps how the client calls the face: "http://host:35357", or with the prefix behind.
+func withBase(ctx context.Context, base string) context.Context {
+	return context.WithValue(ctx, baseKey{}, base)
 }
 
 // self returns the URL of the face, as the client calls it.
 func self(r *http.Request) string {
-	prefix, _ := r.Context().Value(prefixKey{}).(string)
-	scheme := "http"
-	if r.TLS != nil {
-		scheme = "https"
-	}
-	return scheme + "://" + r.Host + prefix
+	base, _ := r.Context().Value(baseKey{}).(string)
+	return base
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) error {

@@ -34,7 +34,6 @@ type Options struct {
 type Monasca struct {
 	Options
 	routes http.Handler
-	public *url.URL
 }
 
 // New returns the face over a Control.
@@ -43,7 +42,6 @@ func New(o Options) *Monasca {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	m := &Monasca{Options: o}
-	m.public, _ = url.Parse(o.PublicURL) // checked where the server reads its options
 	m.routes = m.mux()
 	return m
 }
@@ -74,19 +72,10 @@ func (m *Monasca) serve(w http.ResponseWriter, r *http.Request, prefix string) {
 		}
 	}
 	ctx := control.WithOrigin(inner.Context(), control.Origin{Request: api.RequestID(r.Context()), Face: "monasca"})
-	inner = inner.WithContext(withBase(ctx, m.base(r)+prefix))
+	inner = inner.WithContext(withBase(ctx, api.BaseURL(r, m.PublicURL)+prefix))
 	w.Header().Set("X-Openstack-Request-Id", requestID(api.RequestID(r.Context())))
 	m.routes.ServeHTTP(w, inner)
 	r.Pattern = inner.Pattern // the label of the metrics
-}
-
-// base is how the client calls this server: "https://host:port".
-func (m *Monasca) base(r *http.Request) string {
-	scheme := "http"
-	if r.TLS != nil || m.public != nil && m.public.Scheme == "https" && m.public.Host == r.Host {
-		scheme = "https"
-	}
-	return scheme + "://" + r.Host
 }
 
 // mux makes the table of routes a handler.
