@@ -139,7 +139,7 @@ func (s *Stage) react(tenure *store.Tenure, vault *store.Vault) (*telemetry.Hist
 		s.t.Fatal(err)
 	}
 	s.Intake = telemetry.NewIntake(telemetry.Options{Sink: s.Alerts, History: history, Log: quiet})
-	return history, notify.Rules{Types: []notify.Type{notify.Webhook, notify.OCCI}, Periods: notify.DefaultPeriods, CheckTemplate: render.Check, Guard: guard}
+	return history, notify.Rules{Types: []notify.Type{notify.Email, notify.PagerDuty, notify.Webhook, notify.OCCI}, Periods: notify.DefaultPeriods, CheckTemplate: render.Check, Guard: guard}
 }
 
 // Mount serves the faces, each under its prefix, and returns the server's URL without a slash at the
