@@ -49,6 +49,9 @@ type App struct {
 	api       *api.Server
 	main      gate // everything but /healthz, /readyz and /metrics
 	flow      gate // the OneFlow face at the root
+	onegate   gate // the OneGate face at the root
+	monasca   gate // the Monasca face at the root
+	keystone  gate // the Keystone face at the root
 
 	control atomic.Pointer[control.Control]
 	state   atomic.Pointer[state]
@@ -114,6 +117,7 @@ func (a *App) openDirectory(ctx context.Context) error {
 	if a.directory, err = identity.Open(ctx, control.Records{Store: a.store}); err != nil {
 		return fmt.Errorf("read the users: %w", err)
 	}
+	a.directory.SealSessions(a.vault)
 	return nil
 }
 
@@ -140,11 +144,13 @@ func (a *App) listen(ctx context.Context) error {
 	if a.api, err = api.New(o); err != nil {
 		return err
 	}
-	a.main.readiness, a.flow.readiness = a.readiness, a.readiness
+	for _, g := range a.gates() {
+		g.readiness = a.readiness
+	}
 	mux := http.NewServeMux()
 	a.api.Operations(mux)
 	mux.Handle("/", &a.main)
-	served := map[string]http.Handler{"main": mux, "oneflow": &a.flow}
+	served := map[string]http.Handler{"main": mux, "oneflow": &a.flow, "onegate": &a.onegate, "monasca": &a.monasca, "keystone": &a.keystone}
 	for _, l := range a.opts.listeners() {
 		if _, err := a.api.Listen(ctx, l.name, l.address, served[l.name]); err != nil {
 			return err
@@ -152,6 +158,9 @@ func (a *App) listen(ctx context.Context) error {
 	}
 	return nil
 }
+
+// gates are those of all listeners.
+func (a *App) gates() []*gate { return []*gate{&a.main, &a.flow, &a.onegate, &a.monasca, &a.keystone} }
 
 func (a *App) readiness() (word, reason string) {
 	if leader, standby := a.store.Standby(); standby && a.state.Load().word == "standby" {
@@ -255,7 +264,7 @@ func (a *App) Ready() <-chan struct{} { return a.ready }
 // is ready.
 func (a *App) Password() string { return a.password }
 
-// Addrs returns the URLs of the listeners by name: "main", "oneflow".
+// Addrs returns the URLs of the listeners by name: "main", "oneflow", "onegate", "monasca", "keystone".
 func (a *App) Addrs() map[string]string { return a.api.Addrs() }
 
 // backends opens the accounts of drivers.

@@ -21,6 +21,7 @@ import (
 	"github.com/troupe-dev/troupe/internal/api"
 	"github.com/troupe-dev/troupe/internal/api/native"
 	flowface "github.com/troupe-dev/troupe/internal/api/oneflow"
+	"github.com/troupe-dev/troupe/internal/api/onegate"
 	"github.com/troupe-dev/troupe/internal/audit"
 	"github.com/troupe-dev/troupe/internal/control"
 	"github.com/troupe-dev/troupe/internal/engine"
@@ -89,8 +90,11 @@ func (a *App) lead(ctx context.Context) (err error) {
 		}
 	}
 	a.open(c)
-	defer a.main.shut()
-	defer a.flow.shut()
+	defer func() {
+		for _, g := range a.gates() {
+			g.shut()
+		}
+	}()
 
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return e.Run(gctx) })
@@ -111,11 +115,22 @@ func (a *App) lead(ctx context.Context) (err error) {
 // for itself, under OneGate's customary names.
 func (a *App) environment(id driver.MachineID) map[string]string {
 	main := cmp.Or(a.opts.PublicURL, a.Addrs()["main"])
-	env := map[string]string{"TROUPE_URL": main, "ONEGATE_ENDPOINT": cmp.Or(a.opts.OneGateURL, a.Addrs()["onegate"], main+"/onegate")}
+	env := map[string]string{"TROUPE_URL": main, "ONEGATE_ENDPOINT": a.gateURL()}
 	if c := a.control.Load(); c != nil {
 		env["VMID"], env["ONEGATE_TOKEN"] = c.InstanceVM(id), c.InstanceToken(id)
 	}
 	return env
+}
+
+// gateURL is where instances find OneGate. A public URL of the main listener is where they come from afar.
+func (a *App) gateURL() string {
+	switch {
+	case a.opts.OneGateURL != "":
+		return a.opts.OneGateURL
+	case a.opts.PublicURL == "" && a.opts.OneGateListen != "":
+		return a.Addrs()["onegate"]
+	}
+	return cmp.Or(a.opts.PublicURL, a.Addrs()["main"]) + "/onegate"
 }
 
 func (a *App) has(driver string) bool {
@@ -218,9 +233,12 @@ func (a *App) open(c *control.Control) {
 	own := native.New(c, native.Options{Version: a.opts.Version, Started: a.started, OneFlow: a.verified.oneflow, Log: a.opts.Log.With("face", "native")})
 	under(mux, own.Prefix, a.api.Face(own))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		api.WriteError(w, r, &api.Problem{Status: http.StatusNotFound, Detail: "nothing is served at " + r.URL.Path + "; the API is at /v1, OneFlow at /oneflow"})
+		api.WriteError(w, r, &api.Problem{Status: http.StatusNotFound, Detail: "nothing is served at " + r.URL.Path + "; the API is at /v1, OneFlow at /oneflow, OneGate at /onegate, Monasca at /monasca, Keystone at /keystone"})
 	})
+	gate := onegate.New(onegate.Options{Control: c, OneFlow: flow, URL: a.opts.OneGateURL, Settings: a.opts.OneGate, Log: a.opts.Log.With("face", "onegate")})
 	prefixed := a.api.Face(flow.Face("/oneflow"))
+	under(mux, "/onegate", a.api.Face(gate.Face("/onegate")))
+	a.openStack(c, mux)
 	a.main.open(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Past the mux, which would redirect doubled slashes: OneFlow's clients send them and do not follow.
 		if r.URL.Path == "/oneflow" || strings.HasPrefix(r.URL.Path, "/oneflow/") {
@@ -230,6 +248,7 @@ func (a *App) open(c *control.Control) {
 		mux.ServeHTTP(w, r)
 	}))
 	a.flow.open(a.api.Face(flow.Face("")))
+	a.onegate.open(a.api.Face(gate.Face("")))
 }
 
 // under serves a face under its prefix.

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/troupe-dev/troupe/internal/api/onegate"
 )
 
 // Options say how a server runs. DataDir must be set; zero values of the others mean the defaults.
@@ -48,6 +50,8 @@ type Options struct {
 	// Supervisor runs a supervisor of the process driver; nil for this program's own sub-command.
 	Supervisor []string
 	OneFlow    OneFlow
+	OneGate    onegate.Settings
+	Monasca    Monasca
 	// OneFlowConf is an oneflow-server.conf whose settings are taken over; "" for none.
 	OneFlowConf string
 

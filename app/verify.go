@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -14,8 +16,10 @@ import (
 	"github.com/troupe-dev/troupe/driver"
 	"github.com/troupe-dev/troupe/driver/all"
 	"github.com/troupe-dev/troupe/internal/api"
+	"github.com/troupe-dev/troupe/internal/api/onegate"
 	"github.com/troupe-dev/troupe/internal/format/oneflow"
 	"github.com/troupe-dev/troupe/internal/identity"
+	"github.com/troupe-dev/troupe/internal/nearest"
 	"github.com/troupe-dev/troupe/internal/store"
 )
 
@@ -61,6 +65,8 @@ func (o *Options) verify(kinds all.Drivers) (v verified, err error) {
 	check(o.verifyMasterKey())
 	check(o.verifyListeners())
 	check(o.verifyReadyFile())
+	check(o.verifyOneGate())
+	check(o.verifyMonasca())
 	if o.AdminPasswordFile != "" {
 		if v.password, err = secretFile(o.AdminPasswordFile); err != nil {
 			check(fmt.Errorf("first password: %w", err))
@@ -181,11 +187,34 @@ func (o *Options) listeners() []listener {
 	if o.OneFlowListen != "" {
 		list = append(list, listener{"oneflow", o.OneFlowListen})
 	}
+	if o.OneGateListen != "" {
+		list = append(list, listener{"onegate", o.OneGateListen})
+	}
+	if o.MonascaListen != "" {
+		list = append(list, listener{"monasca", o.MonascaListen})
+	}
+	if o.KeystoneListen != "" {
+		list = append(list, listener{"keystone", o.KeystoneListen})
+	}
 	return list
 }
 
 func (o *Options) apiOptions() api.Options {
 	return api.Options{Log: o.Log.With("part", "api"), Certificate: o.Certificate, Key: o.Key, Insecure: o.Insecure, OpenMetrics: o.OpenMetrics}
+}
+
+func (o *Options) verifyOneGate() error {
+	for _, name := range o.OneGate.Off {
+		if known := onegate.Operations(); !slices.Contains(known, name) {
+			return fmt.Errorf("OneGate has no operation %.40q to switch off%s; it has %s", name, nearest.Hint(name, known), strings.Join(known, ", "))
+		}
+	}
+	for _, u := range [...]string{o.PublicURL, o.OneGateURL} {
+		if p, err := url.Parse(u); u != "" && (err != nil || p.Host == "" || p.Scheme != "http" && p.Scheme != "https" || strings.HasSuffix(u, "/")) {
+			return fmt.Errorf("%.100q is no URL for instances; write it as http://HOST:PORT, without a slash at its end", u)
+		}
+	}
+	return nil
 }
 
 func (o *Options) verifyReadyFile() error {

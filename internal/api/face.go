@@ -28,6 +28,9 @@ type Face struct {
 	// Public reports requests that are served without credentials; Caller is nil then. It sees
 	// the path without prefix. nil means none.
 	Public func(r *http.Request) bool
+	// Authenticate says who made a request by headers of the face's own. Without a caller and without an error, Authorization is
+	// looked at; so it is when Authenticate is nil. Its errors are those of [Authenticate].
+	Authenticate func(r *http.Request) (*identity.Caller, error)
 	// AnyScope leaves it to the routes what a token must be good for; otherwise it must at least read.
 	AnyScope bool
 }
@@ -45,9 +48,13 @@ func (s *Server) Face(f Face) http.Handler {
 			r = cutPrefix(r, face.Prefix)
 		}
 		if face.Public == nil || !face.Public(r) {
-			caller, err := s.authenticate(r, req)
+			caller, err := s.callerOf(face, r, req)
 			if err != nil {
-				s.refuse(w, r, face, err)
+				p := loginProblem(s, w, r, err)
+				if p.Status == http.StatusUnauthorized && face.Challenge != "" && r.Header.Get("Sec-Fetch-Mode") != "cors" {
+					w.Header().Set("WWW-Authenticate", face.Challenge)
+				}
+				face.Errors(w, r, p)
 				return
 			}
 			if !face.AnyScope && !caller.Can(identity.ScopeRead) {
@@ -90,28 +97,46 @@ func (s *Server) authenticate(r *http.Request, req *request) (*identity.Caller, 
 	return s.opts.Auth.Authenticate(r.Context(), c)
 }
 
-// refuse answers a request that could not be authenticated.
-func (s *Server) refuse(w http.ResponseWriter, r *http.Request, face *Face, err error) {
+// callerOf says who made a request to the face.
+func (s *Server) callerOf(face *Face, r *http.Request, req *request) (*identity.Caller, error) {
+	if face.Authenticate != nil {
+		if caller, err := face.Authenticate(r); caller != nil || err != nil {
+			return caller, err
+		}
+	}
+	return s.authenticate(r, req)
+}
+
+// Authenticate says who shows credentials within a request, for faces that are shown them elsewhere than in Authorization. Failures
+// are counted against where the request comes from.
+func Authenticate(r *http.Request, c identity.Credentials) (*identity.Caller, error) {
+	req := requestOf(r.Context())
+	c.Source = req.source
+	return req.server.opts.Auth.Authenticate(r.Context(), c)
+}
+
+// LoginProblem returns the Problem of an error of Authenticate, and tells the client in a header when to try again.
+func LoginProblem(w http.ResponseWriter, r *http.Request, err error) *Problem {
+	return loginProblem(requestOf(r.Context()).server, w, r, err)
+}
+
+func loginProblem(s *Server, w http.ResponseWriter, r *http.Request, err error) *Problem {
 	var throttled *identity.ThrottledError
 	var p *Problem
 	switch {
 	case errors.As(err, &p):
+		return p
 	case errors.Is(err, identity.ErrNoCredentials), errors.Is(err, identity.ErrBadCredentials):
-		p = &Problem{Status: http.StatusUnauthorized, Detail: err.Error(), cause: err}
+		return &Problem{Status: http.StatusUnauthorized, Detail: err.Error(), cause: err}
 	case errors.As(err, &throttled):
 		seconds := (throttled.After + time.Second - 1) / time.Second
 		w.Header().Set("Retry-After", strconv.Itoa(int(seconds)))
-		p = &Problem{Status: http.StatusTooManyRequests, Detail: err.Error(), cause: err}
+		return &Problem{Status: http.StatusTooManyRequests, Detail: err.Error(), cause: err}
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		p = &Problem{Status: http.StatusServiceUnavailable, Detail: "the login took too long", cause: err}
-	default:
-		s.log.Error("authentication failed for a reason of the server's own", "request", RequestID(r.Context()), "error", err)
-		p = &Problem{Status: http.StatusInternalServerError, Detail: "the login could not be checked", cause: err}
+		return &Problem{Status: http.StatusServiceUnavailable, Detail: "the login took too long", cause: err}
 	}
-	if p.Status == http.StatusUnauthorized && face.Challenge != "" && r.Header.Get("Sec-Fetch-Mode") != "cors" {
-		w.Header().Set("WWW-Authenticate", face.Challenge)
-	}
-	face.Errors(w, r, p)
+	s.log.Error("authentication failed for a reason of the server's own", "request", RequestID(r.Context()), "error", err)
+	return &Problem{Status: http.StatusInternalServerError, Detail: "the login could not be checked", cause: err}
 }
 
 // writeError answers in the words of the request's face, as far as one is known.

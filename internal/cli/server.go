@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/troupe-dev/troupe/app"
+	"github.com/troupe-dev/troupe/internal/api/onegate"
 	"github.com/troupe-dev/troupe/internal/store"
 )
 
@@ -37,7 +39,18 @@ func (o *serverOptions) addFlags(f *pflag.FlagSet, env func(string) string) {
 	f.Var(sizeFlag{&o.app.Quota}, "quota", "most `bytes` of the embedded database, such as 16G (default 8 GiB)")
 	f.StringVar(&o.app.Listen, "listen", "127.0.0.1:7070", "`address` of the main listener")
 	f.StringVar(&o.app.OneFlowListen, "oneflow-listen", "", "`address` at whose root OneFlow is served too")
-	f.BoolVar(&o.compat, "compat", false, "serve OneFlow at its customary 127.0.0.1:2474 too")
+	f.StringVar(&o.app.OneGateListen, "onegate-listen", "", "`address` at whose root OneGate is served too")
+	f.StringVar(&o.app.MonascaListen, "monasca-listen", "", "`address` at whose root Monasca is served too")
+	f.StringVar(&o.app.KeystoneListen, "keystone-listen", "", "`address` at whose root Keystone is served too")
+	f.BoolVar(&o.compat, "compat", false, "serve OneFlow, OneGate, Monasca and Keystone at 127.0.0.1 on their customary ports 2474, 5030, 8070 and 35357 too")
+	o.app.Monasca.Profile = "fast"
+	f.Var(choice{&o.app.Monasca.Profile, []string{"fast", "compat"}}, "monasca-profile", "when definitions that come from Monasca's clients decide")
+	f.BoolVar(&o.app.Monasca.Extended, "monasca-extended", false, "take Troupe's expressions from Monasca's clients, too")
+	f.StringVar(&o.app.PublicURL, "public-url", "", "`URL` of the main listener that instances are told")
+	f.StringVar(&o.app.OneGateURL, "onegate-url", "", "`URL` of OneGate that instances are told")
+	f.StringSliceVar(&o.app.OneGate.Protected, "onegate-protected", onegate.DefaultProtected, "`attributes` that no instance may set by OneGate")
+	f.StringSliceVar(&o.app.OneGate.Restricted, "onegate-restricted", onegate.DefaultRestricted, "`actions` that no instance may perform by OneGate")
+	f.StringSliceVar(&o.app.OneGate.Off, "onegate-off", nil, "`operations` of OneGate that are switched off, such as service.change_cardinality")
 	f.StringVar(&o.app.OneFlowConf, "oneflow-conf", "", "oneflow-server.conf `file` whose settings are taken over")
 	f.BoolVar(&o.app.OneFlow.BareErrors, "oneflow-bare-errors", false, "OneFlow answers errors as bare text")
 	f.BoolVar(&o.app.OneFlow.Reference, "oneflow-reference", false, "OneFlow answers 500 where OpenNebula's own server does")
@@ -73,8 +86,11 @@ func (o *serverOptions) settle(flags *pflag.FlagSet, env func(string) string) er
 	if err := settle(flags, env, file); err != nil {
 		return err
 	}
-	if o.compat && o.app.OneFlowListen == "" {
-		o.app.OneFlowListen = "127.0.0.1:2474"
+	if o.compat {
+		for address, customary := range map[*string]string{&o.app.OneFlowListen: "127.0.0.1:2474", &o.app.OneGateListen: "127.0.0.1:5030",
+			&o.app.MonascaListen: "127.0.0.1:8070", &o.app.KeystoneListen: "127.0.0.1:35357"} {
+			*address = cmp.Or(*address, customary)
+		}
 	}
 	return nil
 }

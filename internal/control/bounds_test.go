@@ -33,7 +33,7 @@ func TestTooLargeIsRefused(t *testing.T) {
 	}
 	s.UntilRunning(id)
 	report := func(key string, bytes int) error {
-		_, err := s.Control.Report(t.Context(), s.Root(), id, 1, key, strings.Repeat("v", bytes))
+		_, err := s.Control.Report(t.Context(), s.Root(), id, 1, map[string]string{key: strings.Repeat("v", bytes)})
 		return err
 	}
 	if err := report("A", 10<<10); err != nil {

@@ -21,8 +21,10 @@ type Instance struct {
 	metric.Origin
 	Machine driver.MachineID
 	Tenant  int
-	owner   int
 	Owner   *identity.Caller // of the service: requests act with the owner's rights on that service
+
+	incarnation uint32
+	owner       int
 }
 
 // InstanceToken returns the token of one incarnation of an instance. It cannot be told from a random text without the
@@ -71,7 +73,8 @@ func (c *Control) instanceNow(id uint64, serial uint32) *Instance {
 		if i == nil || i.Phase == service.Stopping || i.Phase == service.Replacing {
 			return
 		}
-		*x = Instance{Origin: metric.Origin{Service: id, Role: i.Role().Name, Serial: serial}, Machine: s.MachineID(i), Tenant: s.Meta.Group, owner: s.Meta.Owner}
+		*x = Instance{Origin: metric.Origin{Service: id, Role: i.Role().Name, Serial: serial}, Machine: s.MachineID(i), Tenant: s.Meta.Group,
+			incarnation: i.Incarnation, owner: s.Meta.Owner}
 	})
 	return x
 }
@@ -99,6 +102,12 @@ func splitVM(vm string) (id uint64, serial uint32, ok bool) {
 	a, err1 := strconv.ParseUint(parts[0], 10, 64)
 	b, err2 := strconv.ParseUint(parts[1], 10, 32)
 	return a, uint32(b), err1 == nil && err2 == nil
+}
+
+// ReportInstance is Report for an instance that speaks for itself. What an earlier incarnation said does not count.
+func (c *Control) ReportInstance(ctx context.Context, x *Instance, attributes map[string]string) error {
+	_, err := c.report(ctx, x.Owner, x.Service, service.Fact{Serial: x.Serial, Incarnation: x.incarnation}, attributes)
+	return err
 }
 
 // AdmitInstance is AdmitMetrics for an instance.

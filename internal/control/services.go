@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -387,32 +388,49 @@ func (c *Control) Explain(who *identity.Caller, id uint64) (e service.Explanatio
 	return e, err
 }
 
-// Report writes down an attribute of an instance, such as READY=YES, for a caller who may manage the
-// service; an empty value removes it.
-func (c *Control) Report(ctx context.Context, who *identity.Caller, id uint64, serial uint32, key, value string) (int64, error) {
+// Report writes down attributes of an instance, such as READY=YES, for a caller who may manage the service; an
+// empty value removes one. It takes all of them or none.
+func (c *Control) Report(ctx context.Context, who *identity.Caller, id uint64, serial uint32, attributes map[string]string) (int64, error) {
+	return c.report(ctx, who, id, service.Fact{Serial: serial}, attributes)
+}
+
+// report takes the instance, and the incarnation that speaks for itself, from f.
+func (c *Control) report(ctx context.Context, who *identity.Caller, id uint64, f service.Fact, attributes map[string]string) (revision int64, err error) {
 	if err := writes(who); err != nil {
 		return 0, err
 	}
 	if _, err := c.find(who, id, identity.Manage); err != nil {
 		return 0, err
 	}
-	known, total := false, len(key)+len(value)
+	known, total := false, 0
 	c.engine.View(id, func(s *service.Service) {
-		i := s.Instance(serial)
+		i := s.Instance(f.Serial)
 		known = i != nil
 		for k, v := range attributesOf(i) {
-			if k != key {
+			if _, changes := attributes[k]; !changes {
 				total += len(k) + len(v)
 			}
 		}
 	})
-	if len(key) == 0 || len(key) > 255 || total > maxAttributes {
-		return 0, fmt.Errorf("%w: an attribute has a name of 1 to 255 bytes, and all attributes of an instance take %d bytes at most", identity.ErrInvalid, maxAttributes)
+	for k, v := range attributes {
+		if total += len(k) + len(v); len(k) == 0 || len(k) > 255 || total > maxAttributes {
+			return 0, fmt.Errorf("%w: an attribute has a name of 1 to 255 bytes, and all attributes of an instance take %d bytes at most", identity.ErrInvalid, maxAttributes)
+		}
 	}
 	if !known {
-		return 0, fmt.Errorf("service %d: instance %d: %w", id, serial, identity.ErrNotFound)
+		return 0, fmt.Errorf("service %d: instance %d: %w", id, f.Serial, identity.ErrNotFound)
 	}
-	return c.engine.TellAndWait(ctx, id, service.Fact{Kind: service.Reported, Serial: serial, Key: key, Value: value})
+	f.Kind = service.Reported
+	keys := slices.Sorted(maps.Keys(attributes))
+	for n, key := range keys {
+		f.Key, f.Value = key, attributes[key]
+		if n < len(keys)-1 { // one mailbox: when the last is stored, all are
+			c.engine.Tell(id, f)
+			continue
+		}
+		revision, err = c.engine.TellAndWait(ctx, id, f)
+	}
+	return revision, err
 }
 
 // maxAttributes is how many bytes the attributes of an instance may take: sixteen instances share a record.

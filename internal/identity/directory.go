@@ -31,7 +31,10 @@ type Directory struct {
 	groups     map[int]*Group
 	groupNames map[string]*Group
 	tokens     map[string]*token
+	ended      map[string]endedSession // by id
 	serial     serial
+
+	sealer Sealer // of sessions; nil when there are none
 }
 
 // user and token are never changed once they are in the maps: a change puts a new one in. Only
@@ -56,6 +59,7 @@ const (
 	userPrefix    = KeyPrefix + "user/"
 	groupPrefix   = KeyPrefix + "group/"
 	tokenKeys     = KeyPrefix + "token/"
+	endedKeys     = KeyPrefix + "ended/"
 )
 
 // Open reads the directory from the store.
@@ -166,7 +170,7 @@ func (d *Directory) reload(ctx context.Context) error {
 	old := d.tokens
 	d.users, d.userNames = map[int]*user{}, map[string]*user{}
 	d.groups, d.groupNames = map[int]*Group{}, map[string]*Group{}
-	d.tokens, d.serial = map[string]*token{}, serial{}
+	d.tokens, d.ended, d.serial = map[string]*token{}, map[string]endedSession{}, serial{}
 	slices.SortFunc(records, func(a, b Record) int { return cmp.Compare(a.Revision, b.Revision) })
 	for _, r := range records {
 		if err := d.apply(r); err != nil {
@@ -197,6 +201,8 @@ func (d *Directory) apply(r Record) error {
 		return d.applyGroup(r)
 	case strings.HasPrefix(r.Key, tokenKeys):
 		return d.applyToken(r)
+	case strings.HasPrefix(r.Key, endedKeys):
+		return d.applyEnded(r)
 	}
 	return fmt.Errorf("record %s: %w: unknown kind; a newer Troupe may have written it", r.Key, ErrInvalid)
 }
@@ -277,6 +283,8 @@ func (d *Directory) revision(key string) int64 {
 			return t.Revision
 		}
 		return 0
+	case "ended":
+		return d.ended[name].revision
 	}
 	id, _ := strconv.Atoi(name)
 	if u := d.users[id]; kind == "user" && u != nil {

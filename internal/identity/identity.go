@@ -48,7 +48,7 @@ func (e *ThrottledError) Error() string {
 	return fmt.Sprintf("too many failed logins; try again in %s", (e.After + time.Second - 1).Truncate(time.Second))
 }
 
-// Credentials are what a request shows: a token (Bearer), or a name with a password (Basic), where
+// Credentials are what a request shows: a token or session (Bearer), or a name with a password (Basic), where
 // the password may itself be a token of that user.
 type Credentials struct {
 	User     string
@@ -68,8 +68,10 @@ type Caller struct {
 	Admin  bool
 	Host   bool // may use definitions that run commands on the server's own host
 	Scopes Scopes
-	Token  string // id of the token used, "" for a password
-	Source netip.Addr
+	Token  string // id of the token or session used, "" for a password
+	// Session is the session used, nil for none.
+	Session *Session
+	Source  netip.Addr
 }
 
 // Can reports whether the caller's token covers all of the scopes. A password covers everything.

@@ -24,6 +24,8 @@ const (
 // other error is a failure of the server.
 func (d *Directory) Authenticate(ctx context.Context, c Credentials) (*Caller, error) {
 	switch {
+	case strings.HasPrefix(c.Token, sessionPrefix):
+		return d.authenticateSession(c.Token, c.Source)
 	case c.Token != "":
 		return d.authenticateToken("", c.Token, c.Source)
 	case c.User == "":

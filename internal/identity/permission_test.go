@@ -153,7 +153,7 @@ func TestQuota(t *testing.T) {
 func TestScopes(t *testing.T) {
 	for names, want := range map[string]identity.Scopes{
 		"": identity.ScopeRead, "read": identity.ScopeRead, "metrics": identity.ScopeMetrics, "admin": all,
-		"operate": identity.ScopeOperate | identity.ScopeRead,
+		"operate": identity.ScopeOperate | identity.ScopeRead | identity.ScopePush,
 	} {
 		got, err := identity.ParseScopes(strings.Fields(names))
 		if err != nil || got != want {

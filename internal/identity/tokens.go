@@ -207,9 +207,7 @@ func (d *Directory) authenticateToken(name, text string, source netip.Addr) (*Ca
 		if !u.In(*t.Group) {
 			return nil, ErrBadCredentials
 		}
-		c.Group, c.Groups = *t.Group, []int{*t.Group}
-		c.Admin = *t.Group == AdminGroup
-		c.Host = c.Admin || d.granted(u, GrantHost, c.Groups)
+		d.confine(c, u, *t.Group)
 	}
 	c.Token = t.ID
 	if minute := now.Unix() / 60; t.used.Load() < minute {

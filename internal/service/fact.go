@@ -46,7 +46,7 @@ const (
 	Seen                      // a list or an event told the machine's state
 	Absent                    // a complete list that began late enough lacks the machine
 	Checked                   // the verdict of the instance's checks changed
-	Reported                  // the instance reported an attribute
+	Reported                  // an attribute of the instance: by itself, with its Incarnation, or by a user
 	Acted                     // an action was answered
 	Ordered                   // a command
 	Woke                      // nothing but time passed

@@ -3,6 +3,8 @@ package service
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/troupe-dev/troupe/driver"
@@ -33,14 +35,12 @@ func (s *Service) Observe(f Fact, now time.Time) error {
 	if i == nil {
 		return nil
 	}
-	if f.Kind == Reported {
-		s.reported(i, f.Key, f.Value)
-		return nil
-	}
-	if f.Incarnation != i.Incarnation {
+	if f.Incarnation != i.Incarnation && (f.Kind != Reported || f.Incarnation != 0) { // reports of users name none
 		return nil
 	}
 	switch f.Kind {
+	case Reported:
+		s.reported(i, f)
 	case Created:
 		s.created(i, f, t)
 	case Destroyed:
@@ -274,8 +274,10 @@ func (s *Service) clearMachine(i *Instance) {
 	i.Attributes = nil
 }
 
-func (s *Service) reported(i *Instance, key, value string) {
-	if i.Attributes[key] == value && value != "" {
+func (s *Service) reported(i *Instance, f Fact) {
+	key, value := f.Key, f.Value
+	old, known := i.Attributes[key]
+	if old == value && known == (value != "") {
 		return
 	}
 	if i.Attributes == nil {
@@ -290,8 +292,34 @@ func (s *Service) reported(i *Instance, key, value string) {
 		i.Ready = isYes(value)
 		s.enqueue(i)
 	}
+	// A figure by which an instance reports on itself is worth no commit of its own: it is stored with what is stored
+	// next of its neighbours, and comes anew soon. What other roles may show is stored at once.
+	if f.Incarnation != 0 && isFigure(old) && isFigure(value) && !i.role.shownToOthers() {
+		return
+	}
 	s.dirty(i)
 	s.refreshChildren(i.role)
+}
+
+// shownToOthers reports whether the templates of another role may show attributes of this one's instances.
+func (r *Role) shownToOthers() bool {
+	return slices.ContainsFunc(r.children, func(c *Role) bool { return c.showsOthers })
+}
+
+// showsOthers reports whether the templates of a machine may show attributes of other roles' instances.
+func showsOthers(m *Machine) bool {
+	shows := func(text string) bool { return strings.Contains(text, "roles") || strings.Contains(text, "${") }
+	for _, v := range m.Env {
+		if shows(v) {
+			return true
+		}
+	}
+	return shows(m.UserData) || slices.ContainsFunc(m.Files, func(f File) bool { return shows(f.Content) })
+}
+
+func isFigure(value string) bool {
+	_, err := strconv.ParseFloat(value, 64)
+	return err == nil
 }
 
 func isYes(v string) bool {

@@ -2,6 +2,7 @@ package service
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -67,10 +68,30 @@ func (r *Role) linkPolicies() {
 			}
 		}
 	}
-	if len(r.Policies) != len(policies) {
-		r.Policies = make([]policy.Memory, len(policies))
-	}
+	r.Policies = remembered(r.governed, r.Policies, policies)
 	r.governed = g
+}
+
+// remembered is what is remembered of policies that may have changed: of those that stay, as it was. old is nil where
+// nothing has changed.
+func remembered(old *governance, memories []policy.Memory, policies []policy.Policy) []policy.Memory {
+	if old == nil && len(memories) == len(policies) {
+		return memories
+	}
+	kept := make([]policy.Memory, len(policies))
+	if old == nil {
+		return kept
+	}
+	taken := make([]bool, len(old.rules))
+	for n := range policies {
+		for m, x := range old.rules {
+			if !taken[m] && x != nil && m < len(memories) && reflect.DeepEqual(x.Policy, &policies[n]) {
+				kept[n], taken[m] = memories[m], true
+				break
+			}
+		}
+	}
+	return kept
 }
 
 // govern asks the policies of a role for its cardinality, and follows.

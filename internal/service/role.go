@@ -50,6 +50,7 @@ type Role struct {
 	governed          *governance
 	dirty             bool
 	wasReady          bool
+	showsOthers       bool // see showsOthers
 }
 
 // A list is linked through its instances; the first one's prev is the last.

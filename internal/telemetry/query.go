@@ -259,31 +259,10 @@ func (h *History) Replay(ctx context.Context, tenant int, f Filter, from, to tim
 			yield(metric.Point{}, err)
 			return
 		}
-		var r replay
-		for i, x := range found {
-			x.series.ID = uint32(i)
-			it := x.at.Iterator(nil)
-			if next(it) {
-				t, v := it.At()
-				r = append(r, replayed{metric.Point{Series: x.series, Time: t, Value: v}, it})
-			}
-		}
-		heap.Init(&r)
-		for len(r) > 0 {
-			first := &r[0]
-			if !yield(first.point, ctx.Err()) || ctx.Err() != nil {
+		for p, err := range merged(ctx, found, from.UnixMilli()) {
+			if !yield(p, err) || err != nil {
 				return
 			}
-			if next(first.it) {
-				first.point.Time, first.point.Value = first.it.At()
-				heap.Fix(&r, 0)
-				continue
-			}
-			if err := first.it.Err(); err != nil {
-				yield(metric.Point{}, fmt.Errorf("read history: %w", err))
-				return
-			}
-			heap.Pop(&r)
 		}
 	}
 }
@@ -294,6 +273,27 @@ type replay []replayed
 type replayed struct {
 	point metric.Point
 	it    chunkenc.Iterator
+}
+
+// walk yields all points, the earliest first.
+func (r *replay) walk(ctx context.Context, yield func(metric.Point, error) bool) {
+	heap.Init(r)
+	for len(*r) > 0 {
+		first := &(*r)[0]
+		if !yield(first.point, ctx.Err()) || ctx.Err() != nil {
+			return
+		}
+		if next(first.it) {
+			first.point.Time, first.point.Value = first.it.At()
+			heap.Fix(r, 0)
+			continue
+		}
+		if err := first.it.Err(); err != nil {
+			yield(metric.Point{}, fmt.Errorf("read history: %w", err))
+			return
+		}
+		heap.Pop(r)
+	}
 }
 
 func (r replay) Len() int { return len(r) }

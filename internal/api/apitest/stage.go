@@ -74,6 +74,7 @@ func NewOn(t testing.TB, o sim.Options) *Stage {
 	must(err)
 	s.Directory, err = identity.Open(ctx, control.Records{Store: s.Store})
 	must(err)
+	s.Directory.SealSessions(vault)
 	_, err = s.Directory.Bootstrap(ctx, Admin, Password)
 	must(err)
 	s.Trail, err = audit.Open(audit.Options{Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
@@ -138,7 +139,7 @@ func (s *Stage) react(tenure *store.Tenure, vault *store.Vault) (*telemetry.Hist
 		s.t.Fatal(err)
 	}
 	s.Intake = telemetry.NewIntake(telemetry.Options{Sink: s.Alerts, History: history, Log: quiet})
-	return history, notify.Rules{Types: []notify.Type{notify.Webhook, notify.OCCI}, Periods: notify.DefaultPeriods, CheckTemplate: render.Check, Guard: guard}
+	return history, notify.Rules{Types: []notify.Type{notify.Email, notify.PagerDuty, notify.Webhook, notify.OCCI}, Periods: notify.DefaultPeriods, CheckTemplate: render.Check, Guard: guard}
 }
 
 // Mount serves the faces, each under its prefix, and returns the server's URL without a slash at the

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -144,13 +143,7 @@ func (f *face) report(ctx context.Context, who *identity.Caller, in *report) (*a
 	if err != nil {
 		return nil, err
 	}
-	revision := int64(0)
-	for _, key := range slices.Sorted(maps.Keys(in.Body)) {
-		if revision, err = f.control.Report(ctx, who, id, in.Serial, key, in.Body[key]); err != nil {
-			return nil, err
-		}
-	}
-	return accepted(revision, nil)
+	return accepted(f.control.Report(ctx, who, id, in.Serial, in.Body))
 }
 
 type readLogs struct {

@@ -59,18 +59,9 @@ func (f *OneFlow) body(s *snapshot) (*format.Object, error) {
 func (f *OneFlow) runRole(s *snapshot, r *roleShot, role *format.Object, networks func(string) (string, bool)) {
 	role.Set("cardinality", number(r.cardinality))
 	role.Set("state", number(stateOf(r.state, true)))
+	format.ShowPolicies(role, r.memories, r.scaled)
 	nodes := []any{}
-	show := veilOf(s.spec, r.spec)
-	if len(s.made) > 0 {
-		veil := show
-		show = func(text string) string {
-			text = veil(text)
-			if filled, err := format.Expand(text, networks); err == nil {
-				return filled
-			}
-			return text
-		}
-	}
+	show := s.show(r.spec, networks)
 	for n := range r.nodes {
 		nodes = append(nodes, f.node(s, r, &r.nodes[n], show))
 	}
@@ -96,6 +87,21 @@ func (f *OneFlow) runRole(s *snapshot, r *roleShot, role *format.Object, network
 		role.Set("scale_way", number(way))
 	case service.Cooldown:
 		role.Set("cooldown_end", number(r.until.Time().Unix()))
+	}
+}
+
+// show returns what makes of a text of a role's machines what may be seen of it.
+func (s *snapshot) show(role *service.RoleSpec, networks func(string) (string, bool)) func(string) string {
+	veil := veilOf(s.spec, role)
+	if len(s.made) == 0 {
+		return veil
+	}
+	return func(text string) string {
+		text = veil(text)
+		if filled, err := format.Expand(text, networks); err == nil {
+			return filled
+		}
+		return text
 	}
 }
 
@@ -136,6 +142,7 @@ func wish(root *format.Object) {
 			for _, key := range runtimeRoleKeys {
 				role.Delete(key)
 			}
+			format.ForgetPolicies(role)
 		}
 	}
 }

@@ -231,7 +231,7 @@ func (p *player) reportReady() int {
 			}
 		})
 		for _, serial := range serials {
-			_, err := p.Control.Report(p.t.Context(), p.Root(), id, serial, "READY", "YES")
+			_, err := p.Control.Report(p.t.Context(), p.Root(), id, serial, map[string]string{"READY": "YES"})
 			check(p.t, err)
 		}
 	}

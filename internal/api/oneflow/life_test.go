@@ -45,7 +45,7 @@ func TestReadyGate(t *testing.T) {
 		if r := s.must(200, "GET", "/service/"+id, ""); role == "a" && len(r.body("roles", 1, "nodes").([]any)) != 0 {
 			t.Error("b began before a was READY")
 		}
-		_, err := s.Control.Report(t.Context(), s.Root(), n, machine, "READY", "YES")
+		_, err := s.Control.Report(t.Context(), s.Root(), n, machine, map[string]string{"READY": "YES"})
 		check(t, err)
 	}
 	r := s.until(id, 2)

@@ -2,6 +2,7 @@ package oneflow
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -31,6 +32,39 @@ func (f *OneFlow) read(who *identity.Caller, id uint64) (*snapshot, error) {
 		return nil, noDocument(text(id), "service template")
 	}
 	return nil, f.documentError(who, id, err)
+}
+
+// Body returns what is shown of a service, as it runs, to a caller who may use it.
+func (f *OneFlow) Body(who *identity.Caller, id uint64) (*format.Object, error) {
+	s, err := f.read(who, id)
+	if err != nil {
+		return nil, err
+	}
+	return f.body(s)
+}
+
+// VM returns what is shown of the machine of one instance of a service, to a caller who may use it.
+func (f *OneFlow) VM(who *identity.Caller, id uint64, serial uint32) (*format.Object, error) {
+	var s *snapshot
+	var in *roleShot
+	err := f.Control.Read(who, id, func(svc *service.Service) {
+		if i := svc.Instance(serial); i != nil {
+			s = outline(svc)
+			in = s.role(i.Role().Name)
+			in.add(svc, i)
+		}
+	})
+	if err == nil && (in == nil || len(in.nodes) == 0) {
+		err = fmt.Errorf("service %d: instance %d: %w", id, serial, identity.ErrNotFound)
+	}
+	if err != nil {
+		return nil, err
+	}
+	stored, err := s.stored()
+	if err != nil {
+		return nil, err
+	}
+	return f.vm(s, in, &in.nodes[0], s.show(in.spec, s.networks(stored))), nil
 }
 
 func (f *OneFlow) serviceDocument(s *snapshot) (*format.Object, error) {

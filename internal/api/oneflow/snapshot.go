@@ -5,9 +5,11 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	format "github.com/troupe-dev/troupe/internal/format/oneflow"
 	"github.com/troupe-dev/troupe/internal/identity"
+	"github.com/troupe-dev/troupe/internal/policy"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
@@ -32,6 +34,8 @@ type roleShot struct {
 	down        bool
 	until       service.Time
 	spec        *service.RoleSpec
+	memories    []policy.Memory // of its policies
+	scaled      time.Time       // when a policy last scaled it
 	nodes       []nodeShot
 }
 
@@ -42,6 +46,27 @@ type nodeShot struct {
 
 // capture copies a service.
 func capture(s *service.Service) *snapshot {
+	shot := outline(s)
+	for n, r := range s.Roles {
+		for i := range r.Instances {
+			shot.roles[n].add(s, i)
+		}
+	}
+	return shot
+}
+
+// add copies an instance, once there is a machine.
+func (r *roleShot) add(s *service.Service, i *service.Instance) {
+	if i.Incarnation == 0 {
+		return // no machine was asked for yet: no node either
+	}
+	node := nodeShot{Instance: *i, name: s.InstanceName(i)}
+	node.Attributes, node.Addresses, node.Actions = maps.Clone(i.Attributes), slices.Clone(i.Addresses), slices.Clone(i.Actions)
+	r.nodes = append(r.nodes, node)
+}
+
+// outline copies a service without its instances.
+func outline(s *service.Service) *snapshot {
 	shot := &snapshot{id: s.ID, meta: s.Meta, state: s.State, created: s.Created, spec: s.Spec, log: slices.Clone(s.Log)}
 	for _, x := range s.Resources {
 		if id := cmp.Or(x.Outputs["id"], x.Native); x.Made && id != "" {
@@ -52,14 +77,10 @@ func capture(s *service.Service) *snapshot {
 		}
 	}
 	for _, r := range s.Roles {
-		role := roleShot{name: r.Name, state: r.State, cardinality: r.Cardinality, next: r.NextNumber, down: r.Down, until: r.Until, spec: r.Spec, disposed: slices.Clone(r.Disposed)}
-		for i := range r.Instances {
-			if i.Incarnation == 0 {
-				continue // no machine was asked for yet: no node either
-			}
-			node := nodeShot{Instance: *i, name: s.InstanceName(i)}
-			node.Attributes, node.Addresses, node.Actions = maps.Clone(i.Attributes), slices.Clone(i.Addresses), slices.Clone(i.Actions)
-			role.nodes = append(role.nodes, node)
+		role := roleShot{name: r.Name, state: r.State, cardinality: r.Cardinality, next: r.NextNumber, down: r.Down, until: r.Until, spec: r.Spec, disposed: slices.Clone(r.Disposed),
+			memories: slices.Clone(r.Policies)}
+		if r.Decision != nil {
+			role.scaled = r.Decision.Time.Time()
 		}
 		shot.roles = append(shot.roles, role)
 	}
@@ -77,7 +98,7 @@ func (s *snapshot) newborn() *snapshot {
 	}
 	for i := range n.roles {
 		r := &n.roles[i]
-		r.state, r.nodes, r.next, r.disposed, r.cardinality = service.Pending, nil, 0, nil, r.spec.Cardinality
+		r.state, r.nodes, r.next, r.disposed, r.memories, r.cardinality = service.Pending, nil, 0, nil, nil, r.spec.Cardinality
 	}
 	return &n
 }

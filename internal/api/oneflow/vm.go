@@ -88,15 +88,25 @@ func machineState(m driver.State) (state, lcm int) {
 	return vmActive, lcmUnknown
 }
 
-// node is one instance of a role; show makes of a text what may be seen of it.
+// node is one instance of a role, with its machine.
 func (f *OneFlow) node(s *snapshot, r *roleShot, n *nodeShot, show func(string) string) *format.Object {
+	return object("deploy_id", number(service.NumericID(s.id, n.Serial)), "running", n.Phase == service.Up, "vm_info", object("VM", f.vm(s, r, n, show)))
+}
+
+// vm is the machine of an instance; show makes of a text what may be seen of it.
+func (f *OneFlow) vm(s *snapshot, r *roleShot, n *nodeShot, show func(string) string) *format.Object {
 	id := service.NumericID(s.id, n.Serial)
 	state, lcm := vmState(&n.Instance)
 	directory := f.Control.Directory()
 	user := object()
 	template := vmTemplate(r.spec, show, user)
 	for _, key := range slices.Sorted(maps.Keys(n.Attributes)) {
-		user.Set(key, vmValue(show(n.Attributes[key])))
+		value := show(n.Attributes[key])
+		if vector, ok := format.ParseVector(value); ok {
+			user.Set(key, vector)
+			continue
+		}
+		user.Set(key, vmValue(value))
 	}
 	if n.Ready && !user.Has("READY") {
 		user.Set("READY", "YES")
@@ -109,12 +119,11 @@ func (f *OneFlow) node(s *snapshot, r *roleShot, n *nodeShot, show func(string) 
 	if len(n.Actions) > 0 {
 		template.Set("SCHED_ACTION", scheduled(n.Actions))
 	}
-	vm := object("ID", text(id), "UID", text(s.meta.Owner), "GID", text(s.meta.Group),
+	return object("ID", text(id), "UID", text(s.meta.Owner), "GID", text(s.meta.Group),
 		"UNAME", directory.UserName(s.meta.Owner), "GNAME", directory.GroupName(s.meta.Group), "NAME", n.name,
 		"STATE", strconv.Itoa(state), "LCM_STATE", strconv.Itoa(lcm),
 		"STIME", text(n.Created.Time().Unix()), "DEPLOY_ID", n.Native,
 		"MONITORING", object(), "TEMPLATE", template, "USER_TEMPLATE", user)
-	return object("deploy_id", number(id), "running", n.Phase == service.Up, "vm_info", object("VM", vm))
 }
 
 // Attributes that belong to the template of a VM; all others are the user's.

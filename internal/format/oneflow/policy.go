@@ -41,26 +41,50 @@ func seconds(o *Object, key string) *time.Duration {
 	return &d
 }
 
-// ShowPolicies writes what is remembered of a role's policies into its document, in the keys that OneFlow
-// uses: last_eval, true_evals and expression_evaluated.
-func ShowPolicies(role *Object, memories []policy.Memory) {
-	show := func(key string, elastic bool) {
+// Keys that a server writes into policies.
+const (
+	lastEval  = "last_eval"
+	trueEvals = "true_evals"
+	evaluated = "expression_evaluated"
+)
+
+var policyKeys = [...]string{"elasticity_policies", "scheduled_policies"}
+
+// ShowPolicies writes what is remembered of a role's policies into its document, in the keys that OneFlow uses. scaled
+// is when one of them last scaled the role, which ends all counts.
+func ShowPolicies(role *Object, memories []policy.Memory, scaled time.Time) {
+	for _, key := range policyKeys {
 		for _, e := range role.Array(key) {
 			if len(memories) == 0 {
 				return
 			}
-			o, m := e.(*Object), &memories[0]
+			o, ok := e.(*Object)
+			m := &memories[0]
 			memories = memories[1:]
-			if m.LastEval.IsZero() {
+			if !ok || m.LastEval.IsZero() {
 				continue
 			}
-			o.SetInt("last_eval", int(m.LastEval.Unix()))
-			if elastic {
-				o.SetInt("true_evals", m.TrueEvals)
-				o.Set("expression_evaluated", m.Evaluated)
+			o.SetInt(lastEval, int(m.LastEval.Unix()))
+			if m.Evaluated == "" {
+				continue
+			}
+			if m.LastEval.After(scaled) {
+				o.SetInt(trueEvals, m.TrueEvals)
+			}
+			o.Set(evaluated, m.Evaluated)
+		}
+	}
+}
+
+// ForgetPolicies takes what a server has written into a role's policies out of its document.
+func ForgetPolicies(role *Object) {
+	for _, key := range policyKeys {
+		for _, e := range role.Array(key) {
+			if o, ok := e.(*Object); ok {
+				o.Delete(lastEval)
+				o.Delete(trueEvals)
+				o.Delete(evaluated)
 			}
 		}
 	}
-	show("elasticity_policies", true)
-	show("scheduled_policies", false)
 }

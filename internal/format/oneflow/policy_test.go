@@ -26,7 +26,7 @@ func TestPolicies(t *testing.T) {
 	}
 	role := b.Root().Array("roles")[0].(*Object)
 	at := time.Unix(1900000000, 0)
-	ShowPolicies(role, []policy.Memory{{Count: policy.Count{LastEval: at, TrueEvals: 2}, Evaluated: "CPU[91.0] > 80"}, {Count: policy.Count{LastEval: at}}, {}})
+	ShowPolicies(role, []policy.Memory{{Count: policy.Count{LastEval: at, TrueEvals: 2}, Evaluated: "CPU[91.0] > 80"}, {Count: policy.Count{LastEval: at}}, {}}, time.Time{})
 	shown := func(key string, n int, name string) any { return role.Array(key)[n].(*Object).Get(name) }
 	for _, c := range []struct {
 		key   string

@@ -152,6 +152,16 @@ func (s *scanner) quoted() (string, error) {
 	return "", s.fail("the quote does not end")
 }
 
+// ParseVector reads a value that is a vector as a whole: [A = "1", B = "2"].
+func ParseVector(text string) (*Object, bool) {
+	s := scanner{text: text}
+	if !s.take('[') || !utf8.ValidString(text) {
+		return nil, false
+	}
+	o, err := s.vector()
+	return o, err == nil && s.at == len(text)
+}
+
 // vector reads the rest of [A = 1, B = "2"].
 func (s *scanner) vector() (*Object, error) {
 	o := new(Object)
@@ -204,20 +214,35 @@ func PrintText(o *Object) (string, error) {
 				b.WriteByte('\n')
 				continue
 			}
-			b.WriteByte('[')
-			for i, k := range vector.Keys() {
-				if i > 0 {
-					b.WriteByte(',')
-				}
-				if err := printKey(&b, k); err != nil {
-					return "", err
-				}
-				printQuoted(&b, scalar(vector.Get(k)))
+			if err := printVector(&b, vector); err != nil {
+				return "", err
 			}
-			b.WriteString("]\n")
+			b.WriteByte('\n')
 		}
 	}
 	return b.String(), nil
+}
+
+// PrintVector prints an object as ParseVector reads it.
+func PrintVector(o *Object) (string, error) {
+	var b strings.Builder
+	err := printVector(&b, o)
+	return b.String(), err
+}
+
+func printVector(b *strings.Builder, o *Object) error {
+	b.WriteByte('[')
+	for i, k := range o.Keys() {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		if err := printKey(b, k); err != nil {
+			return err
+		}
+		printQuoted(b, scalar(o.Get(k)))
+	}
+	b.WriteByte(']')
+	return nil
 }
 
 func printKey(b *strings.Builder, key string) error {
