@@ -20,6 +20,3 @@ func (c *Control) AlarmChronicle(ctx context.Context, who *identity.Caller, proj
 
 // MethodTypes returns the types that notification methods can have on this server.
 func (c *Control) MethodTypes() []notify.Type { return slices.Clone(c.methodRules.Types) }
-
-// MetricsHealth returns why samples cannot be recorded at present, or nil.
-func (c *Control) MetricsHealth() error { return c.intake.Health().History.Failing }

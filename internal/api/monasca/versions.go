@@ -24,7 +24,7 @@ func (m *Monasca) health(r *request) (answer, error) {
 		return answer{status: http.StatusNoContent}, nil
 	}
 	status, metrics := http.StatusOK, "OK"
-	if err := m.Control.MetricsHealth(); err != nil {
+	if err := m.Control.MetricsHealth().Intake.History.Failing; err != nil {
 		status, metrics = http.StatusServiceUnavailable, "samples cannot be recorded at present"
 	}
 	return answer{status, object{"metrics_database": metrics}}, nil
