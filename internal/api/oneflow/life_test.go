@@ -27,17 +27,18 @@ func TestHold(t *testing.T) {
 	s.must(409, "POST", "/service/"+id+"/action", act("release", "{}"))
 }
 
-// Sections 9.2 and 20.7: the gate holds children back until READY=YES.
+// Sections 9.2 and 20.7: the gate holds children back until READY=YES comes through OneGate.
 func TestReadyGate(t *testing.T) {
 	s := newStage(t, sim.Options{})
 	id := s.instantiate(s.template(`{"name":"gate","deployment":"straight","ready_status_gate":true,"roles":[
 		{"name":"a","type":"vm","template_id":0,"cardinality":1},{"name":"b","type":"vm","template_id":0,"cardinality":1,"parents":["a"]}]}`), "")
+	gate := s.openGate()
 	n := serial(t, id)
 	for _, role := range []string{"a", "b"} {
-		var machine uint32
+		var machine driver.MachineID
 		s.Until(n, role+" waits", func(svc *service.Service) bool {
 			for i := range svc.Role(role).Instances {
-				machine = i.Serial
+				machine = svc.MachineID(i)
 				return i.Phase == service.Starting
 			}
 			return false
@@ -45,8 +46,9 @@ func TestReadyGate(t *testing.T) {
 		if r := s.must(200, "GET", "/service/"+id, ""); role == "a" && len(r.body("roles", 1, "nodes").([]any)) != 0 {
 			t.Error("b began before a was READY")
 		}
-		_, err := s.Control.Report(t.Context(), s.Root(), n, machine, map[string]string{"READY": "YES"})
-		check(t, err)
+		if status, text := s.ask(gate, machine, "PUT", "/vm", "READY = YES"); status != 200 {
+			t.Fatal(status, text)
+		}
 	}
 	r := s.until(id, 2)
 	if got := at(r.body("roles", 0, "nodes", 0), "vm_info", "VM", "USER_TEMPLATE", "READY"); got != "YES" {
