@@ -35,6 +35,7 @@ var cases = []benchmark{
 	{"react", "a sample over HTTP until the webhook, 100,000 alarms live, 50,000 samples/s", false, react},
 	{"silence", "how late a series that fell silent is noticed", false, silence},
 	{"intake", "samples/s over HTTP, stored and evaluated", false, intake},
+	{"beside", "a value that crosses a threshold until the webhook, beside a Prometheus with rules of 1 s", false, besidePrometheus},
 	{"grow", "a sample over HTTP until a policy has started a process", false, grow},
 	{"soak", "1,000 random changes/s; SOAK=30m for half an hour", false, soak},
 	{"rest", "100,000 services of 10 instances at rest, then kill -9 and restart", true, rest},
