@@ -253,7 +253,9 @@ func TestClientLogin(t *testing.T) {
 		one := *c
 		// What these plugins do not know, they refuse.
 		if unknown := map[string]string{"v2password": "DOMAIN", "v3token": "USER"}[what]; unknown != "" {
-			one.env = slices.DeleteFunc(slices.Clone(c.env), func(v string) bool { return strings.Contains(v, unknown) || what == "v3token" && strings.Contains(v, "PASSWORD") })
+			one.env = slices.DeleteFunc(slices.Clone(c.env), func(v string) bool {
+				return strings.Contains(v, unknown) || what == "v3token" && strings.Contains(v, "PASSWORD")
+			})
 		}
 		if out, err := one.call(env, "notification-type-list"); err != nil || !strings.Contains(out, "WEBHOOK") {
 			t.Errorf("%s: %v %s", what, err, out)
