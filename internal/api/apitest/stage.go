@@ -152,7 +152,11 @@ func (s *Stage) Mount(faces ...api.Face) string {
 	}
 	mux := http.NewServeMux()
 	for _, f := range faces {
-		mux.Handle(f.Prefix+"/", server.Face(f))
+		face := server.Face(f)
+		mux.Handle(f.Prefix+"/", face)
+		if f.Prefix != "" {
+			mux.Handle(f.Prefix, face)
+		}
 	}
 	addr, err := server.Listen(context.Background(), "main", "127.0.0.1:0", mux)
 	if err != nil {
