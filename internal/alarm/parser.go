@@ -1,6 +1,7 @@
 package alarm
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -57,6 +58,24 @@ func Parse(text string, dialect Dialect) (*Expression, error) {
 	}
 	p.out.Root = root
 	return p.out, nil
+}
+
+// ParseReading reads what a policy measures: a function of a metric with dimensions, and how old its values may be,
+// "p95(http_response_time{code=200}, 30s)". Its errors are of type *SyntaxError.
+func ParseReading(text string) (Part, error) {
+	const threshold = " > 0" // makes an expression of it
+	e, err := Parse(text+threshold, Troupe)
+	var syntax *SyntaxError
+	switch {
+	case errors.As(err, &syntax):
+		syntax.Column = min(syntax.Column, utf8.RuneCountInString(text)+1)
+		return Part{}, syntax
+	case err != nil:
+		return Part{}, err
+	case len(e.Parts) > 1:
+		return Part{}, &SyntaxError{1, "one function of a metric is wanted here, not a comparison"}
+	}
+	return e.Parts[0], nil
 }
 
 type parser struct {

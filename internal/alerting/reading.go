@@ -106,7 +106,7 @@ func newReader(id uint64, tenant int, spec *service.RoleSpec) *reader {
 		if text == "" {
 			continue
 		}
-		part, err := ParseReading(text)
+		part, err := alarm.ParseReading(text)
 		if err != nil {
 			continue
 		}
@@ -120,16 +120,6 @@ func newReader(id uint64, tenant int, spec *service.RoleSpec) *reader {
 		return nil
 	}
 	return r
-}
-
-// ParseReading reads what a policy measures: a function of a metric with dimensions, and how old its values may be,
-// "p95(http_response_time{code=200}, 30s)". The error tells the column.
-func ParseReading(text string) (alarm.Part, error) {
-	e, err := alarm.Parse(text+" > 0", alarm.Troupe)
-	if err != nil {
-		return alarm.Part{}, err
-	}
-	return e.Parts[0], nil
 }
 
 // metrics are the names of series that may concern the reader.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/troupe-dev/troupe/internal/alarm"
 	"github.com/troupe-dev/troupe/internal/policy"
 )
 
@@ -242,8 +243,16 @@ func (v *validator) policies(at string, r *RoleSpec) {
 		return
 	}
 	for n := range r.Policies {
-		if err := r.Policies[n].Validate(); err != nil {
+		p := &r.Policies[n]
+		if err := p.Validate(); err != nil {
 			v.fail(indexed(at, n), "%v", err)
+			continue
+		}
+		if text := p.Reading(); text != "" {
+			if _, err := alarm.ParseReading(text); err != nil {
+				kind := map[bool]string{p.Target != nil: ".target", p.Steps != nil: ".steps", p.Queue != nil: ".queue"}[true]
+				v.fail(indexed(at, n)+kind+".value", "%v", err)
+			}
 		}
 	}
 }

@@ -147,6 +147,7 @@ func (v *validator) spec(s *Spec) {
 		v.role(at+".", &s.Roles[i])
 		v.commands(at+".machine.checks", s, s.Roles[i].Machine.Checks)
 	}
+	v.alarms(s.Alarms, s)
 	if g := v.graph(s, known); g != nil {
 		v.circle(g)
 	}

@@ -309,6 +309,10 @@ func TestEveryKey(t *testing.T) {
 		"update":         "name: a\nroles: {r: {update: {%s}}}\n",
 		"policy":         "name: a\nroles: {r: {policies: {p: {%s}}}}\n",
 		"step":           "name: a\nroles: {r: {policies: {p: {value: avg(x), steps: [{%s}]}}}}\n",
+		"alarm":          "name: a\nalarms: {x: {%s}}\nroles: {web: {}}\n",
+		"action":         "name: a\nalarms: {x: {when: load > 5, do: {%s}}}\nroles: {web: {}}\n",
+		"damping":        "name: a\nalarms: {x: {damping: {%s}}}\nroles: {web: {}}\n",
+		"window":         "name: a\nalarms: {x: {maintenance: [{%s}]}}\nroles: {web: {}}\n",
 		"way":            "name: a\nroles: {r: {policies: {p: {up: {%s}}}}}\n",
 	}
 	everything := func(string) ([]byte, error) { return []byte("{}"), nil }

@@ -96,6 +96,10 @@ var tables = sync.OnceValue(func() []table {
 		tableOf("policy", "A policy", "A rule that changes a count: exactly one of target, steps, queue, schedule (or start) and expression, with the keys that belong to it.", policyFields),
 		tableOf("step", "A step", "What a policy does at some values.", stepFields),
 		tableOf("way", "A way", "How a policy is limited in one direction.", wayFields),
+		tableOf("alarm", "An alarm", "What to watch, when that is bad, and what to do; see alarms.md. It sees the service's own series.", alarmFields),
+		tableOf("action", "An action", "What an alarm does: exactly one of notify, scale, replace, restart and act. `replace` and `restart` may stand as words.", orderFields),
+		tableOf("damping", "A damping", "How often is too often.", dampingFields),
+		tableOf("window", "A window", "A time of maintenance, in which the actions of an alarm wait.", maintenanceFields),
 		tableOf("update", "An update", "How a role rolls over to a changed description.", updateFields),
 	}
 })

@@ -73,8 +73,8 @@ type stepKeys struct {
 
 // policyFields are the keys of a policy.
 var policyFields = []field[policyKeys]{
-	textField("target", "avg(cpu.user_perc)", "Keep this value near `keep`: twice the figure asks for twice the instances. A value is a function of a metric over the role: avg, min, max, sum, count, last, rate or p95, as in `p95(http_response_time, 30s)`.",
-		func(p *policyKeys) *string { return &p.target }),
+	named("target.value", textField("target", "avg(cpu.user_perc)", "Keep this value near `keep`: twice the figure asks for twice the instances. A value is a function of a metric over the role: avg, min, max, sum, count, last, rate or p95, as in `p95(http_response_time, 30s)`.",
+		func(p *policyKeys) *string { return &p.target })),
 	floatField("keep", "60", "The figure that the target is kept at.",
 		func(p *policyKeys) *float64 { return &p.keep }),
 	floatField("tolerance", "0.2", "The part of `keep` by which the target may be off without consequence; 0.1 when left out.",
@@ -83,8 +83,8 @@ var policyFields = []field[policyKeys]{
 		func(p *policyKeys) *int { return &p.days }),
 	durationField("ahead", "none", "5m", "How far `predict` looks ahead.",
 		func(p *policyKeys) *time.Duration { return &p.lead }),
-	textField("value", "avg(cpu.user_perc)", "The value that `steps` are about.",
-		func(p *policyKeys) *string { return &p.steps }),
+	named("steps.value", textField("value", "avg(cpu.user_perc)", "The value that `steps` are about.",
+		func(p *policyKeys) *string { return &p.steps })),
 	{
 		key: "steps", shape: listShape("step"), example: "[{above: 80, scale: +2}, {below: 20, scale: -1}]",
 		help: "What to do at which value; the first step that fits counts.",
@@ -102,8 +102,8 @@ var policyFields = []field[policyKeys]{
 			return writeList(stepFields, p.list)
 		},
 	},
-	textField("queue", "last(jobs.waiting)", "A length, of which one instance is good for `per_instance`; none is needed while it is 0.",
-		func(p *policyKeys) *string { return &p.queue }),
+	named("queue.value", textField("queue", "last(jobs.waiting)", "A length, of which one instance is good for `per_instance`; none is needed while it is 0.",
+		func(p *policyKeys) *string { return &p.queue })),
 	floatField("per_instance", "10", "How many things of the queue one instance is good for.",
 		func(p *policyKeys) *float64 { return &p.perInstance }),
 	floatField("activate", "5", "The length of the queue above which a role of no instances gets its first; 0 when left out.",

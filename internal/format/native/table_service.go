@@ -42,6 +42,7 @@ var serviceFields = []field[service.Spec]{
 	durationField("retain", "the server's setting", "7d", "How long a finished service is kept for inspection.",
 		func(s *service.Spec) *time.Duration { return &s.Retain }),
 	resourcesField(),
+	alarmsField(),
 	{
 		key: "roles", shape: mapShape("role"), example: "{web: {run: ./web}}",
 		help: "The roles by name: letters, digits, _ and -, up to 63 characters.",
