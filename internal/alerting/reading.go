@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/troupe-dev/troupe/driver"
 	"github.com/troupe-dev/troupe/internal/alarm"
 	"github.com/troupe-dev/troupe/internal/metric"
 	"github.com/troupe-dev/troupe/internal/policy"
@@ -127,7 +128,9 @@ func (r *reader) metrics() (names []string) {
 		names = append(names, x.part.Metric)
 	}
 	for _, x := range r.attributes {
-		names = append(names, strings.ToLower(x))
+		for _, source := range sources(x) {
+			names = append(names, source.metric)
+		}
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
@@ -245,7 +248,7 @@ func (a *Alerting) measure(r *reader) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		for _, name := range r.attributes {
-			if v, of := r.attribute(role, name, now); of > 0 {
+			if v, of := r.attribute(s, role, name, now); of > 0 {
 				m.Values[name] = service.Reading{Value: v, Of: of}
 			}
 		}
@@ -347,27 +350,27 @@ func aggregate(f alarm.Function, values []float64) float64 {
 	return sum / float64(len(values))
 }
 
-// attribute is OneFlow's value of a name: the mean, over the instances that run, of what each of them reports, or else
-// what is measured of it, or else what its definition says. The reader is locked.
-func (r *reader) attribute(role *service.Role, name string, now time.Time) (mean float64, of int) {
-	metricName := strings.ToLower(name)
+// attribute is OneFlow's value of a name: the mean over the instances that run and have it. The reader is locked.
+func (r *reader) attribute(s *service.Service, role *service.Role, name string, now time.Time) (mean float64, of int) {
 	measured := make(map[uint32]float64)
-	for s, p := range r.probes {
-		if s.Name == metricName && s.Origin.Serial != 0 && !p.at.IsZero() && now.Sub(p.at) < attributeLife {
-			measured[s.Origin.Serial] = p.value
+	for _, source := range sources(name) {
+		for x, p := range r.probes {
+			if x.Name == source.metric && x.Origin.Serial != 0 && !p.at.IsZero() && now.Sub(p.at) < attributeLife {
+				measured[x.Origin.Serial] = p.value * source.scale
+			}
 		}
 	}
 	var values []string
 	for i := range role.Instances {
-		if i.Phase != service.Up {
+		if i.Phase != service.Up || i.Machine != driver.Running {
 			continue
 		}
-		if text, ok := i.Attributes[name]; ok && text != "" {
-			values = append(values, text)
-		} else if v, ok := measured[i.Serial]; ok {
-			values = append(values, policy.FormatFloat(v))
-		} else if text := role.Spec.Machine.Attributes[name]; text != "" {
-			values = append(values, text)
+		value, ok := s.Attribute(i, name, func() (string, bool) {
+			v, ok := measured[i.Serial]
+			return policy.FormatFloat(v), ok
+		})
+		if ok {
+			values = append(values, value)
 		}
 	}
 	mean, ok := policy.Average(values)
@@ -375,6 +378,24 @@ func (r *reader) attribute(role *service.Role, name string, now time.Time) (mean
 		return 0, 0
 	}
 	return mean, len(values)
+}
+
+// A source is a metric in which an attribute is measured, in its own unit.
+type source struct {
+	metric string
+	scale  float64
+}
+
+// outside are the names under which OpenNebula's expressions ask for what is measured from outside.
+var outside = map[string]source{"CPU": {"cpu.percent", 1}, "MEMORY": {"mem.used_mb", 1024}} // percent of a core, KiB
+
+// sources are those of an attribute, the better one last: an instance knows best about itself.
+func sources(name string) []source {
+	own := source{strings.ToLower(name), 1}
+	if x, ok := outside[name]; ok {
+		return []source{x, own}
+	}
+	return []source{own}
 }
 
 // attributeLife is how long a measured value stands for an attribute.

@@ -27,7 +27,7 @@ type Reading struct {
 type governance struct {
 	rules  []*policy.Rule // nil for one that does not work
 	order  []int          // in which they are asked
-	values map[string]Reading
+	values map[string]Reading // nil until they are told
 	fresh  bool // values came since the rules were asked
 	again  Time // when they are to be asked at the latest; 0 for never
 }
@@ -48,7 +48,7 @@ func (r *Role) linkPolicies() {
 		return
 	}
 	g := &governance{}
-	if r.governed != nil {
+	if r.governed != nil && slices.EqualFunc(r.governed.rules, policies, func(x *policy.Rule, p policy.Policy) bool { return x != nil && reflect.DeepEqual(*x.Policy, p) }) {
 		g.values = r.governed.values
 	}
 	for n := range policies {
@@ -119,6 +119,9 @@ func (s *Service) wished(r *Role, now Time) (chosen int, wish policy.Verdict) {
 	g.fresh, g.again = false, 0
 	for _, n := range g.order {
 		rule := g.rules[n]
+		if g.values == nil && len(rule.Attributes()) > 0 {
+			continue // a value that is not told yet is not a value that is not there: !(LOAD > 5) would hold
+		}
 		v := rule.Decide(&r.Policies[n], in)
 		s.head = s.head || v.Kept
 		g.wake(s, v.Again)

@@ -16,7 +16,7 @@ import (
 )
 
 // serial reads a service's id.
-func serial(t *testing.T, id string) uint64 {
+func serial(t testing.TB, id string) uint64 {
 	t.Helper()
 	n, err := strconv.ParseUint(id, 10, 64)
 	check(t, err)

@@ -126,11 +126,6 @@ func (f *OneFlow) vm(s *snapshot, r *roleShot, n *nodeShot, show func(string) st
 		"MONITORING", object(), "TEMPLATE", template, "USER_TEMPLATE", user)
 }
 
-// Attributes that belong to the template of a VM; all others are the user's.
-var ofTemplate = map[string]bool{"CPU": true, "VCPU": true, "MEMORY": true, "CONTEXT": true, "DISK": true, "NIC": true, "NIC_ALIAS": true,
-	"OS": true, "GRAPHICS": true, "FEATURES": true, "INPUT": true, "PCI": true, "RAW": true, "TOPOLOGY": true, "NUMA_NODE": true,
-	"CPU_MODEL": true, "VMGROUP": true}
-
 // vmTemplate builds the template of a VM from the dotted attributes of its definition, and gives user
 // what is the user's.
 func vmTemplate(r *service.RoleSpec, show func(string) string, user *format.Object) *format.Object {
@@ -140,7 +135,7 @@ func vmTemplate(r *service.RoleSpec, show func(string) string, user *format.Obje
 	}
 	for _, key := range slices.Sorted(maps.Keys(all.children)) {
 		to := user
-		if ofTemplate[key] {
+		if service.OfTemplate(key) {
 			to = template
 		}
 		to.Set(key, all.children[key].shape())
