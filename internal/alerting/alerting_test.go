@@ -127,7 +127,7 @@ func TestTestGoesThroughTheChain(t *testing.T) {
 func TestSilenceReplacesTheInstance(t *testing.T) {
 	s := newStage(t)
 	s.service(7, &service.Spec{Name: "web", Roles: []service.RoleSpec{{Name: "app", Cardinality: 2}},
-		Alarms: []alarm.Definition{{Name: "silent", Expression: "absent(cpu.user_perc, 1s)", MatchBy: []string{"instance"}, Actions: alarm.Actions{Alarm: []alarm.Action{{Replace: true}}}}}})
+		Alarms: []alarm.Definition{{Name: "silent", Severity: "LOW", Expression: "absent(cpu.user_perc, 1s)", MatchBy: []string{"instance"}, Actions: alarm.Actions{Alarm: []alarm.Action{{Replace: true}}}}}})
 	s.eventually("the service's alarm is watched", func() bool { return len(s.alerts.Definitions(tenant)) == 1 })
 	report := func(serial uint32) {
 		s.pushAs(&telemetry.Binding{Tenant: tenant, Origin: metric.Origin{Service: 7, Role: "app", Serial: serial}}, "cpu.user_perc", 5, nil)
@@ -169,7 +169,7 @@ func TestAlarmScales(t *testing.T) {
 	s := newStage(t)
 	five := 5
 	s.service(7, &service.Spec{Name: "web", Roles: []service.RoleSpec{{Name: "app", Cardinality: 3, Max: &five}},
-		Alarms: []alarm.Definition{{Name: "busy", Expression: "avg(cpu.user_perc, 1s) > 80", Actions: alarm.Actions{Alarm: []alarm.Action{{Scale: &alarm.Scale{Role: "app", By: "+20%"}}}}}}})
+		Alarms: []alarm.Definition{{Name: "busy", Severity: "LOW", Expression: "avg(cpu.user_perc, 1s) > 80", Actions: alarm.Actions{Alarm: []alarm.Action{{Scale: &alarm.Scale{Role: "app", By: "+20%"}}}}}}})
 	s.eventually("the service's alarm is watched", func() bool { return len(s.alerts.Definitions(tenant)) == 1 })
 	cardinality := func() (n int) {
 		s.engine.View(7, func(svc *service.Service) { n = svc.Role("app").Cardinality })
