@@ -32,15 +32,14 @@ func (o *Options) verifyMonasca() error {
 	return fmt.Errorf("--monasca-profile %.40q is none of fast, compat", o.Monasca.Profile)
 }
 
-// openStack puts the faces of Monasca and Keystone on the listeners.
-func (a *App) openStack(c *control.Control, mux *http.ServeMux) {
+// openStack puts the faces of Monasca and Keystone on their listeners, and among those of the main one.
+func (a *App) openStack(c *control.Control, main map[string]http.Handler) {
 	identity := keystone.New(keystone.Options{Control: c, PublicURL: a.opts.PublicURL, Log: a.opts.Log.With("face", "keystone"),
 		Monasca: func(r *http.Request) string { return a.faceURL(r, "monasca") + "/v2.0" }})
 	metrics := monasca.New(monasca.Options{Control: c, PublicURL: a.opts.PublicURL, Log: a.opts.Log.With("face", "monasca"),
 		Profile: alarm.Profile(a.opts.Monasca.Profile), Extended: a.opts.Monasca.Extended,
 		KeystoneURL: func(r *http.Request) string { return a.faceURL(r, "keystone") }})
-	under(mux, "/keystone", a.api.Face(identity.Face("/keystone")))
-	under(mux, "/monasca", a.api.Face(metrics.Face("/monasca")))
+	main["keystone"], main["monasca"] = a.api.Face(identity.Face("/keystone")), a.api.Face(metrics.Face("/monasca"))
 	a.keystone.open(a.api.Face(identity.Face("")))
 	a.monasca.open(a.api.Face(metrics.Face("")))
 }
