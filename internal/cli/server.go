@@ -46,7 +46,7 @@ func (o *serverOptions) addFlags(f *pflag.FlagSet, env func(string) string) {
 	o.app.Monasca.Profile = "fast"
 	f.Var(choice{&o.app.Monasca.Profile, []string{"fast", "compat"}}, "monasca-profile", "when definitions that come from Monasca's clients decide")
 	f.BoolVar(&o.app.Monasca.Extended, "monasca-extended", false, "take Troupe's expressions from Monasca's clients, too")
-	f.StringVar(&o.app.PublicURL, "public-url", "", "`URL` of the main listener that instances are told")
+	f.StringVar(&o.app.PublicURL, "public-url", "", "`URL` of the main listener that instances and clients are told")
 	f.StringVar(&o.app.OneGateURL, "onegate-url", "", "`URL` of OneGate that instances are told")
 	f.StringSliceVar(&o.app.OneGate.Protected, "onegate-protected", onegate.DefaultProtected, "`attributes` that no instance may set by OneGate")
 	f.StringSliceVar(&o.app.OneGate.Restricted, "onegate-restricted", onegate.DefaultRestricted, "`actions` that no instance may perform by OneGate")
