@@ -43,6 +43,9 @@ func (o *serverOptions) addFlags(f *pflag.FlagSet, env func(string) string) {
 	f.StringVar(&o.app.MonascaListen, "monasca-listen", "", "`address` at whose root Monasca is served too")
 	f.StringVar(&o.app.KeystoneListen, "keystone-listen", "", "`address` at whose root Keystone is served too")
 	f.BoolVar(&o.compat, "compat", false, "serve OneFlow, OneGate, Monasca and Keystone at 127.0.0.1 on their customary ports 2474, 5030, 8070 and 35357 too")
+	f.StringVar(&o.app.Keystone.Validate, "keystone-validate", "", "`URL` of a real Keystone whose tokens are good for Monasca")
+	f.StringVar(&o.app.Keystone.Service, "keystone-service", "", "openrc `file` of a user who may validate tokens there")
+	f.StringSliceVar(&o.app.Keystone.Projects, "keystone-project", nil, "`ID=GROUP`, the group that stands for a project there; others get one of their own")
 	o.app.Monasca.Profile = "fast"
 	f.Var(choice{&o.app.Monasca.Profile, []string{"fast", "compat"}}, "monasca-profile", "when definitions that come from Monasca's clients decide")
 	f.BoolVar(&o.app.Monasca.Extended, "monasca-extended", false, "take Troupe's expressions from Monasca's clients, too")
