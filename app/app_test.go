@@ -91,15 +91,15 @@ func get(t *testing.T, address, user, password string) (int, string) {
 
 func TestServe(t *testing.T) {
 	o := options(t.TempDir())
-	o.OneFlowListen, o.ReadyFile = "127.0.0.1:0", filepath.Join(t.TempDir(), "ready")
+	o.OneFlowListen, o.MonascaListen, o.KeystoneListen, o.ReadyFile = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", filepath.Join(t.TempDir(), "ready")
 	var said bytes.Buffer
 	o.Announce = &said
 	began := time.Now()
 	a, stop := serve(t, o)
 	awaitReady(t, a)
 	t.Logf("ready after %v", time.Since(began))
-	main, flow := a.Addrs()["main"], a.Addrs()["oneflow"]
-	if text, err := os.ReadFile(o.ReadyFile); err != nil || string(text) != "main="+main+"\noneflow="+flow+"\n" {
+	main, flow, metrics, keystone := a.Addrs()["main"], a.Addrs()["oneflow"], a.Addrs()["monasca"], a.Addrs()["keystone"]
+	if text, err := os.ReadFile(o.ReadyFile); err != nil || string(text) != "main="+main+"\noneflow="+flow+"\nmonasca="+metrics+"\nkeystone="+keystone+"\n" {
 		t.Errorf("ready file: %q, %v", text, err)
 	}
 	if a.Password() == "" || !strings.Contains(said.String(), a.Password()) {
@@ -120,6 +120,13 @@ func TestServe(t *testing.T) {
 		{main + "/oneflow//service/", "oneadmin", 200, "DOCUMENT_POOL"},
 		{main + "/oneflow", "oneadmin", 404, "there is nothing"},
 		{flow + "/service", "oneadmin", 200, "DOCUMENT_POOL"},
+		{main + "/monasca/v2.0/alarms", "", 401, "Unauthorized"},
+		{main + "/monasca//v2.0/alarms/", "oneadmin", 200, main + "/monasca/v2.0/alarms"},
+		{metrics + "/v2.0/alarms", "oneadmin", 200, metrics + "/v2.0/alarms"},
+		{metrics + "/healthcheck", "", 200, "OK"},
+		{main + "/keystone/v3", "", 200, main + "/keystone/v3/"},
+		{keystone + "/v3/", "", 200, keystone + "/v3/"},
+		{keystone + "/v3/auth/catalog", "oneadmin", 200, metrics + "/v2.0"},
 	} {
 		if code, text := get(t, c.url, c.user, a.Password()); code != c.code || !strings.Contains(text, c.text) {
 			t.Errorf("GET %s as %q: %d %s, want %d with %q", c.url, c.user, code, text, c.code, c.text)

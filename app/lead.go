@@ -236,13 +236,14 @@ func (a *App) open(c *control.Control) {
 		api.WriteError(w, r, &api.Problem{Status: http.StatusNotFound, Detail: "nothing is served at " + r.URL.Path + "; the API is at /v1, OneFlow at /oneflow, OneGate at /onegate, Monasca at /monasca, Keystone at /keystone"})
 	})
 	gate := onegate.New(onegate.Options{Control: c, OneFlow: flow, URL: a.opts.OneGateURL, Settings: a.opts.OneGate, Log: a.opts.Log.With("face", "onegate")})
-	prefixed := a.api.Face(flow.Face("/oneflow"))
+	unclean := map[string]http.Handler{"oneflow": a.api.Face(flow.Face("/oneflow"))}
+	a.openStack(c, unclean)
 	under(mux, "/onegate", a.api.Face(gate.Face("/onegate")))
-	a.openStack(c, mux)
 	a.main.open(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// Past the mux, which would redirect doubled slashes: OneFlow's clients send them and do not follow.
-		if r.URL.Path == "/oneflow" || strings.HasPrefix(r.URL.Path, "/oneflow/") {
-			prefixed.ServeHTTP(w, r)
+		// Past the mux, which would redirect doubled slashes: the clients of these faces send them and do not follow.
+		name, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+		if face := unclean[name]; face != nil {
+			face.ServeHTTP(w, r)
 			return
 		}
 		mux.ServeHTTP(w, r)

@@ -2,15 +2,21 @@ package app
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"strings"
 
 	"github.com/troupe-dev/troupe/internal/alarm"
 	"github.com/troupe-dev/troupe/internal/api/keystone"
 	"github.com/troupe-dev/troupe/internal/api/monasca"
 	"github.com/troupe-dev/troupe/internal/control"
+	"github.com/troupe-dev/troupe/internal/identity"
+	"github.com/troupe-dev/troupe/internal/openstack"
 )
 
 // Monasca says how definitions are taken that come through the Monasca face.
@@ -32,16 +38,58 @@ func (o *Options) verifyMonasca() error {
 	return fmt.Errorf("--monasca-profile %.40q is none of fast, compat", o.Monasca.Profile)
 }
 
-// openStack puts the faces of Monasca and Keystone on the listeners.
-func (a *App) openStack(c *control.Control, mux *http.ServeMux) {
-	identity := keystone.New(keystone.Options{Control: c, PublicURL: a.opts.PublicURL, Log: a.opts.Log.With("face", "keystone"),
+// Keystone is a real one, whose tokens are good for Monasca here.
+type Keystone struct {
+	Validate string   // its URL; "" for none
+	Service  string   // openrc file of the user by whose name tokens are validated
+	Projects []string // "ID=GROUP": the groups that stand for its projects
+}
+
+// guests returns those whom the Keystone vouches for; nil without one.
+func (k *Keystone) guests() (*openstack.Guests, error) {
+	if k.Validate == "" {
+		if k.Service != "" || len(k.Projects) > 0 {
+			return nil, errors.New("--keystone-service and --keystone-project are for --keystone-validate, which is missing")
+		}
+		return nil, nil
+	}
+	u, err := url.Parse(k.Validate)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("--keystone-validate %.100q is no URL; write it as https://HOST:5000", k.Validate)
+	}
+	if k.Service == "" {
+		return nil, errors.New("--keystone-validate needs --keystone-service, the openrc file of a user who may validate tokens")
+	}
+	service, err := openstack.ReadService(k.Service)
+	if err != nil {
+		return nil, err
+	}
+	projects := make(map[string]string, len(k.Projects))
+	for _, p := range k.Projects {
+		id, group, ok := strings.Cut(p, "=")
+		if !ok || id == "" || group == "" {
+			return nil, fmt.Errorf("--keystone-project %.80q: write it as ID=GROUP", p)
+		}
+		projects[id] = group
+	}
+	return &openstack.Guests{Validator: openstack.NewValidator(k.Validate, service, nil), Projects: projects}, nil
+}
+
+// openStack puts the faces of Monasca and Keystone on their listeners, and among those of the main one.
+func (a *App) openStack(c *control.Control, main map[string]http.Handler) {
+	keystoneURL := func(r *http.Request) string { return a.faceURL(r, "keystone") }
+	var guests func(context.Context, string, netip.Addr) (*identity.Caller, error)
+	if g := a.verified.guests; g != nil {
+		g.Directory = a.directory
+		guests, keystoneURL = g.Authenticate, func(*http.Request) string { return a.opts.Keystone.Validate }
+	}
+	logins := keystone.New(keystone.Options{Control: c, PublicURL: a.opts.PublicURL, Log: a.opts.Log.With("face", "keystone"),
 		Monasca: func(r *http.Request) string { return a.faceURL(r, "monasca") + "/v2.0" }})
 	metrics := monasca.New(monasca.Options{Control: c, PublicURL: a.opts.PublicURL, Log: a.opts.Log.With("face", "monasca"),
 		Profile: alarm.Profile(a.opts.Monasca.Profile), Extended: a.opts.Monasca.Extended,
-		KeystoneURL: func(r *http.Request) string { return a.faceURL(r, "keystone") }})
-	under(mux, "/keystone", a.api.Face(identity.Face("/keystone")))
-	under(mux, "/monasca", a.api.Face(metrics.Face("/monasca")))
-	a.keystone.open(a.api.Face(identity.Face("")))
+		KeystoneURL: keystoneURL, Guests: guests})
+	main["keystone"], main["monasca"] = a.api.Face(logins.Face("/keystone")), a.api.Face(metrics.Face("/monasca"))
+	a.keystone.open(a.api.Face(logins.Face("")))
 	a.monasca.open(a.api.Face(metrics.Face("")))
 }
 

@@ -52,6 +52,7 @@ type Options struct {
 	OneFlow    OneFlow
 	OneGate    onegate.Settings
 	Monasca    Monasca
+	Keystone   Keystone
 	// OneFlowConf is an oneflow-server.conf whose settings are taken over; "" for none.
 	OneFlowConf string
 

@@ -20,6 +20,7 @@ import (
 	"github.com/troupe-dev/troupe/internal/format/oneflow"
 	"github.com/troupe-dev/troupe/internal/identity"
 	"github.com/troupe-dev/troupe/internal/nearest"
+	"github.com/troupe-dev/troupe/internal/openstack"
 	"github.com/troupe-dev/troupe/internal/store"
 )
 
@@ -47,6 +48,7 @@ type verified struct {
 	oneflow  oneflow.Settings
 	store    store.Options
 	password string // the first user's; "" to generate one
+	guests   *openstack.Guests
 }
 
 // verify reads the files that the options name and refuses what is wrong with either.
@@ -67,6 +69,8 @@ func (o *Options) verify(kinds all.Drivers) (v verified, err error) {
 	check(o.verifyReadyFile())
 	check(o.verifyOneGate())
 	check(o.verifyMonasca())
+	v.guests, err = o.Keystone.guests()
+	check(err)
 	if o.AdminPasswordFile != "" {
 		if v.password, err = secretFile(o.AdminPasswordFile); err != nil {
 			check(fmt.Errorf("first password: %w", err))

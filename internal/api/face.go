@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -113,6 +114,14 @@ func Authenticate(r *http.Request, c identity.Credentials) (*identity.Caller, er
 	req := requestOf(r.Context())
 	c.Source = req.source
 	return req.server.opts.Auth.Authenticate(r.Context(), c)
+}
+
+// Source returns where the request that ctx belongs to comes from.
+func Source(ctx context.Context) netip.Addr {
+	if r := requestOf(ctx); r != nil {
+		return r.source
+	}
+	return netip.Addr{}
 }
 
 // LoginProblem returns the Problem of an error of Authenticate, and tells the client in a header when to try again.

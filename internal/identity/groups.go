@@ -14,12 +14,14 @@ import (
 
 // A Group is a set of users, and a project: what belongs to it is counted against its quota.
 type Group struct {
-	ID       int       `json:"id"`
-	Name     string    `json:"name"`
-	Quota    Quota     `json:"quota,omitzero"`
-	Grants   []Grant   `json:"grants,omitempty"`
-	Created  time.Time `json:"created"`
-	Revision int64     `json:"-"` // of the store; changes with every change
+	ID      int       `json:"id"`
+	Name    string    `json:"name"`
+	Quota   Quota     `json:"quota,omitzero"`
+	Grants  []Grant   `json:"grants,omitempty"`
+	Created time.Time `json:"created"`
+	// Foreign is the project of another identity service that the group stands for; see Guest. Its name stays.
+	Foreign  string `json:"foreign,omitempty"`
+	Revision int64  `json:"-"` // of the store; changes with every change
 }
 
 func (g Group) clone() Group {
@@ -146,7 +148,10 @@ func (d *Directory) ChangeGroup(ctx context.Context, id int, edit func(g *Group)
 		if err := edit(&g); err != nil {
 			return nil, err
 		}
-		g.ID, g.Created, g.Revision = was.ID, was.Created, was.Revision
+		g.ID, g.Created, g.Foreign, g.Revision = was.ID, was.Created, was.Foreign, was.Revision
+		if was.Foreign != "" && g.Name != was.Name {
+			return nil, fmt.Errorf("group %q: %w: it stands for another service's project, and keeps its name", was.Name, ErrInvalid)
+		}
 		if err := d.validateGroup(&g); err != nil {
 			return nil, err
 		}

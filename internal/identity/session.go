@@ -22,6 +22,11 @@ const (
 	maxEnded       = 100 // sessions of one user that were ended before their time, and whose time has not come
 )
 
+// Issued reports whether a text has the form of a token or session of this directory; others may know those that have not.
+func Issued(text string) bool {
+	return strings.HasPrefix(text, tokenPrefix) || strings.HasPrefix(text, sessionPrefix)
+}
+
 // A Sealer encrypts and authenticates small texts: store.Vault.
 type Sealer interface {
 	Seal(secret []byte, context string) []byte

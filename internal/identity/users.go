@@ -22,7 +22,9 @@ type User struct {
 	Disabled bool      `json:"disabled,omitempty"`
 	Grants   []Grant   `json:"grants,omitempty"`
 	Created  time.Time `json:"created"`
-	Revision int64     `json:"-"` // of the store; changes with every change
+	// Foreign is whom of another identity service the user stands for; see Guest. Its name stays.
+	Foreign  string `json:"foreign,omitempty"`
+	Revision int64  `json:"-"` // of the store; changes with every change
 }
 
 // In reports whether the user is a member of the group.
@@ -165,7 +167,10 @@ func (d *Directory) ChangeUser(ctx context.Context, id int, edit func(u *User) e
 		if err := edit(&u.User); err != nil {
 			return err
 		}
-		u.ID, u.Created, u.Revision = was.ID, was.Created, was.Revision
+		u.ID, u.Created, u.Foreign, u.Revision = was.ID, was.Created, was.Foreign, was.Revision
+		if was.Foreign != "" && u.Name != was.Name {
+			return fmt.Errorf("user %q: %w: it stands for another service's user, and keeps its name", was.Name, ErrInvalid)
+		}
 		if err := checkName("user", u.Name); err != nil {
 			return err
 		}

@@ -3,8 +3,11 @@
 package monasca
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"path"
 	"slices"
@@ -27,7 +30,9 @@ type Options struct {
 	KeystoneURL func(*http.Request) string
 	// PublicURL is where clients reach this server; what they are sent back has its scheme, if it is they who called it so.
 	PublicURL string
-	Log       *slog.Logger // nil for none
+	// Guests says who shows a token that is not Troupe's; nil knows nobody.
+	Guests func(ctx context.Context, token string, source netip.Addr) (*identity.Caller, error)
+	Log    *slog.Logger // nil for none
 }
 
 // A Monasca serves the API.
@@ -53,11 +58,24 @@ func (m *Monasca) Face(prefix string) api.Face {
 		Public: func(r *http.Request) bool { return strings.TrimRight(r.URL.Path, "/") == "/healthcheck" },
 		Authenticate: func(r *http.Request) (*identity.Caller, error) {
 			token := r.Header.Get("X-Auth-Token")
-			if token == "" {
+			switch {
+			case token == "":
 				return nil, nil
+			case m.Guests == nil || identity.Issued(token):
+				return api.Authenticate(r, identity.Credentials{Token: token})
 			}
-			return api.Authenticate(r, identity.Credentials{Token: token})
+			return m.guest(r, token)
 		}}
+}
+
+// guest says who shows a token of another identity service.
+func (m *Monasca) guest(r *http.Request, token string) (*identity.Caller, error) {
+	who, err := m.Guests(r.Context(), token, api.Source(r.Context()))
+	if err != nil && !errors.Is(err, identity.ErrBadCredentials) {
+		m.Log.Warn("a token cannot be validated", "request", api.RequestID(r.Context()), "error", err)
+		return nil, &api.Problem{Status: http.StatusServiceUnavailable, Detail: "Keystone cannot be asked at present"}
+	}
+	return who, err
 }
 
 // serve takes doubled and trailing slashes out of the path: the client sends "state-history/?…".

@@ -123,9 +123,7 @@ func replay(s *stage, text []byte) (differences []string) {
 				found = append(found, "header "+name)
 			}
 		}
-		for _, at := range shape(x.Answer.Body, got.json, "") {
-			found = append(found, at)
-		}
+		found = append(found, shape(x.Answer.Body, got.json, "")...)
 		for _, at := range found {
 			differences = append(differences, fmt.Sprintf("%d %s", i+1, strings.TrimSpace(at)))
 		}
