@@ -377,13 +377,15 @@ func (c *Control) Plan(who *identity.Caller, id uint64, cmd service.Command) (se
 
 // Explain says why a service is in its state, what it waits for and what comes next.
 func (c *Control) Explain(who *identity.Caller, id uint64) (e service.Explanation, err error) {
-	var used []backendName
-	err = c.Read(who, id, func(s *service.Service) { e, used = s.Explain(time.Now()), backendsOf(s) })
-	for _, name := range used {
-		if b := c.engine.Backend(name.driver, name.account); err == nil && b != nil {
-			blame(&e, b.Status())
+	err = c.Read(who, id, func(s *service.Service) {
+		e = s.Explain(time.Now())
+		for _, name := range backendsOf(s) {
+			if b := c.engine.Backend(name.driver, name.account); b != nil {
+				blame(&e, b.Status())
+				blameStrangers(&e, b.Key(), b.Barred(s))
+			}
 		}
-	}
+	})
 	return e, err
 }
 

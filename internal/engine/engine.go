@@ -264,7 +264,8 @@ func (e *Engine) Create(ctx context.Context, svc *service.Service, with store.Tx
 	svc.Spec = e.specs.share(svc.Spec)
 	a := &actor{id: svc.ID, svc: svc, shard: store.Shard(idText(svc.ID)), fresh: true, extra: with}
 	for _, b := range e.backends {
-		a.floor = max(a.floor, b.highest(svc.ID))
+		_, highest := b.strangersOf(svc.ID)
+		a.floor = max(a.floor, highest)
 	}
 	reply := make(chan answer, 1)
 	a.inbox = append(a.inbox, message{fact: service.Fact{Kind: service.Woke}, reply: reply})
