@@ -339,13 +339,16 @@ func (c *Control) PlanDeploy(who *identity.Caller, spec *service.Spec) (service.
 	if err := c.Check(who, spec); err != nil {
 		return service.Plan{}, err
 	}
-	if _, err := c.checkNames(spec, nil); err != nil {
+	warnings, err := c.checkNames(spec, nil)
+	if err != nil {
 		return service.Plan{}, err
 	}
 	if err := c.afford(who.Group, service.WishOf(spec)); err != nil {
 		return service.Plan{}, err
 	}
-	return service.PlanNew(spec, time.Now()), nil
+	p := service.PlanNew(spec, time.Now())
+	p.Warnings = warnings
+	return p, nil
 }
 
 // Plan tells what a command would do.
@@ -354,13 +357,14 @@ func (c *Control) Plan(who *identity.Caller, id uint64, cmd service.Command) (se
 	if err != nil {
 		return service.Plan{}, err
 	}
+	var warnings []string
 	if cmd.Update != nil && cmd.Update.Spec != nil {
 		if err := c.Check(who, cmd.Update.Spec); err != nil {
 			return service.Plan{}, err
 		}
 		var present *service.Spec
 		c.engine.View(id, func(s *service.Service) { present = s.Spec })
-		if _, err := c.checkNames(cmd.Update.Spec, present); err != nil {
+		if warnings, err = c.checkNames(cmd.Update.Spec, present); err != nil {
 			return service.Plan{}, err
 		}
 	}
@@ -372,6 +376,7 @@ func (c *Control) Plan(who *identity.Caller, id uint64, cmd service.Command) (se
 		return plan, err
 	}
 	c.engine.View(id, func(s *service.Service) { plan, err = s.Plan(&cmd, time.Now()) })
+	plan.Warnings = warnings
 	return plan, err
 }
 

@@ -113,8 +113,12 @@ func places(err error) (out []client.Place) {
 	var wrongBody *oneflow.Error
 	var problems service.Problems
 	var misplaced *control.Misplaced
+	var at *located
+	if errors.As(err, &at) {
+		wrongDocument = at.places
+	}
 	switch {
-	case errors.As(err, &wrongDocument):
+	case wrongDocument != nil, errors.As(err, &wrongDocument):
 		for _, e := range wrongDocument {
 			out = append(out, client.Place{File: e.File, Line: e.Line, Column: e.Column, Path: e.Path, Detail: e.Text})
 		}
