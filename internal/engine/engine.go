@@ -43,6 +43,8 @@ type Options struct {
 var (
 	// ErrNoService: there is no such service.
 	ErrNoService = errors.New("no such service")
+	// ErrNoRevision: the service has no such revision, or has it no more.
+	ErrNoRevision = errors.New("no such revision")
 	// ErrPaused: all effects are off until an administrator has seen the plan of a restored state.
 	ErrPaused = errors.New("effects are off: this state was restored from a backup; see `troupe server status`, then turn them on with `troupe server resume`")
 	// ErrUnavailable: the command was not answered for certain; sent again with the same id it counts once.
