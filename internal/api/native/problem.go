@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/validation"
 
 	"github.com/troupe-dev/troupe/client"
 	"github.com/troupe-dev/troupe/internal/api"
@@ -178,7 +180,11 @@ func (f *face) reword(ctx huma.Context, _ string, v any) (any, error) {
 		if n == service.MaxProblems {
 			break
 		}
-		p.Errors = append(p.Errors, client.Place{Location: e.Location, Message: e.Message})
+		message := e.Message
+		if message == validation.MsgExpectedMatchExactlyOneSchema { // the one choice that there is: see wishes
+			message = fmt.Sprintf(`give a number from 0 to %d, or as text a change: "+2", "-1", "+50%%", "-10%%"`, service.MaxCardinality)
+		}
+		p.Errors = append(p.Errors, client.Place{Location: e.Location, Message: message})
 	}
 	if len(p.Errors) > 0 {
 		p.Detail = strings.TrimPrefix(p.Errors[0].Location+": "+p.Errors[0].Message, ": ")
