@@ -192,6 +192,8 @@ type Plan struct {
 	Steps []Step `json:"steps"`
 	State string `json:"state" doc:"The service's in the end."`
 	Total int    `json:"total" doc:"Instances in the end."`
+	// Warnings tell what will not work as it may be meant.
+	Warnings []string `json:"warnings,omitempty" doc:"What will not work as it may be meant."`
 	// Service is the one that would be changed; 0 for a new one.
 	Service uint64 `json:"service,omitempty"`
 	Name    string `json:"name,omitempty"`

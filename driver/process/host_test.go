@@ -103,7 +103,7 @@ func until(t testing.TB, what string, true func() bool) {
 
 // processes returns what the process table holds of a machine: the processes that bear its tag.
 func processes(id driver.MachineID) []int {
-	return tagged(tagMachine + "=" + string(id))
+	return tagged(tagMachine+"="+string(id), tagInstallation+"=test")
 }
 
 func lookAt(t testing.TB, h *host, id driver.MachineID) driver.Machine {

@@ -37,6 +37,10 @@ var objects = map[string]listing{
 		list, err := c.Tokens().List(ctx, "")
 		return named(list, err, func(x client.Token) (string, string, string) { return x.ID, x.ID, x.Name })
 	},
+	"DATA": func(ctx context.Context, c *client.Client, _ string) ([]cobra.Completion, error) {
+		list, err := c.Data().List(ctx)
+		return named(list, err, func(x client.KeptData) (string, string, string) { return x.Name, client.ID(x.Service), x.Project })
+	},
 	"DRIVER": func(ctx context.Context, c *client.Client, _ string) ([]cobra.Completion, error) {
 		list, err := c.Drivers(ctx)
 		return named(list, err, func(x client.Driver) (string, string, string) { return x.Name, x.Name, x.Help })

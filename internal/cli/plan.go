@@ -53,6 +53,9 @@ func (t *terminal) showPlan(name string, plan client.Plan) error {
 		b.add(strconv.Itoa(s.Wave), s.Do, strconv.Itoa(s.Count), orDash(s.Role), orDash(oneLine(names)), oneLine(s.Why))
 	}
 	if t.output == "table" || t.output == "wide" {
+		for _, w := range plan.Warnings {
+			fmt.Fprintln(t.err, "Warning:", oneLine(w))
+		}
 		if len(plan.Steps) == 0 {
 			fmt.Fprintf(t.out, "nothing to do: service %s is as the file says\n", name)
 			return nil

@@ -48,6 +48,9 @@ func (t *terminal) outcome(ctx context.Context, c *client.Client, ref string, af
 		return withCode(exitTimeout, fmt.Errorf("service %s is still %s after %s; it goes on, see `troupe explain %s`", s.Name, orDash(s.State), o.timeout, ref))
 	case err != nil:
 		return err
+	case waitsForRelease(&s):
+		t.tell("service %s is %s, %s: %s", s.Name, t.paintState(s.State), oneLine(s.Reason), rolesLine(&s))
+		return t.result(&s)
 	case !slices.Contains(good, s.State):
 		text := fmt.Sprintf("service %s is %s", s.Name, s.State)
 		if s.Reason != "" {
@@ -83,6 +86,9 @@ func (t *terminal) result(s *client.Service) error {
 
 // hasSettled reports whether a service is in a good state, or stays in another one by itself.
 func hasSettled(s *client.Service, good []string) bool {
+	if waitsForRelease(s) {
+		return true
+	}
 	switch s.State {
 	case "PENDING", "DEPLOYING", "UNDEPLOYING", "SCALING", "UPDATING", "DEPLOYING_NETS", "UNDEPLOYING_NETS":
 		return false
@@ -103,6 +109,22 @@ func hasSettled(s *client.Service, good []string) bool {
 		return slices.Contains(good, s.State)
 	}
 	return true
+}
+
+// waitsForRelease reports whether a part of the service is on hold and nothing else is under way: it stays DEPLOYING
+// until somebody releases the rest.
+func waitsForRelease(s *client.Service) bool {
+	held := false
+	for _, r := range s.Roles {
+		switch r.State {
+		case "HOLD":
+			held = true
+		case "RUNNING", "COOLDOWN", "PENDING":
+		default:
+			return false
+		}
+	}
+	return held && s.State == "DEPLOYING"
 }
 
 // A progress shows what happens to a service: a line for each event and, on a terminal, a line below

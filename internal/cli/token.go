@@ -53,9 +53,14 @@ func newTokenAddCommand(t *terminal) *cobra.Command {
 				n.Name = args[0]
 			}
 			n.Expires = client.Duration(expires)
+			asked := time.Now().Add(expires)
 			x, err := c.Tokens().Add(ctx, n)
 			if err != nil {
 				return err
+			}
+			if x.Expires != nil && (expires == 0 || x.Expires.Before(asked)) {
+				fmt.Fprintf(t.err, "the token ends at %s, with the one of your login; for a longer life give TROUPE_USER and TROUPE_PASSWORD\n",
+					x.Expires.Local().Format("2006-01-02 15:04"))
 			}
 			if t.output == "json" || t.output == "yaml" {
 				return t.show(x, nil)
@@ -66,7 +71,7 @@ func newTokenAddCommand(t *terminal) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&n.Scopes, "scope", nil, "`scopes`: read, operate, admin, metrics, push (default read)")
-	f.DurationVar(&expires, "expires", 0, "how long it is good (default for ever)")
+	f.DurationVar(&expires, "expires", 0, "how long it is good (default for ever); a token that a token makes, that of `login` too, ends with its maker")
 	f.StringVar(&n.Group, "group", "", "act in this `group` only")
 	f.StringVar(&n.User, "for", "", "a token of this `user`; for administrators")
 	return cmd

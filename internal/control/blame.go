@@ -56,3 +56,13 @@ func blame(e *service.Explanation, b engine.BackendStatus) {
 			Advice: fmt.Sprintf("wait, ask the operator of back end %s for a higher rate, or give its account a lower one", b.Key)})
 	}
 }
+
+// blameStrangers tells of machines that no record knows, where they keep stable instances from being made.
+func blameStrangers(e *service.Explanation, backend string, strangers int) {
+	if strangers == 0 {
+		return
+	}
+	e.Blame(service.BackendExplanation{Name: backend,
+		Why:    fmt.Sprintf("it has %d machines of this service that no record knows, perhaps of a state before a restore; no stable instance is made beside them, for they may still work on its data", strangers),
+		Advice: "wait: machines that no record knows are removed a minute after they were first seen"})
+}

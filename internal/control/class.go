@@ -30,7 +30,7 @@ func ClassOf(err error) Class {
 	}{
 		{Paused, []error{engine.ErrPaused}},
 		{Unanswered, []error{engine.ErrUnavailable, store.ErrClosed, store.ErrAmbiguous}},
-		{Missing, []error{engine.ErrNoService, engine.ErrNoInstance}},
+		{Missing, []error{engine.ErrNoService, engine.ErrNoInstance, engine.ErrNoRevision}},
 		{NotNow, []error{engine.ErrNoMachine, engine.ErrNotHalted, driver.ErrUnsupported}},
 		{Down, []error{driver.ErrUnavailable, driver.ErrThrottled}},
 		{Wrong, []error{driver.ErrInvalid}},

@@ -340,13 +340,16 @@ func (c *Control) PlanDeploy(who *identity.Caller, spec *service.Spec) (service.
 	if err := c.Check(who, spec); err != nil {
 		return service.Plan{}, err
 	}
-	if _, err := c.checkNames(spec, nil); err != nil {
+	warnings, err := c.checkNames(spec, nil)
+	if err != nil {
 		return service.Plan{}, err
 	}
 	if err := c.afford(who.Group, service.WishOf(spec)); err != nil {
 		return service.Plan{}, err
 	}
-	return service.PlanNew(spec, time.Now()), nil
+	p := service.PlanNew(spec, time.Now())
+	p.Warnings = warnings
+	return p, nil
 }
 
 // Plan tells what a command would do.
@@ -355,13 +358,14 @@ func (c *Control) Plan(who *identity.Caller, id uint64, cmd service.Command) (se
 	if err != nil {
 		return service.Plan{}, err
 	}
+	var warnings []string
 	if cmd.Update != nil && cmd.Update.Spec != nil {
 		if err := c.Check(who, cmd.Update.Spec); err != nil {
 			return service.Plan{}, err
 		}
 		var present *service.Spec
 		c.engine.View(id, func(s *service.Service) { present = s.Spec })
-		if _, err := c.checkNames(cmd.Update.Spec, present); err != nil {
+		if warnings, err = c.checkNames(cmd.Update.Spec, present); err != nil {
 			return service.Plan{}, err
 		}
 	}
@@ -373,18 +377,21 @@ func (c *Control) Plan(who *identity.Caller, id uint64, cmd service.Command) (se
 		return plan, err
 	}
 	c.engine.View(id, func(s *service.Service) { plan, err = s.Plan(&cmd, time.Now()) })
+	plan.Warnings = warnings
 	return plan, err
 }
 
 // Explain says why a service is in its state, what it waits for and what comes next.
 func (c *Control) Explain(who *identity.Caller, id uint64) (e service.Explanation, err error) {
-	var used []backendName
-	err = c.Read(who, id, func(s *service.Service) { e, used = s.Explain(time.Now()), backendsOf(s) })
-	for _, name := range used {
-		if b := c.engine.Backend(name.driver, name.account); err == nil && b != nil {
-			blame(&e, b.Status())
+	err = c.Read(who, id, func(s *service.Service) {
+		e = s.Explain(time.Now())
+		for _, name := range backendsOf(s) {
+			if b := c.engine.Backend(name.driver, name.account); b != nil {
+				blame(&e, b.Status())
+				blameStrangers(&e, b.Key(), b.Barred(s))
+			}
 		}
-	}
+	})
 	return e, err
 }
 

@@ -71,6 +71,49 @@ func TestOrphans(t *testing.T) {
 	})
 }
 
+// TestStrangersBarStableCreations: while a machine that no record knows may still have the data of a stable
+// instance, as after the restore of a backup, no other is made on them. Instances of no lasting identity do not wait.
+func TestStrangersBarStableCreations(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, sound)
+		s.change = func(o *Options) { o.OrphanGrace, o.ListEvery = 2*time.Minute, 10*time.Second }
+		s.start()
+		db := simRole("db", 2)
+		db.Identity = service.Stable
+		s.create(1, db, simRole("app", 1))
+		s.create(2, db)
+		s.running(1, 2)
+		gone := s.machine(1, "db", 1)
+		s.stop()
+		s.clouds[0].Remove(gone)
+		if _, err := s.foreign(s.store.Installation().Generation).Create(t.Context(), driver.Request{ID: "1-77-1", Data: "1-db-1"}); err != nil {
+			t.Fatal(err)
+		}
+		s.start()
+		s.scale(1, "app", 2)
+		s.scale(2, "db", 3)
+		s.until(1, "app is scaled", func(svc *service.Service) bool { return svc.Role("app").Settled() == 2 })
+		s.until(2, "the other service is scaled", func(svc *service.Service) bool { return svc.Role("db").Settled() == 3 })
+		time.Sleep(100 * time.Second) // of the bubble
+		b := s.engine.Backends()[0]
+		s.engine.View(1, func(svc *service.Service) {
+			if n := svc.Role("db").Settled(); n != 1 {
+				t.Errorf("%d of db are up beside the stranger, want 1", n)
+			}
+			if n := b.Barred(svc); n != 1 {
+				t.Errorf("%d strangers bar service 1, want 1", n)
+			}
+		})
+		s.engine.View(2, func(svc *service.Service) {
+			if n := b.Barred(svc); n != 0 {
+				t.Errorf("%d strangers bar service 2", n)
+			}
+		})
+		s.running(1)
+		s.agree()
+	})
+}
+
 // TestVanish: few machines that vanish are replaced at once; many are not believed to be gone until an
 // administrator says so.
 func TestVanish(t *testing.T) {

@@ -297,6 +297,7 @@ func (b *Backend) list(ctx context.Context) {
 		}
 	}
 	if first {
+		b.suspect(strangers, began) // before any creation begins
 		close(b.heard)
 		e.log.Info("back end listed", "backend", b.Key(), "machines", known, "missing", len(absent), "unknown", len(strangers))
 	}

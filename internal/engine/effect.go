@@ -162,7 +162,7 @@ const leaseMargin = time.Second
 
 func (b *Backend) create(ctx context.Context, j job) {
 	e := b.engine
-	if e.paused.Load() || !e.mayStart(j.actor.shard, leaseMargin) {
+	if e.paused.Load() || !e.mayStart(j.actor.shard, leaseMargin) || b.bars(j) {
 		b.later(j)
 		return
 	}

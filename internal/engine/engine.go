@@ -48,6 +48,8 @@ type Options struct {
 var (
 	// ErrNoService: there is no such service.
 	ErrNoService = errors.New("no such service")
+	// ErrNoRevision: the service has no such revision, or has it no more.
+	ErrNoRevision = errors.New("no such revision")
 	// ErrPaused: all effects are off until an administrator has seen the plan of a restored state.
 	ErrPaused = errors.New("effects are off: this state was restored from a backup; see `troupe server status`, then turn them on with `troupe server resume`")
 	// ErrUnavailable: the command was not answered for certain; sent again with the same id it counts once.
@@ -269,7 +271,8 @@ func (e *Engine) Create(ctx context.Context, svc *service.Service, with store.Tx
 	svc.Spec = e.specs.share(svc.Spec)
 	a := &actor{id: svc.ID, svc: svc, shard: store.Shard(idText(svc.ID)), fresh: true, extra: with}
 	for _, b := range e.backends {
-		a.floor = max(a.floor, b.highest(svc.ID))
+		_, highest := b.strangersOf(svc.ID)
+		a.floor = max(a.floor, highest)
 	}
 	reply := make(chan answer, 1)
 	a.inbox = append(a.inbox, message{fact: service.Fact{Kind: service.Woke}, reply: reply})

@@ -254,7 +254,7 @@ func (e *Engine) Spec(ctx context.Context, id uint64, revision uint32) (*service
 		return nil, fmt.Errorf("service %d: read revision %d: %w", id, revision, err)
 	}
 	if kv.Revision == 0 {
-		return nil, fmt.Errorf("service %d: %w: it has no revision %d any more", id, ErrNoService, revision)
+		return nil, fmt.Errorf("service %d: %w: %d is none of those that are kept", id, ErrNoRevision, revision)
 	}
 	text, err := e.unseal(kv)
 	if err != nil {

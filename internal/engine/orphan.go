@@ -22,22 +22,7 @@ type suspect struct {
 // apart: a list may be older than a record.
 func (b *Backend) judgeStrangers(ctx context.Context, found map[driver.MachineID]driver.Machine, began time.Time) {
 	e := b.engine
-	b.mu.Lock()
-	for id := range b.suspects {
-		if _, still := found[id]; !still {
-			delete(b.suspects, id)
-		}
-	}
-	all := make([]*suspect, 0, len(found))
-	for id, m := range found {
-		s := b.suspects[id]
-		if s == nil {
-			s = &suspect{machine: m, first: began}
-			b.suspects[id] = s
-		}
-		all = append(all, s)
-	}
-	b.mu.Unlock()
+	all := b.suspect(found, began)
 	var g errgroup.Group
 	g.SetLimit(destroying)
 	for _, s := range all {
@@ -59,6 +44,50 @@ func (b *Backend) judgeStrangers(ctx context.Context, found map[driver.MachineID
 		g.Go(func() error { b.destroyOrphan(ctx, s.machine); return nil })
 	}
 	_ = g.Wait() // failures are logged, and tried again after the next list
+}
+
+// suspect notes the machines that a list found and no record knows, and forgets those that it did not find.
+func (b *Backend) suspect(found map[driver.MachineID]driver.Machine, began time.Time) []*suspect {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for id := range b.suspects {
+		if _, still := found[id]; !still {
+			delete(b.suspects, id)
+		}
+	}
+	all := make([]*suspect, 0, len(found))
+	for id, m := range found {
+		s := b.suspects[id]
+		if s == nil {
+			s = &suspect{machine: m, first: began}
+			b.suspects[id] = s
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// Barred returns for how many machines that no record knows the stable instances of a service wait before they are
+// made: each may still work on the data that the new machine would get. The service is held for reading.
+func (b *Backend) Barred(svc *service.Service) (strangers int) {
+	for _, r := range svc.Roles {
+		if r.Spec.Identity == service.Stable && r.Count(service.Creating) > 0 {
+			strangers, _ = b.strangersOf(svc.ID)
+			return strangers
+		}
+	}
+	return 0
+}
+
+// bars reports whether a creation waits for the end of a machine that no record knows.
+func (b *Backend) bars(j job) (barred bool) {
+	b.engine.read(j.actor, func(svc *service.Service) {
+		if r := svc.RoleOf(j.effect); r != nil && r.Spec.Identity == service.Stable {
+			n, _ := b.strangersOf(svc.ID)
+			barred = n > 0
+		}
+	})
+	return barred
 }
 
 // destroying is how many orphans are destroyed at a time, and orphanTime how long one may take.
@@ -85,6 +114,11 @@ func (b *Backend) destroyOrphan(ctx context.Context, m driver.Machine) {
 		return
 	}
 	err := b.Driver.Destroy(ctx, ref, driver.Hard)
+	if err == nil {
+		b.mu.Lock()
+		delete(b.suspects, m.ID)
+		b.mu.Unlock()
+	}
 	b.engine.log.Warn("destroyed a machine that no record knows", "backend", b.Key(), "machine", m.ID, "error", err)
 }
 
@@ -114,16 +148,16 @@ func (b *Backend) listSoon(after time.Duration) {
 	}()
 }
 
-// highest returns the highest serial of a service among the machines that no record knows.
-func (b *Backend) highest(id uint64) (serial uint32) {
+// strangersOf counts the machines of a service that no record knows, and returns their highest serial.
+func (b *Backend) strangersOf(id uint64) (n int, highest uint32) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for m := range b.suspects {
-		if of, n, _, ok := service.ParseMachineID(m); ok && of == id {
-			serial = max(serial, n)
+		if of, serial, _, ok := service.ParseMachineID(m); ok && of == id {
+			n, highest = n+1, max(highest, serial)
 		}
 	}
-	return serial
+	return n, highest
 }
 
 // recorded reads, linearizably, whether a machine belongs to an instance.

@@ -67,6 +67,8 @@ func (r *Role) complete() bool {
 
 func (s *Service) advanceWorking(r *Role, working, failed State, now Time) {
 	switch {
+	case working == Deploying && s.onTrial(r, now):
+		s.setRole(r, Deploying, fmt.Sprintf("up, and must stay so for %v", r.settle()), now)
 	case r.complete() || (r.State != Scaling && r.State != FailedScaling && r.Settled() == r.wish() && r.slots() == r.wish()):
 		r.Overdue = false
 		if working == Scaling {
@@ -84,6 +86,12 @@ func (s *Service) advanceWorking(r *Role, working, failed State, now Time) {
 	case r.State == failed && !r.Overdue:
 		s.setRole(r, working, "", now)
 	}
+}
+
+// onTrial reports whether a first deployment that is to be taken back when it fails has the role's instances up, but
+// not for long enough to be believed: a program that ends as soon as it has started is no success.
+func (s *Service) onTrial(r *Role, now Time) bool {
+	return s.Spec.OnFailure == Rollback && !s.Deployed && r.bad() == 0 && r.Settled() == r.wish() && s.unproven(r, now) > 0
 }
 
 // overdue reports whether nothing came up for the role's start time-out.

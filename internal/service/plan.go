@@ -31,6 +31,8 @@ type Plan struct {
 	State State `json:"-"`
 	// Total is how many instances there are in the end.
 	Total int `json:"total"`
+	// Warnings tell what will not work as it may be meant.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 const planRounds = 100_000

@@ -115,7 +115,8 @@ func (s *Service) replaceOutdated(i *Instance, now Time) {
 	s.stop(i, now)
 }
 
-// settle is how long an instance of a new revision must stay up before the update relies on it. What
+// settle is how long an instance of a new revision must stay up before the update, or a deployment that is rolled
+// back when it fails, relies on it. What
 // has a check or a ready gate has proven itself by being up.
 func (r *Role) settle() time.Duration {
 	switch {

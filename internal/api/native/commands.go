@@ -136,7 +136,8 @@ func (f *face) updateService(ctx context.Context, who *identity.Caller, in *upda
 		return nil, err
 	}
 	cmd.ID = commandID(who, in.Key)
-	return accepted(f.control.Order(ctx, who, id, cmd))
+	at, err := f.control.Order(ctx, who, id, cmd)
+	return accepted(at, f.locate(who, &in.Body.Document, err))
 }
 
 type rollback struct {
@@ -222,6 +223,9 @@ func (f *face) planCommand(ctx context.Context, who *identity.Caller, in *planCo
 		return nil, err
 	}
 	p, err := f.control.Plan(who, id, cmd)
+	if u := in.Body.Update; err != nil && u != nil {
+		err = f.locate(who, &u.Document, err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -118,7 +118,7 @@ func TestScale(t *testing.T) {
 		"above":   {client.Scale{Role: "app", Cardinality: "11"}, client.IsInvalid, "Maximum cardinality is 10"},
 		"below":   {client.Scale{Role: "app", Cardinality: "-4"}, client.IsInvalid, "Minimum cardinality is 2"},
 		"no role": {client.Scale{Role: "ap", Cardinality: "+1"}, client.IsNotFound, `did you mean "app"?`},
-		"no wish": {client.Scale{Role: "app", Cardinality: "many"}, client.IsInvalid, "body.cardinality"},
+		"no wish": {client.Scale{Role: "app", Cardinality: "many"}, client.IsInvalid, `body.cardinality: give a number from 0 to 1000000, or as text a change`},
 		"percent": {client.Scale{Role: "app", Cardinality: "5%"}, client.IsInvalid, "body.cardinality"},
 		"huge":    {client.Scale{Role: "app", Cardinality: "999999999"}, client.IsInvalid, "cardinality"},
 	} {

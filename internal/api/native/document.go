@@ -14,6 +14,7 @@ import (
 
 	"github.com/troupe-dev/troupe/client"
 	"github.com/troupe-dev/troupe/internal/api"
+	"github.com/troupe-dev/troupe/internal/control"
 	"github.com/troupe-dev/troupe/internal/format/native"
 	"github.com/troupe-dev/troupe/internal/format/oneflow"
 	"github.com/troupe-dev/troupe/internal/identity"
@@ -71,6 +72,36 @@ func (f *face) spec(who *identity.Caller, d *client.Document, inputs map[string]
 		return nil, nil, err
 	}
 	return spec, nil, f.control.RestoreSecrets(spec, old)
+}
+
+// A located error tells where in a document is what was refused.
+type located struct {
+	places native.Errors
+	cause  error
+}
+
+func (e *located) Error() string { return e.places.Error() }
+
+func (e *located) Unwrap() error { return e.cause }
+
+// locate finds what is wrong with a specification in the document that it was read from.
+func (f *face) locate(who *identity.Caller, d *client.Document, err error) error {
+	var found service.Problems
+	var misplaced *control.Misplaced
+	switch {
+	case d.Format == "oneflow":
+		return err
+	case errors.As(err, &found):
+	case errors.As(err, &misplaced):
+		found = service.Problems{{Path: misplaced.Path, Text: misplaced.Err.Error()}}
+	default:
+		return err
+	}
+	file, text, unread := textOf(d)
+	if unread != nil {
+		return err
+	}
+	return &located{native.Locate(file, text, f.documentOptions(who, d), found), err}
 }
 
 func setInputs(spec *service.Spec, inputs map[string]string) error {

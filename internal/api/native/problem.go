@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/validation"
 
 	"github.com/troupe-dev/troupe/client"
 	"github.com/troupe-dev/troupe/internal/alarm"
@@ -137,6 +139,10 @@ func places(err error) (out []client.Place) {
 	var problems service.Problems
 	var misplaced *control.Misplaced
 	var wrongMethod notify.Problems
+	var at *located
+	if errors.As(err, &at) {
+		wrongDocument = at.places
+	}
 	switch {
 	case errors.As(err, &wrongMethod):
 		for _, e := range wrongMethod {
@@ -146,7 +152,7 @@ func places(err error) (out []client.Place) {
 		for _, e := range all[*alarm.Problem](err) {
 			out = append(out, client.Place{Path: e.Place, Detail: e.Message})
 		}
-	case errors.As(err, &wrongDocument):
+	case wrongDocument != nil, errors.As(err, &wrongDocument):
 		for _, e := range wrongDocument {
 			out = append(out, client.Place{File: e.File, Line: e.Line, Column: e.Column, Path: e.Path, Detail: e.Text})
 		}
@@ -207,7 +213,11 @@ func (f *face) reword(ctx huma.Context, _ string, v any) (any, error) {
 		if n == service.MaxProblems {
 			break
 		}
-		p.Errors = append(p.Errors, client.Place{Location: e.Location, Message: e.Message})
+		message := e.Message
+		if message == validation.MsgExpectedMatchExactlyOneSchema { // the one choice that there is: see wishes
+			message = fmt.Sprintf(`give a number from 0 to %d, or as text a change: "+2", "-1", "+50%%", "-10%%"`, service.MaxCardinality)
+		}
+		p.Errors = append(p.Errors, client.Place{Location: e.Location, Message: message})
 	}
 	if len(p.Errors) > 0 {
 		p.Detail = strings.TrimPrefix(p.Errors[0].Location+": "+p.Errors[0].Message, ": ")

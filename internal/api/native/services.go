@@ -121,15 +121,16 @@ type created struct {
 }
 
 func (f *face) createService(ctx context.Context, who *identity.Caller, in *createService) (*created, error) {
-	d, err := f.deployment(who, &in.Body)
+	d, doc, err := f.deployment(who, &in.Body)
 	if err != nil {
 		return nil, err
 	}
 	if in.Plan {
 		p, err := f.control.PlanDeploy(who, d.Spec)
 		if err != nil {
-			return nil, err
+			return nil, f.locate(who, &doc, err)
 		}
+		p.Warnings = append(d.Warnings, p.Warnings...)
 		return &created{Status: http.StatusOK, Body: plan(&p, 0, cmp.Or(d.Name, d.Spec.Name))}, nil
 	}
 	d.Key = in.Key
@@ -138,7 +139,7 @@ func (f *face) createService(ctx context.Context, who *identity.Caller, in *crea
 	}
 	id, err := f.control.Deploy(ctx, who, d)
 	if err != nil {
-		return nil, err
+		return nil, f.locate(who, &doc, err)
 	}
 	out := &created{Status: http.StatusCreated, Location: Prefix + "/services/" + client.ID(id)}
 	var s client.Service
@@ -149,25 +150,25 @@ func (f *face) createService(ctx context.Context, who *identity.Caller, in *crea
 	return out, nil
 }
 
-// deployment reads what a new service is made from.
-func (f *face) deployment(who *identity.Caller, n *client.CreateService) (d control.Deployment, err error) {
+// deployment reads what a new service is made from, and returns the document besides.
+func (f *face) deployment(who *identity.Caller, n *client.CreateService) (d control.Deployment, doc client.Document, err error) {
 	d.Name, d.Template = n.Name, n.Template
 	if d.Permissions, err = bits(n.Permissions); err != nil {
-		return d, err
+		return d, doc, err
 	}
-	doc := n.Document
+	doc = n.Document
 	if n.Template != 0 {
 		if doc.Source != "" || len(doc.Spec) > 0 {
-			return d, invalid("body.template", "give a template or a document, not both")
+			return d, doc, invalid("body.template", "give a template or a document, not both")
 		}
 		t, err := f.control.Template(who, n.Template, identity.Use)
 		if err != nil {
-			return d, err
+			return d, doc, err
 		}
 		doc = client.Document{Format: t.Format, Source: sourceOf(&t), File: t.Name}
 	}
 	d.Spec, d.Warnings, err = f.spec(who, &doc, n.Inputs, nil)
-	return d, err
+	return d, doc, err
 }
 
 type changeService struct {

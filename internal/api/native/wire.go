@@ -132,7 +132,7 @@ func change(c *control.Change) client.Change {
 }
 
 func plan(p *service.Plan, id uint64, name string) client.Plan {
-	out := client.Plan{Steps: make([]client.Step, len(p.Steps)), State: p.State.String(), Total: p.Total, Service: id, Name: name}
+	out := client.Plan{Steps: make([]client.Step, len(p.Steps)), State: p.State.String(), Total: p.Total, Warnings: p.Warnings, Service: id, Name: name}
 	for n, s := range p.Steps {
 		out.Steps[n] = client.Step{Wave: s.Wave, Do: s.Do, Role: s.Role, Instances: s.Instances, Count: s.Count, Driver: s.Driver, Why: s.Why}
 	}

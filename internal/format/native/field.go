@@ -2,6 +2,7 @@ package native
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,9 +36,13 @@ type decoder struct {
 	files int
 	bytes int
 	nodes int
+
+	ofMachine []string // the keys of a machine
 }
 
-func newDecoder(opts Options) *decoder { return &decoder{opts: opts, spots: map[string]spot{}} }
+func newDecoder(opts Options) *decoder {
+	return &decoder{opts: opts, spots: map[string]spot{}, ofMachine: keys(machineFields)}
+}
 
 // in reads n as the value of a key. spec names its places in the specification, separated by
 // spaces; the first is the one that is read into.
@@ -90,9 +95,17 @@ func read[T any](d *decoder, fields []field[T], n *node, t *T) {
 	}
 	for _, e := range n.entries {
 		if _, left := values[e.key]; left {
-			d.failAt(spot{e.at, join(d.path, e.key)}, "unknown key"+nearest.Hint(e.key, keys(fields)))
+			d.failAt(spot{e.at, join(d.path, e.key)}, "unknown key"+d.elsewhere(e.key, keys(fields)))
 		}
 	}
+}
+
+// elsewhere says where an unknown key may belong: a machine has it, or it is like a known one.
+func (d *decoder) elsewhere(key string, known []string) string {
+	if slices.Contains(known, "machine") && slices.Contains(d.ofMachine, key) {
+		return "; it stands within the key \"machine\""
+	}
+	return nearest.Hint(key, known)
 }
 
 func keys[T any](fields []field[T]) []string {

@@ -47,14 +47,33 @@ type Options struct {
 // Parse reads a service. name is the file's, for messages. The error, if any, is of type Errors.
 func Parse(name string, data []byte, opts Options) (*service.Spec, error) {
 	d := newDecoder(opts)
+	spec := d.service(name, data)
+	if err := d.errs.sorted(); err != nil {
+		return nil, err
+	}
+	return spec, nil
+}
+
+// Locate finds where in a document, of which Parse has made a specification, those parts of the specification came
+// from that have these problems.
+func Locate(name string, data []byte, opts Options, found service.Problems) Errors {
+	d := newDecoder(opts)
+	d.service(name, data)
+	d.report(found)
+	_ = d.errs.sorted()
+	return d.errs
+}
+
+// service reads a whole document; what is wrong with it is noted.
+func (d *decoder) service(name string, data []byte) *service.Spec {
 	spec := newSpec()
 	root, ok := d.load(name, data, levelService)
 	if !ok {
-		return nil, d.errs.sorted()
+		return spec
 	}
 	if root.get("machine") != nil && root.get("roles") == nil {
 		d.fail(root.at, "this is a machine definition, not a service")
-		return nil, d.errs.sorted()
+		return spec
 	}
 	d.mark("", root)
 	read(d, serviceFields, root, spec)
@@ -70,10 +89,7 @@ func Parse(name string, data []byte, opts Options) (*service.Spec, error) {
 	for i := range spec.Resources {
 		d.checkResource(fmt.Sprintf("resources[%d]", i), &spec.Resources[i])
 	}
-	if err := d.errs.sorted(); err != nil {
-		return nil, err
-	}
-	return spec, nil
+	return spec
 }
 
 // ParseMachine reads a machine definition: a document with the one key "machine". The error, if any,

@@ -21,7 +21,7 @@ var serviceFields = []field[service.Spec]{
 	includeField[service.Spec](),
 	choiceField("strategy", "straight makes the roles that others need first and removes them last; none makes and removes all at once.",
 		func(s *service.Spec) *service.Strategy { return &s.Strategy }, service.Straight, service.NoOrder),
-	choiceField("on_failure", "What a first deployment that failed leaves: keep leaves it for inspection, rollback removes it.",
+	choiceField("on_failure", "What a first deployment that failed leaves: keep leaves it for inspection, rollback removes it, and instances must have stayed up for update.settle before the deployment counts.",
 		func(s *service.Spec) *service.OnFailure { return &s.OnFailure }, service.Keep, service.Rollback),
 	boolField("hold", "The machines of every role are made but wait for release.",
 		func(s *service.Spec) *bool { return &s.Hold }),
