@@ -105,7 +105,7 @@ func problemOf(resp *http.Response) *Problem {
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20)) // what cannot be read is no detail
 	p := &Problem{}
 	if strings.Contains(resp.Header.Get("Content-Type"), "json") {
-		_ = json.Unmarshal(text, p) // likewise
+		_ = json.Unmarshal(text, p)          // likewise
 		if p.Detail == "" && p.Title == "" { // Prometheus' form
 			var e struct {
 				Error string `json:"error"`

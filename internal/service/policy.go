@@ -25,11 +25,11 @@ type Reading struct {
 
 // governance is what a role needs to follow its policies; nil for a role without.
 type governance struct {
-	rules  []*policy.Rule // nil for one that does not work
-	order  []int          // in which they are asked
+	rules  []*policy.Rule     // nil for one that does not work
+	order  []int              // in which they are asked
 	values map[string]Reading // nil until they are told
-	fresh  bool // values came since the rules were asked
-	again  Time // when they are to be asked at the latest; 0 for never
+	fresh  bool               // values came since the rules were asked
+	again  Time               // when they are to be asked at the latest; 0 for never
 }
 
 // measured takes what was measured for a role's policies.
