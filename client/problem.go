@@ -106,6 +106,13 @@ func problemOf(resp *http.Response) *Problem {
 	p := &Problem{}
 	if strings.Contains(resp.Header.Get("Content-Type"), "json") {
 		_ = json.Unmarshal(text, p) // likewise
+		if p.Detail == "" && p.Title == "" { // Prometheus' form
+			var e struct {
+				Error string `json:"error"`
+			}
+			_ = json.Unmarshal(text, &e)
+			p.Detail = e.Error
+		}
 	}
 	if p.Detail == "" && len(p.Errors) == 0 && p.Title == "" {
 		p.Title = http.StatusText(resp.StatusCode)

@@ -54,7 +54,8 @@ func (a *Alerting) watchesOf(tenant int) (out []*watch) {
 	return out
 }
 
-// Definition returns one definition of a project, by id or, where no id is meant, by name.
+// Definition returns one definition of a project, by id or, where no id is meant, by name. That of a service's is good where no
+// other has it.
 func (a *Alerting) Definition(tenant int, ref string) (Definition, error) {
 	w, err := a.watchOf(tenant, ref)
 	if err != nil {
@@ -62,10 +63,24 @@ func (a *Alerting) Definition(tenant int, ref string) (Definition, error) {
 		id := a.names[metricKey{tenant, ref}]
 		a.mu.RUnlock()
 		if w, _ = a.watchOf(tenant, id); w == nil {
-			return Definition{}, err
+			return a.definitionOfService(tenant, ref, err)
 		}
 	}
 	return a.describe(w), nil
+}
+
+// definitionOfService returns the one definition of a service that has the name; the error none when there is no such, or another.
+func (a *Alerting) definitionOfService(tenant int, name string, none error) (Definition, error) {
+	var found []Definition
+	for _, d := range a.Definitions(tenant) {
+		if d.Service != 0 && d.Name == name {
+			found = append(found, d)
+		}
+	}
+	if len(found) != 1 {
+		return Definition{}, none
+	}
+	return found[0], nil
 }
 
 // Alarms returns the alarms of a project, or of one of its definitions unless that is "", in no order. keep chooses;

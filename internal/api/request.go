@@ -25,6 +25,7 @@ type request struct {
 	caller *identity.Caller
 	face   *Face
 	route  string
+	often  bool // see Often
 	// What LimitBody makes another limit of.
 	writer http.ResponseWriter
 	body   io.ReadCloser
@@ -67,6 +68,13 @@ func FaceName(ctx context.Context) string {
 		return r.face.Name
 	}
 	return ""
+}
+
+// Often says that requests of this kind come so often that good ones are not worth a line of the log.
+func Often(r *http.Request) {
+	if req := requestOf(r.Context()); req != nil {
+		req.often = true
+	}
 }
 
 // The values of headers are shared by all answers: nobody changes them in place.
@@ -148,7 +156,7 @@ func (s *Server) finish(listener string, hr *http.Request, req *request, w *reco
 	switch {
 	case w.status >= 500 || w.broken:
 		level = slog.LevelWarn
-	case w.status < 400 && (hr.Method == http.MethodGet || hr.Method == http.MethodHead):
+	case w.status < 400 && (req.often || hr.Method == http.MethodGet || hr.Method == http.MethodHead):
 		level = slog.LevelDebug
 	}
 	if !s.log.Enabled(req.Context, level) {

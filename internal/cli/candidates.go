@@ -41,6 +41,18 @@ var objects = map[string]listing{
 		list, err := c.Drivers(ctx)
 		return named(list, err, func(x client.Driver) (string, string, string) { return x.Name, x.Name, x.Help })
 	},
+	"ALARM": func(ctx context.Context, c *client.Client, _ string) ([]cobra.Completion, error) {
+		list, err := c.Alarms().Definitions(ctx, 0)
+		return named(list, err, func(x client.AlarmDefinition) (string, string, string) { return x.Name, x.ID, x.Expression })
+	},
+	"METHOD": func(ctx context.Context, c *client.Client, _ string) ([]cobra.Completion, error) {
+		list, err := c.Notifications().List(ctx)
+		return named(list, err, func(x client.NotificationMethod) (string, string, string) { return x.Name, x.ID, x.Type })
+	},
+	"DELIVERY": func(ctx context.Context, c *client.Client, _ string) ([]cobra.Completion, error) {
+		list, err := some(c.Notifications().Deliveries(ctx, ""))
+		return named(list, err, func(x client.Delivery) (string, string, string) { return x.ID, x.ID, x.Phase + " " + x.Reason })
+	},
 	"BACKEND": func(ctx context.Context, c *client.Client, _ string) ([]cobra.Completion, error) {
 		list, err := c.Drivers(ctx)
 		var backends []client.Backend

@@ -135,6 +135,8 @@ func TestShieldNumbers(t *testing.T) {
 		"scale shop/app +1":                "scale shop/app +1",
 		"scale shop/app -x":                "scale shop/app -x",
 		"exec shop/app/0 -- kill -9 1":     "exec shop/app/0 -- kill -9 1",
+		"metric push a -1.5 --time 1m":     "metric push a --time 1m -- -1.5",
+		"metric push a -x":                 "metric push a -x",
 		"events -n -1":                     "events -n -1",
 		"--url http://x scale shop/app -1": "--url http://x scale shop/app -- -1",
 	} {

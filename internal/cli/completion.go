@@ -75,7 +75,7 @@ func (t *terminal) completerOf(word string, cmd *cobra.Command) completer {
 		return t.places(1, 3)
 	case "ACTION":
 		return words(service.ActionNames()...)
-	case "FILE":
+	case "FILE", "NAME|FILE":
 		return files(extensions(cmd)...)
 	}
 	if list, ok := objects[word]; ok {
@@ -104,13 +104,15 @@ func (t *terminal) flagCompleter(f *pflag.Flag) completer {
 	case value == "grants":
 		return last(words("host"))
 	case value == "scopes":
-		return last(words("read", "operate", "admin", "metrics"))
+		return last(words("read", "operate", "admin", "metrics", "push"))
 	case value == "group":
 		return t.listed(objects["GROUP"])
 	case value == "groups":
 		return last(t.listed(objects["GROUP"]))
 	case value == "user" && f.Name != "etcd-user":
 		return t.listed(objects["USER"])
+	case value == "method":
+		return t.listed(objects["METHOD"])
 	case value == "role":
 		return t.rolesOfFirst
 	}
@@ -120,9 +122,9 @@ func (t *terminal) flagCompleter(f *pflag.Flag) completer {
 // keyExtensions are the endings of the file that a flag names.
 func keyExtensions(flag string) []string {
 	switch {
-	case flag == "config":
+	case flag == "config", flag == "file":
 		return []string{"yaml", "yml"}
-	case flag == "master-key", flag == "ready-file", strings.HasSuffix(flag, "password-file"):
+	case flag == "master-key", flag == "ready-file", strings.HasSuffix(flag, "-file"):
 		return nil
 	case flag == "oneflow-conf":
 		return []string{"conf"}
@@ -133,7 +135,7 @@ func keyExtensions(flag string) []string {
 // extensions are the endings of the file that a command takes; none for any file.
 func extensions(cmd *cobra.Command) []string {
 	switch cmd.Name() {
-	case "backup", "restore":
+	case "backup", "restore", "push":
 		return nil
 	case "check":
 		return []string{"yaml", "yml"}

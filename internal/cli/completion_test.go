@@ -11,18 +11,18 @@ import (
 )
 
 // free are the words of usages that only the user knows.
-var free = []string{"N|+N|-N|+P%|-P%", "NAME", "URL", "--", "COMMAND", "ARG..."}
+var free = []string{"N|+N|-N|+P%|-P%", "NAME", "VALUE", "PROMQL", "URL", "--", "COMMAND", "ARG..."}
 
 // Every command that takes arguments and every flag that takes a value is completed, or is known to take what only
 // the user knows.
 func TestEverythingIsCompleted(t *testing.T) {
 	none := &terminal{in: strings.NewReader(""), out: io.Discard, err: io.Discard, env: func(string) string { return "" }}
-	values := []string{"file", "folder", "state", "grants", "scopes", "group", "groups", "role", "user"}
+	values := []string{"file", "folder", "state", "grants", "scopes", "group", "groups", "role", "user", "method"}
 	var walk func(*cobra.Command)
 	walk = func(cmd *cobra.Command) {
 		for _, word := range positions(cmd) {
 			_, listed := objects[word]
-			known := listed || word == "FILE" || word == "ACTION" || strings.HasPrefix(word, "SERVICE")
+			known := listed || word == "FILE" || word == "NAME|FILE" || word == "ACTION" || strings.HasPrefix(word, "SERVICE")
 			if !known && !slices.Contains(free, word) {
 				t.Errorf("%s: nothing completes %s", cmd.CommandPath(), word)
 			}

@@ -94,6 +94,7 @@ func newRootCommand(t *terminal) *cobra.Command {
 			newUpCommand(t), newPlanCommand(t), newPsCommand(t), newScaleCommand(t), newUpdateCommand(t), newRecoverCommand(t),
 			newReleaseCommand(t), newActCommand(t), newDownCommand(t), newRmCommand(t), newDataCommand(t)}},
 		{"look", "What happens:", []*cobra.Command{newExplainCommand(t), newEventsCommand(t), newLogsCommand(t), newExecCommand(t)}},
+		{"react", "Metrics and alarms:", []*cobra.Command{newAlarmCommand(t), newMetricCommand(t), newNotificationCommand(t)}},
 		{"objects", "Templates, machines, people:", []*cobra.Command{
 			newTemplateCommand(t), newMachineCommand(t), newUserCommand(t), newGroupCommand(t), newQuotaCommand(t), newTokenCommand(t),
 			newPasswdCommand(t), newDriverCommand(t)}},

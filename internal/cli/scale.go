@@ -36,17 +36,23 @@ var cardinality = regexp.MustCompile(`^([+-]?[0-9]{1,9}|[+-][0-9]{1,6}%)$`)
 
 var decrease = regexp.MustCompile(`^-[0-9]+%?$`)
 
-// shieldNumbers moves the -N of `troupe scale` behind --, or it would be read as a flag.
+// negative is a number that `troupe metric push` takes.
+var negative = regexp.MustCompile(`^-([0-9]|\.[0-9]|[Ii]nf$)`)
+
+// shieldNumbers moves the -N of `troupe scale` and `troupe metric push` behind --, or it would be read as a flag.
 func shieldNumbers(args []string) []string {
-	scale := slices.Index(args, "scale")
-	if scale < 0 || slices.Contains(args, "--") {
+	at, number := slices.Index(args, "scale"), decrease
+	if push := slices.Index(args, "push"); push > 0 && args[push-1] == "metric" {
+		at, number = push, negative
+	}
+	if at < 0 || slices.Contains(args, "--") {
 		return args
 	}
-	i := slices.IndexFunc(args[scale:], decrease.MatchString)
+	i := slices.IndexFunc(args[at:], number.MatchString)
 	if i < 0 {
 		return args
 	}
-	i += scale
+	i += at
 	return append(slices.Concat(args[:i], args[i+1:]), "--", args[i])
 }
 

@@ -3,6 +3,9 @@ package cli
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -27,12 +30,40 @@ func newServerStatusCommand(t *terminal) *cobra.Command {
 			for _, b := range s.Backends {
 				fmt.Fprintf(t.out, "back end      %s: %d machines, %s\n", b.Key, b.Machines, backendState(&b))
 			}
+			if s.Metrics != nil {
+				t.metricsHealth(s.Metrics)
+			}
 			if s.Paused {
 				fmt.Fprintln(t.out, "\nEffects are off: this state was restored from a backup. Look at it, then `troupe server resume`.")
 			}
 			return nil
 		}),
 	}
+}
+
+// metricsHealth tells how intake and history are.
+func (t *terminal) metricsHealth(m *client.MetricsHealth) {
+	var dropped []string
+	for _, reason := range slices.Sorted(maps.Keys(m.Refused)) {
+		dropped = append(dropped, fmt.Sprintf("%s %d", reason, m.Refused[reason]))
+	}
+	fmt.Fprintf(t.out, "metrics       %d series, %d samples", m.Series, m.Taken)
+	if len(dropped) > 0 {
+		fmt.Fprintf(t.out, "; %s", strings.Join(dropped, ", "))
+	}
+	fmt.Fprintln(t.out)
+	h := m.History
+	if h == nil {
+		return
+	}
+	fmt.Fprintf(t.out, "history       %s", bytes(h.DiskBytes))
+	if h.Oldest != nil {
+		fmt.Fprintf(t.out, ", %s back", since(*h.Oldest))
+	}
+	if h.Failing != "" {
+		fmt.Fprintf(t.out, "; %s: %s; %d samples wait, %d are lost", t.paint(red, "failing"), oneLine(h.Failing), h.Waiting, h.Lost)
+	}
+	fmt.Fprintln(t.out)
 }
 
 func newServerResumeCommand(t *terminal) *cobra.Command {

@@ -65,7 +65,7 @@ func newTokenAddCommand(t *terminal) *cobra.Command {
 		}),
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&n.Scopes, "scope", nil, "`scopes`: read, operate, admin, metrics (default read)")
+	f.StringSliceVar(&n.Scopes, "scope", nil, "`scopes`: read, operate, admin, metrics, push (default read)")
 	f.DurationVar(&expires, "expires", 0, "how long it is good (default for ever)")
 	f.StringVar(&n.Group, "group", "", "act in this `group` only")
 	f.StringVar(&n.User, "for", "", "a token of this `user`; for administrators")

@@ -123,6 +123,7 @@ func (f *face) intakeTable() {
 
 // take takes the samples of a request in.
 func (f *face) take(w http.ResponseWriter, r *http.Request, x *intakeFormat) {
+	api.Often(r)
 	batch := telemetry.NewBatch()
 	defer batch.Free() // errors may show parts of the body
 	kind, result, err := f.taken(r, x, batch)

@@ -51,6 +51,7 @@ func (f *face) queryTable() {
 
 func (f *face) query(do func(*query, *answerWriter) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		api.Often(r)
 		if err := r.ParseForm(); err != nil {
 			f.fail(w, r, unformed(err))
 			return
