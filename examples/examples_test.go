@@ -27,6 +27,7 @@ var want = map[string]struct {
 	"shop.yaml":           {service.Running, map[string]int{"db": 1, "app": 2, "web": 2}, []string{"db", "app", "web"}},
 	"batch.yaml":          {service.Running, map[string]int{"worker": 4}, []string{"worker"}},
 	"stable-db.yaml":      {service.Running, map[string]int{"db": 3}, []string{"db"}},
+	"reactive.yaml":       {service.Running, map[string]int{"front": 1, "worker": 5}, []string{"front", "worker"}},
 	"oneflow-manual.json": {service.Running, map[string]int{"queue": 1, "worker": 2, "front": 1}, []string{"queue", "worker", "front"}},
 }
 

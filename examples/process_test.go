@@ -30,6 +30,7 @@ var prints = map[string]struct{ role, line string }{
 	"shop.yaml":      {"web", "Hello from 127."},
 	"batch.yaml":     {"worker", "item 4 done"},
 	"stable-db.yaml": {"db", "primary, 1 runs so far"},
+	"reactive.yaml":  {"worker", "reporting to http://"},
 
 	"oneflow-manual.json": {"front", "ready"},
 }
@@ -105,7 +106,7 @@ func until(ctx context.Context, t *testing.T, c *client.Client, ref, role, text 
 }
 
 // serve runs a server of its own and returns a client of its administrator.
-func serve(ctx context.Context, t *testing.T) *client.Client {
+func serve(ctx context.Context, t *testing.T, change ...func(*app.Options)) *client.Client {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -115,7 +116,11 @@ func serve(ctx context.Context, t *testing.T) *client.Client {
 	if err := os.Chmod(filepath.Dir(dir), 0o711); err != nil { // machines of root's server are nobody's
 		t.Fatal(err)
 	}
-	a, err := app.New(ctx, app.Options{DataDir: dir, Listen: "127.0.0.1:0", Supervisor: []string{self, "supervise"}})
+	o := app.Options{DataDir: dir, Listen: "127.0.0.1:0", Supervisor: []string{self, "supervise"}}
+	for _, f := range change {
+		f(&o)
+	}
+	a, err := app.New(ctx, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"errors"
 
 	"github.com/troupe-dev/troupe/internal/alarm"
@@ -28,7 +29,8 @@ func (v *validator) alarms(list []alarm.Definition, s *Spec) {
 		if v.full() {
 			return
 		}
-		d, at := &list[n], indexed("alarms", n)
+		d, at := list[n], indexed("alarms", n)
+		d.Severity = cmp.Or(d.Severity, "LOW") // as it will be
 		if first, twice := known[d.Name]; twice {
 			v.fail(at+".name", "%q is already the name of alarms[%d]", d.Name, first)
 		} else {
