@@ -133,7 +133,7 @@ func (p *rival) until(firing bool) error {
 				return nil
 			}
 		case <-limit:
-			return errors.New("Prometheus said nothing for a minute")
+			return errors.New("no word from Prometheus for a minute")
 		}
 	}
 }

@@ -357,7 +357,7 @@ func grow() error {
 func (r *reactor) starts(count int) (newest time.Time, err error) {
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		n := 0
-		_ = filepath.WalkDir(filepath.Join(r.dir, "data", "drivers"), func(path string, _ os.DirEntry, err error) error {
+		_ = filepath.WalkDir(filepath.Join(r.dir, "data", "drivers"), func(path string, _ os.DirEntry, _ error) error {
 			text, err := os.ReadFile(path)
 			if filepath.Base(path) != "started" || err != nil || len(text) == 0 {
 				return nil
