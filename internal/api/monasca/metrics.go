@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/troupe-dev/troupe/internal/api"
 	"github.com/troupe-dev/troupe/internal/metric"
 	"github.com/troupe-dev/troupe/internal/telemetry"
 )
@@ -24,6 +25,7 @@ func (m *Monasca) createMetrics(r *request) (answer, error) {
 	defer done()
 	b := telemetry.NewBatch()
 	defer b.Free()
+	api.LimitBody(r.Request, int64(b.Bounds.Bytes)+1) // an agent's backlog is large; one more: the batch says what is too large
 	body, err := b.Body(r.Body, r.Header.Get("Content-Encoding"))
 	if err != nil {
 		return answer{}, err

@@ -223,6 +223,12 @@ func TestRefusedSamples(t *testing.T) {
 	if r := s.must(200, "GET", "/metrics/names", ""); r.column("name") != "m" {
 		t.Errorf("one bad sample did not refuse the others: %s", r.text)
 	}
+	if r := s.send("POST", "/metrics", good+strings.Repeat(" ", 9<<20)); r.status != 204 { // more than other routes read
+		t.Errorf("9 MiB: %d %s", r.status, r.text)
+	}
+	if r := s.send("POST", "/metrics", good+strings.Repeat(" ", 33<<20)); r.status != 413 {
+		t.Errorf("33 MiB: %d %s", r.status, r.text)
+	}
 	header := http.Header{"X-Auth-Token": {s.token}}
 	for media, want := range map[string]int{"application/json": 204, "application/json; charset=utf-8": 204, "text/plain": 400, "": 400} {
 		header.Set("Content-Type", media)
