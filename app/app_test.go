@@ -382,7 +382,7 @@ func startEtcd(t *testing.T) string {
 		return url.URL{Scheme: "http", Host: l.Addr().String()}
 	}
 	c := embed.NewConfig()
-	c.Dir, c.LogLevel, c.LogOutputs = t.TempDir(), "error", []string{"/dev/null"}
+	c.Dir, c.LogLevel, c.LogOutputs, c.UnsafeNoFsync = t.TempDir(), "error", []string{"/dev/null"}, true // a busy disk must not end leases
 	peer, public := free(), free()
 	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
 	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{public}, []url.URL{public}

@@ -188,7 +188,7 @@ func freeURL(ts *testscript.TestScript) url.URL {
 // etcd starts a cluster of one member; $ETCD is its address.
 func etcd(ts *testscript.TestScript, _ bool, _ []string) {
 	c := embed.NewConfig()
-	c.Dir, c.LogLevel, c.LogOutputs = ts.MkAbs("etcd-data"), "error", []string{"/dev/null"}
+	c.Dir, c.LogLevel, c.LogOutputs, c.UnsafeNoFsync = ts.MkAbs("etcd-data"), "error", []string{"/dev/null"}, true // a busy disk must not end leases
 	peer, public := freeURL(ts), freeURL(ts)
 	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
 	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{public}, []url.URL{public}
@@ -204,7 +204,13 @@ func etcd(ts *testscript.TestScript, _ bool, _ []string) {
 // server.yaml with a known port, $PORT.
 func oldEtcd(ts *testscript.TestScript, _ bool, _ []string) {
 	peer, public, port := freeURL(ts), freeURL(ts), freeURL(ts)
-	c := exec.Command("etcd", "--data-dir", ts.MkAbs("etcd-data"), "--listen-client-urls", public.String(), "--advertise-client-urls", public.String(),
+	data, err := os.MkdirTemp("/dev/shm", "troupe-etcd-") // in memory: a busy disk must not end leases
+	if err != nil {
+		data = ts.MkAbs("etcd-data")
+	} else {
+		ts.Defer(func() { _ = os.RemoveAll(data) })
+	}
+	c := exec.Command("etcd", "--data-dir", data, "--listen-client-urls", public.String(), "--advertise-client-urls", public.String(),
 		"--listen-peer-urls", peer.String(), "--initial-advertise-peer-urls", peer.String(), "--initial-cluster", "default="+peer.String())
 	ts.Check(c.Start())
 	ts.Defer(func() {
