@@ -240,6 +240,7 @@ type RoleExplanation struct {
 	Cardinality int            `json:"cardinality"`
 	Phases      map[string]int `json:"phases"`
 	Bad         []string       `json:"bad,omitempty" doc:"Instances that do not work, with their reasons."`
+	Policies    []string       `json:"policies,omitempty" doc:"How they stand, and what was last decided by one."`
 }
 
 // A SpecRevision is the description of a service in one of its revisions. Secrets in it read

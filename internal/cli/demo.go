@@ -26,7 +26,8 @@ func newDemoCommand(t *terminal) *cobra.Command {
 		Use:   "demo",
 		Short: "a whole tour on this machine, in one command",
 		Long: "Start a private server in a temporary folder, deploy a service of three tiers of real processes, kill one of\n" +
-			"them, scale, explain, and remove everything. On a terminal the server stays until Ctrl-C, for you to try it.",
+			"them, scale, let an alarm heal and a policy scale, explain, and remove everything. On a terminal the server\n" +
+			"stays until Ctrl-C, for you to try it.",
 		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDemo(cmd.Context(), t) },
 	}
@@ -56,6 +57,8 @@ func runDemo(ctx context.Context, t *terminal) (err error) {
 		{"Deploy a shop: web needs app, app needs db", d.deploy},
 		{"Kill a process of app", d.kill},
 		{"Scale web from 2 to 4", d.scale},
+		{"An alarm: an instance of app says that it is stuck", d.alarm},
+		{"A policy: web is busy", d.policy},
 		{"Explain", d.explain},
 	}
 	for i, s := range steps {
@@ -129,6 +132,8 @@ func (d *demo) start(ctx context.Context) (err error) {
 
 // demoFile describes the service of the tour; %[1]s is this program.
 const demoFile = `name: shop
+alarms:
+  stuck: {when: last(stuck) > 0, by: [instance], do: replace}
 roles:
   db:
     identity: stable
@@ -146,6 +151,8 @@ roles:
     run: exec %[1]s demo-node --name web --listen $TROUPE_ADDRESS:8000 --needs http://$APP:8080
     env: {APP: "{{ roles.app[0].address }}"}
     check: {http: ":8000/", interval: 1s}
+    policies:
+      load: {target: avg(load), keep: 60}
 `
 
 // deploy checks that each role came up after the one that it needs, and that the tiers answer.
@@ -227,7 +234,7 @@ func (d *demo) pid(ctx context.Context, i client.Instance) (int, error) {
 	return strconv.Atoi(text)
 }
 
-// kill kills a process and measures until its replacement runs and is healthy.
+// kill kills a process; the server sees it end.
 func (d *demo) kill(ctx context.Context) error {
 	instances, err := d.instances(ctx)
 	if err != nil {
@@ -238,39 +245,13 @@ func (d *demo) kill(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	began := time.Now()
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		return fmt.Errorf("kill %s (pid %d): %w", victim.Name, pid, err)
-	}
-	fmt.Fprintf(d.t.out, "killed %s, process %d\n", victim.Name, pid)
-	noticed := time.Duration(0)
-	for change, err := range d.client.Watch(ctx, client.WatchOptions{Service: d.service.Ref(), Now: true}) {
-		if err != nil {
-			return err
+	return d.replaced(ctx, victim, 5, func() error {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			return fmt.Errorf("kill %s (pid %d): %w", victim.Name, pid, err)
 		}
-		for _, e := range change.Events {
-			fmt.Fprintf(d.t.out, "%5d ms  %s\n", time.Since(began).Milliseconds(), d.t.eventLine(e))
-		}
-		up, gone := 0, true
-		for i, err := range d.client.Services().Instances(ctx, d.service.Ref(), client.InstanceFilter{Role: "app"}) {
-			if err != nil {
-				return err
-			}
-			if i.Machine == victim.Machine && i.Phase == "up" {
-				gone = false
-			} else if i.Phase == "up" {
-				up++
-			}
-		}
-		if gone && noticed == 0 {
-			noticed = time.Since(began)
-		}
-		if gone && up == len(instances["app"]) {
-			fmt.Fprintf(d.t.out, "noticed after %d ms, replaced and healthy after %d ms\n", noticed.Milliseconds(), time.Since(began).Milliseconds())
-			return d.running(ctx, 5)
-		}
-	}
-	return errors.Join(errors.New("the process was not replaced"), ctx.Err())
+		fmt.Fprintf(d.t.out, "killed %s, process %d\n", victim.Name, pid)
+		return nil
+	})
 }
 
 // running checks that the service runs with so many live processes.

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,7 +18,7 @@ import (
 type demoNodeOptions struct{ name, listen, needs string }
 
 // newDemoNodeCommand is one program of the service that `troupe demo` runs: it answers over HTTP, once it has
-// reached what it needs. /pid is its process id.
+// reached what it needs. /pid is its process id, and /tell?KEY=VALUE lets it tell the server of itself.
 func newDemoNodeCommand(t *terminal) *cobra.Command {
 	var o demoNodeOptions
 	cmd := &cobra.Command{
@@ -51,11 +53,16 @@ func runDemoNode(ctx context.Context, t *terminal, o *demoNodeOptions) error {
 	}
 	fmt.Fprintln(t.out, "ready: "+text)
 	server := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/pid" {
-			fmt.Fprint(w, os.Getpid())
-			return
+		var text string
+		var err error
+		switch r.URL.Path {
+		case "/pid":
+			text = strconv.Itoa(os.Getpid())
+		case "/tell":
+			err = tell(r.Context(), r.URL.RawQuery)
+		default:
+			text, err = answer(r.Context())
 		}
-		text, err := answer(r.Context())
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadGateway)
 			return
@@ -66,6 +73,25 @@ func runDemoNode(ctx context.Context, t *terminal, o *demoNodeOptions) error {
 	defer stopped()
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return err
+	}
+	return nil
+}
+
+// tell sends an attribute of this instance to the server, as any program may with what stands in its environment.
+func tell(ctx context.Context, attribute string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, os.Getenv("ONEGATE_ENDPOINT")+"/vm", strings.NewReader(attribute))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("X-ONEGATE-TOKEN", os.Getenv("ONEGATE_TOKEN"))
+	req.Header.Set("X-ONEGATE-VMID", os.Getenv("VMID"))
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("OneGate answers %s", resp.Status)
 	}
 	return nil
 }

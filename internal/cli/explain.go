@@ -51,6 +51,9 @@ func (t *terminal) explain(ref string, e client.Explanation) {
 		for _, bad := range r.Bad {
 			fmt.Fprintf(t.out, "    %s\n", t.paint(red, oneLine(bad)))
 		}
+		for _, p := range r.Policies {
+			fmt.Fprintf(t.out, "    %s\n", oneLine(p))
+		}
 	}
 	section := func(title string, lines []string) {
 		for i, line := range lines {

@@ -525,6 +525,9 @@ func explainText(e Explanation) string {
 		for _, bad := range r.Bad {
 			fmt.Fprintf(&b, "  bad %s\n", bad)
 		}
+		for _, p := range r.Policies {
+			fmt.Fprintf(&b, "  %s\n", p)
+		}
 	}
 	for _, r := range e.Resources {
 		fmt.Fprintf(&b, "resource %s (%s of %s) %s %v %s\n", r.Name, r.Kind, r.Driver, r.State, r.Outputs, r.Why)

@@ -49,7 +49,8 @@ type RoleExplanation struct {
 	Why         string         `json:"why"`
 	Cardinality int            `json:"cardinality"`
 	Phases      map[string]int `json:"phases"`
-	Bad         []string       `json:"bad,omitempty"` // instances that do not work, with their reasons
+	Bad         []string       `json:"bad,omitempty"`      // instances that do not work, with their reasons
+	Policies    []string       `json:"policies,omitempty"` // how they stand, and what was last decided by one
 }
 
 // A ResourceExplanation does the same for a resource.
@@ -70,7 +71,7 @@ func (s *Service) Explain(now time.Time) Explanation {
 	}
 	t := TimeOf(now)
 	for _, r := range s.Roles {
-		re := RoleExplanation{Name: r.Name, State: r.State.String(), Why: r.Reason, Cardinality: r.Cardinality, Phases: map[string]int{}}
+		re := RoleExplanation{Name: r.Name, State: r.State.String(), Why: r.Reason, Cardinality: r.Cardinality, Phases: map[string]int{}, Policies: r.explainPolicies(t)}
 		for p := range phases {
 			if n := r.lists[p].n; n > 0 {
 				re.Phases[p.String()] = n

@@ -227,6 +227,23 @@ func (s *Service) keepMinimum(r *Role, now Time) {
 	}
 }
 
+// explainPolicies says how the policies of a role stand, and what was last decided by one.
+func (r *Role) explainPolicies(now Time) (out []string) {
+	if r.governed == nil {
+		return nil
+	}
+	if d := r.Decision; d != nil {
+		out = append(out, fmt.Sprintf("scaled from %d to %d at %s by %s", d.From, d.To, d.Time.Time().UTC().Format(time.RFC3339), d.Because))
+	}
+	in := policy.Input{Now: now.Time(), Value: r.governed.value}
+	for n, rule := range r.governed.rules {
+		if rule != nil {
+			out = append(out, rule.Describe(&r.Policies[n], in))
+		}
+	}
+	return out
+}
+
 // A PolicyDecision is what a policy last changed, and why.
 type PolicyDecision struct {
 	Time    Time   `json:"t"`

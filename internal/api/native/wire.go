@@ -143,7 +143,7 @@ func explanation(id uint64, name string, e *service.Explanation) client.Explanat
 	out := client.Explanation{State: e.State, Since: e.Since.UTC(), Why: e.Why, Waits: e.Waits, Next: e.Next, Advice: e.Advice, Rollback: e.Rollback,
 		Roles: make([]client.RoleExplanation, len(e.Roles))}
 	for n, r := range e.Roles {
-		out.Roles[n] = client.RoleExplanation{Name: r.Name, State: r.State, Why: r.Why, Cardinality: r.Cardinality, Phases: r.Phases, Bad: r.Bad}
+		out.Roles[n] = client.RoleExplanation{Name: r.Name, State: r.State, Why: r.Why, Cardinality: r.Cardinality, Phases: r.Phases, Bad: r.Bad, Policies: r.Policies}
 	}
 	for _, b := range e.Backends {
 		out.Backends = append(out.Backends, client.BackendExplanation(b))
