@@ -25,7 +25,7 @@ import (
 // configFile is the configuration file: the flags that it sets and the accounts of drivers.
 type configFile struct {
 	name     string
-	values   map[string]string // by flag
+	values   map[string]string   // by flag
 	lists    map[string][]string // those of them that are lists
 	lines    map[string]int
 	accounts []app.Account

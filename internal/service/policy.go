@@ -236,6 +236,37 @@ type PolicyDecision struct {
 	Because string `json:"because"` // with the values that led to it
 }
 
+// A PolicyState is what is known of a policy of a role.
+type PolicyState struct {
+	Policy string // its title
+	// Value is what it sees now, in words; "" when it sees nothing.
+	Value            string
+	Refused          string // why its last wish was not followed; "" when it was
+	LastUp, LastDown time.Time
+}
+
+// PolicyStates tells how the policies of the role stand, in their order.
+func (r *Role) PolicyStates() (out []PolicyState) {
+	if r.governed == nil {
+		return nil
+	}
+	for n := range r.Spec.Policies {
+		p, m := &r.Spec.Policies[n], &r.Policies[n]
+		x := PolicyState{Policy: p.Title(), Value: m.Evaluated, Refused: m.Refused, LastUp: m.LastUp, LastDown: m.LastDown}
+		if reading := p.Reading(); reading != "" {
+			x.Value = reading + " has no value yet"
+			if v, of, ok := r.governed.value(reading); ok {
+				x.Value = fmt.Sprintf("%s is %.6g", reading, v)
+				if of > 1 {
+					x.Value += fmt.Sprintf(", over %d instances", of)
+				}
+			}
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
 // policies checks those of a role.
 func (v *validator) policies(at string, r *RoleSpec) {
 	if len(r.Policies) > MaxPolicies {
