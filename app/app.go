@@ -91,6 +91,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 // verify refuses wrong options before anything is touched.
 func (a *App) verify(context.Context) (err error) {
 	a.verified, err = a.opts.verify(a.kinds)
+	a.opts.Notifications.Mail.Password = a.verified.mail
 	return err
 }
 

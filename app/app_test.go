@@ -202,6 +202,20 @@ func TestRefusedOptions(t *testing.T) {
 		edit func(*Options)
 		want string
 	}{
+		"no mail server":        {func(o *Options) { o.Notifications.Mail.From = "a@b.example" }, "smtp-server"},
+		"half a mail login":     {func(o *Options) { o.Notifications.Mail.Server, o.Notifications.Mail.User = "localhost", "a" }, "belong together"},
+		"no mail sender":        {func(o *Options) { o.Notifications.Mail.Server = "localhost" }, "e-mail"},
+		"no mail password":      {func(o *Options) { o.Notifications.MailPasswordFile = missing }, "password of the mail server"},
+		"a relative command":    {func(o *Options) { o.Notifications.Commands = map[string][]string{"page": {"page"}} }, "whole path"},
+		"a missing command":     {func(o *Options) { o.Notifications.Commands = map[string][]string{"page": {missing}} }, "cannot be run"},
+		"a bad command name":    {func(o *Options) { o.Notifications.Commands = map[string][]string{"a b": {"/bin/true"}} }, "no name"},
+		"short history":         {func(o *Options) { o.Metrics.Retain = time.Minute }, "metrics-retain"},
+		"small history":         {func(o *Options) { o.Metrics.Size = 1 }, "metrics-size"},
+		"no URL to forward to":  {func(o *Options) { o.Metrics.Forward = "prometheus:9090" }, "metrics-forward"},
+		"measured too often":    {func(o *Options) { o.Metrics.Measure = time.Millisecond }, "measure-every"},
+		"a negative limit":      {func(o *Options) { o.Metrics.Limits.Rate = -1 }, "metrics-rate-limit"},
+		"no public URL":         {func(o *Options) { o.PublicURL = "troupe" }, "no URL for instances"},
+		"no OneGate URL":        {func(o *Options) { o.OneGateURL = "ftp://x" }, "no URL for instances"},
 		"no folder":             {func(o *Options) { o.DataDir = "" }, "--data-dir"},
 		"busy port":             {func(o *Options) { o.Listen = busy.Addr().String() }, "address already in use"},
 		"busy second port":      {func(o *Options) { o.OneFlowListen = busy.Addr().String() }, "listener oneflow"},

@@ -31,15 +31,17 @@ type Metrics struct {
 	Forward string        // URL of a remote write receiver that gets them, too; "" for none
 	// Measure is how often the machines of drivers that can tell are measured from outside; 0 for 10 s, negative for never.
 	Measure time.Duration
-	Limits  telemetry.Limits // of one project; the zero value for the defaults
+	Limits  telemetry.Limits // of one project; zeros for the defaults
 }
 
 // Notifications say how receivers are reached.
 type Notifications struct {
-	Allow    []netip.Prefix      // networks that are open to webhooks although they are this machine's own, or its link's
-	Mail     notify.MailOptions  // no e-mail without a Server
-	Commands map[string][]string // the operator's programs that methods may name
-	Periods  []int               // seconds between repetitions that methods may choose; nil for 60
+	Allow []netip.Prefix     // networks that are open to webhooks although they are this machine's own, or its link's
+	Mail  notify.MailOptions // no e-mail without a Server
+	// MailPasswordFile holds the password of Mail.User.
+	MailPasswordFile string
+	Commands         map[string][]string // the operator's programs that methods may name
+	Periods          []int               // seconds between repetitions that methods may choose; nil for 60
 }
 
 // A reaction is what takes samples in, keeps them, and acts on them.
@@ -79,15 +81,14 @@ func (a *App) react(ctx context.Context, e *engine.Engine, tenure *store.Tenure,
 	if err != nil {
 		return r, err
 	}
-	intake := telemetry.Options{Sink: r.alerts, History: r.history, Log: log.With("part", "metrics")}
-	if o.Metrics.Limits != (telemetry.Limits{}) {
-		intake.Limits = func(int) telemetry.Limits { return o.Metrics.Limits }
-	}
+	limits := o.Metrics.limits()
+	intake := telemetry.Options{Sink: r.alerts, History: r.history, Log: log.With("part", "metrics"), Limits: func(int) telemetry.Limits { return limits }}
 	if o.Metrics.Forward != "" {
 		r.forward = telemetry.NewForwarder(telemetry.ForwardOptions{URL: o.Metrics.Forward, TenantLabel: "project", Log: log.With("part", "forward")})
 		intake.Forward = r.forward
 	}
 	r.intake = telemetry.NewIntake(intake)
+	registry.MustRegister(reactionFigures{r})
 	return r, nil
 }
 

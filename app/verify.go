@@ -49,6 +49,7 @@ type verified struct {
 	store    store.Options
 	password string // the first user's; "" to generate one
 	guests   *openstack.Guests
+	mail     string // password for the mail server; "" for none
 }
 
 // verify reads the files that the options name and refuses what is wrong with either.
@@ -76,6 +77,9 @@ func (o *Options) verify(kinds all.Drivers) (v verified, err error) {
 			check(fmt.Errorf("first password: %w", err))
 		}
 	}
+	check(o.Metrics.verify())
+	v.mail, err = o.Notifications.verify()
+	check(err)
 	check(identity.CheckBootstrap(o.Admin, v.password))
 	if err := errors.Join(errs...); err != nil {
 		return v, optionsError{err}

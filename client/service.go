@@ -124,6 +124,7 @@ type Role struct {
 	Drivers     []string       `json:"drivers" doc:"Drivers of its implementations, in the order in which they are tried."`
 	Revision    uint32         `json:"revision" doc:"Of the description in which its machines last changed."`
 	Removing    bool           `json:"removing,omitempty" doc:"It leaves the service."`
+	RolePolicies
 }
 
 // An Instance is one member of a role and the machine that embodies it now.
@@ -240,7 +241,31 @@ type RoleExplanation struct {
 	Cardinality int            `json:"cardinality"`
 	Phases      map[string]int `json:"phases"`
 	Bad         []string       `json:"bad,omitempty" doc:"Instances that do not work, with their reasons."`
-	Policies    []string       `json:"policies,omitempty" doc:"How they stand, and what was last decided by one."`
+	RolePolicies
+}
+
+// RolePolicies tell how the policies of a role stand.
+type RolePolicies struct {
+	Policies []PolicyState   `json:"policies,omitempty" doc:"In their order."`
+	Decision *PolicyDecision `json:"decision,omitempty" doc:"The last change that a policy made."`
+}
+
+// A PolicyState is what is known of a policy of a role.
+type PolicyState struct {
+	Policy   string     `json:"policy" doc:"Its name, or what it is."`
+	Value    string     `json:"value,omitempty" doc:"What it sees now, in words."`
+	Refused  string     `json:"refused,omitempty" doc:"Why its last wish was not followed."`
+	LastUp   *time.Time `json:"last_up,omitempty"`
+	LastDown *time.Time `json:"last_down,omitempty"`
+}
+
+// A PolicyDecision is what a policy last changed, and why.
+type PolicyDecision struct {
+	Time    time.Time `json:"time"`
+	Policy  string    `json:"policy"`
+	From    int       `json:"from"`
+	To      int       `json:"to"`
+	Because string    `json:"because" doc:"With the values that led to it."`
 }
 
 // A SpecRevision is the description of a service in one of its revisions. Secrets in it read

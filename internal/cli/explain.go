@@ -35,6 +35,23 @@ func runExplain(ctx context.Context, t *terminal, c *client.Client, ref string) 
 	return nil
 }
 
+// explainPolicies tells what the policies of a role see and did.
+func (t *terminal) explainPolicies(r *client.RoleExplanation) {
+	for _, p := range r.Policies {
+		fmt.Fprintf(t.out, "    %s", oneLine(p.Policy))
+		if p.Value != "" {
+			fmt.Fprintf(t.out, ": %s", oneLine(p.Value))
+		}
+		if p.Refused != "" {
+			fmt.Fprintf(t.out, "; not followed: %s", t.paint(yellow, oneLine(p.Refused)))
+		}
+		fmt.Fprintln(t.out)
+	}
+	if d := r.Decision; d != nil {
+		fmt.Fprintf(t.out, "    %s ago %s scaled it from %d to %d: %s\n", since(d.Time), oneLine(d.Policy), d.From, d.To, oneLine(d.Because))
+	}
+}
+
 // explain prints an explanation for people.
 func (t *terminal) explain(ref string, e client.Explanation) {
 	fmt.Fprintf(t.out, "%s is %s since %s: %s\n", ref, t.paintState(e.State), since(e.Since), oneLine(e.Why))
@@ -48,11 +65,9 @@ func (t *terminal) explain(ref string, e client.Explanation) {
 			fmt.Fprintf(t.out, ": %s", oneLine(r.Why))
 		}
 		fmt.Fprintln(t.out)
+		t.explainPolicies(&r)
 		for _, bad := range r.Bad {
 			fmt.Fprintf(t.out, "    %s\n", t.paint(red, oneLine(bad)))
-		}
-		for _, p := range r.Policies {
-			fmt.Fprintf(t.out, "    %s\n", oneLine(p))
 		}
 	}
 	section := func(title string, lines []string) {

@@ -14,7 +14,9 @@ import (
 
 	"github.com/troupe-dev/troupe/app"
 	"github.com/troupe-dev/troupe/internal/api/onegate"
+	"github.com/troupe-dev/troupe/internal/notify"
 	"github.com/troupe-dev/troupe/internal/store"
+	"github.com/troupe-dev/troupe/internal/telemetry"
 )
 
 // serverOptions are the flags of `troupe server`.
@@ -22,6 +24,7 @@ type serverOptions struct {
 	app       app.Options
 	config    string
 	compat    bool
+	measure   time.Duration
 	logFormat string
 	logLevel  string
 }
@@ -65,12 +68,33 @@ func (o *serverOptions) addFlags(f *pflag.FlagSet, env func(string) string) {
 	f.StringVar(&o.app.ReadyFile, "ready-file", "", "`file` that gets the addresses once the server is ready")
 	f.StringVar(&o.app.Admin, "admin", "oneadmin", "`name` of the first user")
 	f.StringVar(&o.app.AdminPasswordFile, "admin-password-file", "", "`file` with the first user's password (default: one is generated and printed)")
+	o.addReactionFlags(f)
 	o.app.Retain, o.app.AuditRetain = 24*time.Hour, 90*24*time.Hour
 	f.Var(spanFlag{&o.app.Retain}, "retain", "how long finished services are kept")
 	f.Var(spanFlag{&o.app.AuditRetain}, "audit-retain", "how long the audit trail is kept")
 	o.logFormat, o.logLevel = "text", "info"
 	f.Var(choice{&o.logFormat, []string{"text", "json"}}, "log-format", "how log lines look")
 	f.Var(choice{&o.logLevel, []string{"debug", "info", "warn", "error"}}, "log-level", "least level that is logged")
+}
+
+// addReactionFlags adds those about metrics and notifications.
+func (o *serverOptions) addReactionFlags(f *pflag.FlagSet) {
+	m := &o.app.Metrics
+	m.Retain, o.measure, m.Limits = 15*24*time.Hour, 10*time.Second, telemetry.Limits{Series: telemetry.DefaultLimits.Series, Rate: telemetry.DefaultLimits.Rate}
+	f.Var(spanFlag{&m.Retain}, "metrics-retain", "how long samples are kept")
+	f.Var(sizeFlag{&m.Size}, "metrics-size", "most `bytes` of samples on disk, such as 16G (0: no bound)")
+	f.StringVar(&m.Forward, "metrics-forward", "", "`URL` of a remote write receiver that gets all samples too")
+	f.Var(spanFlag{&o.measure}, "measure-every", "how often machines are measured from outside, where their driver can (0: never)")
+	f.IntVar(&m.Limits.Series, "metrics-series-limit", m.Limits.Series, "most series of one project at once")
+	f.Float64Var(&m.Limits.Rate, "metrics-rate-limit", m.Limits.Rate, "most samples a second of one project; five times as many at once beyond that")
+	n := &o.app.Notifications
+	f.Var(networksFlag{&n.Allow}, "notify-allow", "`CIDR` of a network that webhooks may reach although it is this host's own or its link's; repeatable")
+	f.StringVar(&n.Mail.Server, "smtp-server", "", "`address` of the mail server; without one there is no e-mail")
+	f.StringVar(&n.Mail.From, "smtp-from", "", "`sender` of e-mail, such as 'Troupe <troupe@example.org>'")
+	f.StringVar(&n.Mail.User, "smtp-user", "", "`name` to log in to the mail server with")
+	f.StringVar(&n.MailPasswordFile, "smtp-password-file", "", "`file` with that name's password")
+	f.Var(choice{&n.Mail.Encryption, []string{notify.StartTLS, notify.TLS, notify.Plain}}, "smtp-encryption", "encryption of the way to the mail server (default "+notify.StartTLS+")")
+	f.Var(commandsFlag{&n.Commands}, "notify-command", "program that notification methods may name, `NAME=PROGRAM,ARGS`; repeatable")
 }
 
 // settle fills in what environment and file say.
@@ -88,6 +112,9 @@ func (o *serverOptions) settle(flags *pflag.FlagSet, env func(string) string) er
 	}
 	if err := settle(flags, env, file); err != nil {
 		return err
+	}
+	if o.app.Metrics.Measure = o.measure; o.measure == 0 {
+		o.app.Metrics.Measure = -1
 	}
 	if o.compat {
 		for address, customary := range map[*string]string{&o.app.OneFlowListen: "127.0.0.1:2474", &o.app.OneGateListen: "127.0.0.1:5030",

@@ -25,7 +25,8 @@ import (
 // configFile is the configuration file: the flags that it sets and the accounts of drivers.
 type configFile struct {
 	name     string
-	values   map[string]string // by flag
+	values   map[string]string   // by flag
+	lists    map[string][]string // those of them that are lists
 	lines    map[string]int
 	accounts []app.Account
 }
@@ -57,7 +58,7 @@ func readConfig(name string, flags *pflag.FlagSet) (*configFile, error) {
 }
 
 func parseConfig(name string, text []byte, flags *pflag.FlagSet) (*configFile, error) {
-	c := &configFile{name: name, values: make(map[string]string), lines: make(map[string]int)}
+	c := &configFile{name: name, values: make(map[string]string), lists: make(map[string][]string), lines: make(map[string]int)}
 	file, err := parser.ParseBytes(text, 0)
 	if err != nil {
 		return nil, placed(name, err)
@@ -112,6 +113,9 @@ func (c *configFile) take(v *ast.MappingValueNode, flags *pflag.FlagSet) error {
 		}
 	}
 	c.values[key] = strings.Join(parts, ",")
+	if _, ok := v.Value.(*ast.SequenceNode); ok {
+		c.lists[key] = parts
+	}
 	return nil
 }
 
@@ -164,17 +168,22 @@ func settle(flags *pflag.FlagSet, env func(string) string, c *configFile) error 
 		}
 		name := envName(f.Name)
 		value, place := env(name), name
+		var list []string
 		if value == "" && c != nil {
 			v, ok := c.values[f.Name]
 			if !ok {
 				return
 			}
-			value, place = v, fmt.Sprintf("%s:%d: %s", c.name, c.lines[f.Name], f.Name)
+			value, list, place = v, c.lists[f.Name], fmt.Sprintf("%s:%d: %s", c.name, c.lines[f.Name], f.Name)
 		}
 		if value == "" {
 			return
 		}
-		if err := f.Value.Set(value); err != nil {
+		set := func() error { return f.Value.Set(value) }
+		if of, ok := f.Value.(pflag.SliceValue); ok && list != nil { // an element may hold commas
+			set = func() error { return of.Replace(list) }
+		}
+		if err := set(); err != nil {
 			errs = append(errs, withCode(exitInvalid, fmt.Errorf("%s: %q: %w", place, value, err)))
 		}
 	})

@@ -136,36 +136,34 @@ func (r *Rule) Scaled(m *Memory, now time.Time, from, to int) {
 	m.wishes, m.watched = nil, time.Time{}
 }
 
-// Describe says for people how the rule stands: what it saw last, or when its time comes.
+// Describe says for people what the rule saw last, or when its time comes.
 func (r *Rule) Describe(m *Memory, in Input) string {
-	text := r.Title() + ": "
 	switch {
 	case r.Timed != nil:
 		after := m.LastEval
 		if after.IsZero() {
 			after = in.Now
 		}
-		if next := r.schedule.Next(after); next.IsZero() {
-			text += "its time is over"
-		} else {
-			text += "next at " + next.Format(time.RFC3339)
+		next := r.schedule.Next(after)
+		if next.IsZero() {
+			return "its time is over"
 		}
+		return "next at " + next.Format(time.RFC3339)
 	case r.Elastic != nil && m.Evaluated == "":
-		text += r.Elastic.Expression + ", not looked at yet"
+		return r.Elastic.Expression + ", not looked at yet"
 	case r.Elastic != nil:
-		text += m.Evaluated
 		if n := r.Elastic.Number; n > 1 {
-			text += fmt.Sprintf(", held %d of %d times", m.TrueEvals, n)
+			return fmt.Sprintf("%s, held %d of %d times", m.Evaluated, m.TrueEvals, n)
 		}
-	default:
-		if value, ok := in.value(r.Reading()); ok {
-			text += r.Reading() + " is " + number(value)
-		} else {
-			text += "no value of " + r.Reading()
-		}
+		return m.Evaluated
 	}
-	if m.Refused != "" {
-		text += "; its wish is refused: " + m.Refused
+	value, of, ok := in.Value(r.Reading())
+	if !ok {
+		return r.Reading() + " has no value yet"
+	}
+	text := r.Reading() + " is " + number(value)
+	if of > 1 {
+		text += fmt.Sprintf(", over %d instances", of)
 	}
 	return text
 }

@@ -526,7 +526,10 @@ func explainText(e Explanation) string {
 			fmt.Fprintf(&b, "  bad %s\n", bad)
 		}
 		for _, p := range r.Policies {
-			fmt.Fprintf(&b, "  %s\n", p)
+			fmt.Fprintf(&b, "  %s: %s\n", p.Policy, p.Value)
+		}
+		if d := r.Decision; d != nil {
+			fmt.Fprintf(&b, "  scaled from %d to %d by %s\n", d.From, d.To, d.Because)
 		}
 	}
 	for _, r := range e.Resources {

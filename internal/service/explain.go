@@ -49,8 +49,10 @@ type RoleExplanation struct {
 	Why         string         `json:"why"`
 	Cardinality int            `json:"cardinality"`
 	Phases      map[string]int `json:"phases"`
-	Bad         []string       `json:"bad,omitempty"`      // instances that do not work, with their reasons
-	Policies    []string       `json:"policies,omitempty"` // how they stand, and what was last decided by one
+	Bad         []string       `json:"bad,omitempty"` // instances that do not work, with their reasons
+	// Policies are those of the role, and Decision is the last change that one of them made.
+	Policies []PolicyState   `json:"policies,omitempty"`
+	Decision *PolicyDecision `json:"decision,omitempty"`
 }
 
 // A ResourceExplanation does the same for a resource.
@@ -71,7 +73,8 @@ func (s *Service) Explain(now time.Time) Explanation {
 	}
 	t := TimeOf(now)
 	for _, r := range s.Roles {
-		re := RoleExplanation{Name: r.Name, State: r.State.String(), Why: r.Reason, Cardinality: r.Cardinality, Phases: map[string]int{}, Policies: r.explainPolicies(t)}
+		re := RoleExplanation{Name: r.Name, State: r.State.String(), Why: r.Reason, Cardinality: r.Cardinality, Phases: map[string]int{},
+			Policies: r.PolicyStates(now), Decision: r.Decision}
 		for p := range phases {
 			if n := r.lists[p].n; n > 0 {
 				re.Phases[p.String()] = n

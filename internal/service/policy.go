@@ -227,23 +227,6 @@ func (s *Service) keepMinimum(r *Role, now Time) {
 	}
 }
 
-// explainPolicies says how the policies of a role stand, and what was last decided by one.
-func (r *Role) explainPolicies(now Time) (out []string) {
-	if r.governed == nil {
-		return nil
-	}
-	if d := r.Decision; d != nil {
-		out = append(out, fmt.Sprintf("scaled from %d to %d at %s by %s", d.From, d.To, d.Time.Time().UTC().Format(time.RFC3339), d.Because))
-	}
-	in := policy.Input{Now: now.Time(), Value: r.governed.value}
-	for n, rule := range r.governed.rules {
-		if rule != nil {
-			out = append(out, rule.Describe(&r.Policies[n], in))
-		}
-	}
-	return out
-}
-
 // A PolicyDecision is what a policy last changed, and why.
 type PolicyDecision struct {
 	Time    Time   `json:"t"`
@@ -251,6 +234,31 @@ type PolicyDecision struct {
 	From    int    `json:"from"`
 	To      int    `json:"to"`
 	Because string `json:"because"` // with the values that led to it
+}
+
+// A PolicyState is what is known of a policy of a role.
+type PolicyState struct {
+	Policy           string // its title
+	Value            string // what it saw last, or when its time comes, in words
+	Refused          string // why its last wish was not followed; "" when it was
+	LastUp, LastDown time.Time
+}
+
+// PolicyStates tells how the policies of the role stand, in their order.
+func (r *Role) PolicyStates(now time.Time) (out []PolicyState) {
+	if r.governed == nil {
+		return nil
+	}
+	in := policy.Input{Now: now, Value: r.governed.value}
+	for n, rule := range r.governed.rules {
+		m := &r.Policies[n]
+		x := PolicyState{Policy: r.Spec.Policies[n].Title(), Refused: m.Refused, LastUp: m.LastUp, LastDown: m.LastDown}
+		if rule != nil {
+			x.Value = rule.Describe(m, in)
+		}
+		out = append(out, x)
+	}
+	return out
 }
 
 // policies checks those of a role.

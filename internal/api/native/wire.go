@@ -71,6 +71,7 @@ func role(r *service.Role) client.Role {
 		Phases: map[string]int{}, Heal: string(r.Spec.Heal), Identity: string(r.Spec.Identity), Machine: r.Spec.Machine.Name,
 		Drivers: drivers(&r.Spec.Machine), Revision: r.Revision, Removing: r.Removing,
 	}
+	out.RolePolicies = policies(r.PolicyStates(time.Now()), r.Decision)
 	if r.State == service.Cooldown {
 		out.Until = later(r.Until.Time())
 	}
@@ -78,6 +79,16 @@ func role(r *service.Role) client.Role {
 		if n := r.Count(p); n > 0 {
 			out.Phases[p.String()] = n
 		}
+	}
+	return out
+}
+
+func policies(states []service.PolicyState, d *service.PolicyDecision) (out client.RolePolicies) {
+	for _, x := range states {
+		out.Policies = append(out.Policies, client.PolicyState{Policy: x.Policy, Value: x.Value, Refused: x.Refused, LastUp: later(x.LastUp), LastDown: later(x.LastDown)})
+	}
+	if d != nil {
+		out.Decision = &client.PolicyDecision{Time: d.Time.Time().UTC(), Policy: d.Policy, From: d.From, To: d.To, Because: d.Because}
 	}
 	return out
 }
@@ -143,7 +154,8 @@ func explanation(id uint64, name string, e *service.Explanation) client.Explanat
 	out := client.Explanation{State: e.State, Since: e.Since.UTC(), Why: e.Why, Waits: e.Waits, Next: e.Next, Advice: e.Advice, Rollback: e.Rollback,
 		Roles: make([]client.RoleExplanation, len(e.Roles))}
 	for n, r := range e.Roles {
-		out.Roles[n] = client.RoleExplanation{Name: r.Name, State: r.State, Why: r.Why, Cardinality: r.Cardinality, Phases: r.Phases, Bad: r.Bad, Policies: r.Policies}
+		out.Roles[n] = client.RoleExplanation{Name: r.Name, State: r.State, Why: r.Why, Cardinality: r.Cardinality, Phases: r.Phases, Bad: r.Bad,
+			RolePolicies: policies(r.Policies, r.Decision)}
 	}
 	for _, b := range e.Backends {
 		out.Backends = append(out.Backends, client.BackendExplanation(b))
