@@ -46,6 +46,7 @@ type Stage struct {
 	Trail     *audit.Trail
 	Alerts    *alerting.Alerting
 	Intake    *telemetry.Intake
+	Limits    telemetry.Limits // of projects that have not sent anything yet
 
 	t testing.TB
 }
@@ -56,7 +57,7 @@ func New(t testing.TB) *Stage { return NewOn(t, sim.Options{}) }
 // NewOn returns a Stage on a back end that behaves as o says.
 func NewOn(t testing.TB, o sim.Options) *Stage {
 	t.Helper()
-	s := &Stage{t: t, Cloud: sim.NewCloud(o)}
+	s := &Stage{Limits: telemetry.DefaultLimits, t: t, Cloud: sim.NewCloud(o)}
 	ctx := context.Background()
 	must := func(err error) {
 		t.Helper()
@@ -138,7 +139,7 @@ func (s *Stage) react(tenure *store.Tenure, vault *store.Vault) (*telemetry.Hist
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.Intake = telemetry.NewIntake(telemetry.Options{Sink: s.Alerts, History: history, Log: quiet})
+	s.Intake = telemetry.NewIntake(telemetry.Options{Sink: s.Alerts, History: history, Log: quiet, Limits: func(int) telemetry.Limits { return s.Limits }})
 	return history, notify.Rules{Types: []notify.Type{notify.Email, notify.PagerDuty, notify.Webhook, notify.OCCI}, Periods: notify.DefaultPeriods, CheckTemplate: render.Check, Guard: guard}
 }
 

@@ -184,26 +184,23 @@ func TestIntakeMistakes(t *testing.T) {
 // A project in debt is refused before its body is read, with the time to wait.
 func TestIntakeLimit(t *testing.T) {
 	s := newStage(t)
-	status := 0
-	for n := 0; n < 20 && status != 429; n++ {
-		var text strings.Builder
-		for i := range 100_000 {
-			text.WriteString("a " + strconv.Itoa(i) + " " + strconv.FormatInt(time.Now().UnixMilli()-int64(i), 10) + "\n")
-		}
-		r := s.send("POST", "/v1/metrics/prometheus", text.String())
-		if status = r.status; status == 429 {
-			after, err := strconv.Atoi(r.header.Get("Retry-After"))
-			if err != nil || after < 1 || !strings.Contains(r.body, "limit reached") {
-				t.Errorf("%v %s", r.header, r.body)
-			}
-		}
+	s.Limits.Rate, s.Limits.Burst = 0.1, 2
+	text := "a{n=\"1\"} 1\na{n=\"2\"} 1\na{n=\"3\"} 1\n"
+	if r := s.send("POST", "/v1/metrics/prometheus", text); r.status != 204 {
+		t.Fatalf("%d %s", r.status, r.body)
 	}
-	if status != 429 {
-		t.Error("no limit was reached")
+	r := s.send("POST", "/v1/metrics/prometheus", "no sample")
+	after, err := strconv.Atoi(r.header.Get("Retry-After"))
+	if r.status != 429 || err != nil || after < 1 || !strings.Contains(r.body, "limit reached") {
+		t.Errorf("%d %v %s", r.status, r.header, r.body)
 	}
 	ann := s.user("ann", "research")
 	if err := ann.Metrics().Push(t.Context(), client.MetricSample{Name: "a", Value: 1}); err != nil {
 		t.Errorf("another project waits: %v", err)
+	}
+	s.Limits.Rate, s.Limits.Burst, s.Limits.Series = 1000, 1000, 2
+	if r := s.send("POST", "/v1/metrics/prometheus?project=users", text); r.status != 429 || !strings.Contains(r.body, "more than 2 series; 1 samples") {
+		t.Errorf("series: %d %s", r.status, r.body)
 	}
 }
 

@@ -130,19 +130,19 @@ func (i *inspector) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// match finds the described path of a request.
-func (i *inspector) match(req *http.Request) string {
+// match finds the described path of a request: the one with the fewest parameters, as the mux does.
+func (i *inspector) match(req *http.Request) (found string) {
 	got := strings.Split(strings.TrimPrefix(req.URL.EscapedPath(), "/v1"), "/")
 	for path := range i.doc["paths"].(map[string]any) {
 		want := strings.Split(path, "/")
 		if len(want) == len(got) && !slices.ContainsFunc(want, func(w string) bool {
 			g := got[slices.Index(want, w)]
 			return w != g && !strings.HasPrefix(w, "{")
-		}) {
-			return path
+		}) && (found == "" || strings.Count(path, "{") < strings.Count(found, "{")) {
+			found = path
 		}
 	}
-	return ""
+	return found
 }
 
 // check holds one answer against its schema.
