@@ -88,20 +88,12 @@ func (t *terminal) specOfOneFlow(name string, text []byte) (*service.Spec, error
 func lost(document []byte) (out []string) {
 	var d struct {
 		Networks map[string]any `json:"networks"`
-		Roles    []map[string]any
 	}
 	if json.Unmarshal(document, &d) != nil {
 		return nil
 	}
 	if len(d.Networks) > 0 {
 		out = append(out, "networks: left out: those that exist are written where they are used; describe those to be made under resources")
-	}
-	for n, r := range d.Roles {
-		for _, key := range [...]string{"elasticity_policies", "scheduled_policies"} {
-			if list, ok := r[key].([]any); ok && len(list) > 0 {
-				out = append(out, fmt.Sprintf("roles[%d].%s: left out: the native format has no policies yet", n, key))
-			}
-		}
 	}
 	return out
 }

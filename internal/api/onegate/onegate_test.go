@@ -355,3 +355,24 @@ func TestForgedMembership(t *testing.T) {
 		t.Error(user)
 	}
 }
+
+// A figure that moves costs no commit; a word does, and so does a figure that comes for the first time.
+func TestFiguresStayInMemory(t *testing.T) {
+	s := newStage(t, onegate.Settings{})
+	id := s.deploy(s.Root(), false)
+	s.UntilRunning(id)
+	me := s.machines(id)[0]
+	for _, c := range []struct {
+		body    string
+		commits bool
+	}{{"LOAD=1", true}, {"LOAD=2", false}, {"LOAD=2.5\nload.avg=3", false}, {"WORD=a", true}, {"LOAD=high", true}, {"LOAD=3", true}} {
+		before := s.Control.Revision()
+		me.must(200, "PUT", "/vm", c.body)
+		if commits := s.Control.Revision() != before; commits != c.commits {
+			t.Errorf("PUT %q: committed %t, want %t", c.body, commits, c.commits)
+		}
+	}
+	if me.user()["LOAD"] != "3" {
+		t.Error(me.user())
+	}
+}
