@@ -339,6 +339,9 @@ func TestNotifications(t *testing.T) {
 	if all, err := s.Notifications().List(ctx); err != nil || len(all) != 1 {
 		t.Errorf("%+v, %v", all, err)
 	}
+	if one, err := s.Notifications().Get(ctx, changed.ID); err != nil || one.Name != "people" || one.Period != 60 {
+		t.Errorf("%+v, %v", one, err)
+	}
 	if err := s.Notifications().Remove(ctx, "people"); err != nil {
 		t.Error(err)
 	}
