@@ -64,9 +64,8 @@ func (a *App) react(ctx context.Context, e *engine.Engine, tenure *store.Tenure,
 		}
 	}()
 	o, log := &a.opts, a.opts.Log
-	if r.history, err = telemetry.OpenHistory(telemetry.HistoryOptions{Dir: filepath.Join(o.DataDir, "metrics"), Retention: o.Metrics.Retain,
-		MaxBytes: o.Metrics.Size, Log: log.With("part", "history")}); err != nil {
-		return r, fmt.Errorf("open the history of metrics: %w", err)
+	if r.history, err = openHistory(ctx, o, log); err != nil {
+		return r, err
 	}
 	if r.trail, err = journal.Open(journal.Options[alerting.Entry]{Name: "alarms", Dir: filepath.Join(o.DataDir, "alarms"), Log: log, Retain: o.AuditRetain}); err != nil {
 		return r, err
