@@ -1,14 +1,10 @@
 package client
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"iter"
-	"net/http"
 	"net/url"
 	"strconv"
 	"time"
@@ -182,35 +178,13 @@ func (a *Alarms) Watch(ctx context.Context) iter.Seq2[AlarmChange, error] {
 
 // watch watches over one connection. It returns nil when the server ended the stream.
 func (a *Alarms) watch(ctx context.Context, f func(AlarmChange) bool) error {
-	r := get("alarms", "watch").with(a.query(nil))
-	r.stream = true
-	r.header = http.Header{"Accept": {"text/event-stream"}}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	resp, _, err := a.c.try(ctx, r, nil)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	silence := time.AfterFunc(silent, cancel)
-	defer silence.Stop()
-	events := bufio.NewReader(resp.Body)
-	for {
-		_, data, err := readEvent(events, func() { silence.Reset(silent) })
-		if errors.Is(err, io.EOF) || ctx.Err() != nil {
-			return nil
-		}
+	return a.c.events(ctx, get("alarms", "watch").with(a.query(nil)), func(_ string, data []byte) (bool, error) {
 		var x AlarmChange
-		if err == nil {
-			err = json.Unmarshal(data, &x)
+		if err := json.Unmarshal(data, &x); err != nil {
+			return false, fmt.Errorf("watch alarms: %w", err)
 		}
-		if err != nil {
-			return fmt.Errorf("watch alarms: %w", err)
-		}
-		if !f(x) {
-			return nil
-		}
-	}
+		return f(x), nil
+	})
 }
 
 // Notifications returns the calls about notification methods of the caller's own project.

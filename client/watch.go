@@ -97,14 +97,29 @@ func (w *watcher) once(ctx context.Context, f func(Change) bool) error {
 	q := url.Values{}
 	set(q, "service", w.options.Service)
 	r := get("watch").with(q)
-	r.stream = true
-	r.header = http.Header{"Accept": {"text/event-stream"}}
 	if w.after > 0 {
-		r.header.Set("Last-Event-ID", strconv.FormatInt(w.after, 10))
+		r.header = http.Header{"Last-Event-Id": {strconv.FormatInt(w.after, 10)}}
 	}
+	return w.client.events(ctx, r, func(name string, data []byte) (bool, error) {
+		var x Change
+		if err := json.Unmarshal(data, &x); err != nil {
+			return false, fmt.Errorf("watch: %w", err)
+		}
+		return w.tell(name, x, f), nil
+	})
+}
+
+// events passes the events of one connection on while f wants more. It returns nil when f wants no more, the server
+// ended the stream or was silent for too long, or ctx is done.
+func (c *Client) events(ctx context.Context, r call, f func(name string, data []byte) (more bool, err error)) error {
+	r.stream = true
+	if r.header == nil {
+		r.header = http.Header{}
+	}
+	r.header.Set("Accept", "text/event-stream")
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	resp, _, err := w.client.try(ctx, r, nil)
+	resp, _, err := c.try(ctx, r, nil)
 	if err != nil {
 		return err
 	}
@@ -112,21 +127,17 @@ func (w *watcher) once(ctx context.Context, f func(Change) bool) error {
 	// A server that is there sends at least a comment every 15 s.
 	silence := time.AfterFunc(silent, cancel)
 	defer silence.Stop()
-	events := bufio.NewReader(resp.Body)
+	body := bufio.NewReader(resp.Body)
 	for {
-		name, data, err := readEvent(events, func() { silence.Reset(silent) })
+		name, data, err := readEvent(body, func() { silence.Reset(silent) })
 		if errors.Is(err, io.EOF) || ctx.Err() != nil {
 			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("watch: %w", err)
 		}
-		var x Change
-		if err := json.Unmarshal(data, &x); err != nil {
-			return fmt.Errorf("watch: %w", err)
-		}
-		if !w.tell(name, x, f) {
-			return nil
+		if more, err := f(name, data); err != nil || !more {
+			return err
 		}
 	}
 }
