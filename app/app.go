@@ -151,9 +151,13 @@ func (a *App) listen(ctx context.Context) error {
 	mux := http.NewServeMux()
 	a.api.Operations(mux)
 	mux.Handle("/", &a.main)
-	served := map[string]http.Handler{"main": mux, "oneflow": &a.flow, "onegate": &a.onegate, "monasca": &a.monasca, "keystone": &a.keystone}
+	served := map[string]http.Handler{"main": mux, "socket": mux, "oneflow": &a.flow, "onegate": &a.onegate, "monasca": &a.monasca, "keystone": &a.keystone}
 	for _, l := range a.opts.listeners() {
-		if _, err := a.api.Listen(ctx, l.name, l.address, served[l.name]); err != nil {
+		l.Handler = served[l.Name]
+		if l.Name == "socket" {
+			l.Guest = func() (*identity.Caller, error) { return a.directory.As(identity.AdminUser) }
+		}
+		if _, err := a.api.Listen(ctx, l); err != nil {
 			return err
 		}
 	}
@@ -265,7 +269,7 @@ func (a *App) Ready() <-chan struct{} { return a.ready }
 // is ready.
 func (a *App) Password() string { return a.password }
 
-// Addrs returns the URLs of the listeners by name: "main", "oneflow", "onegate", "monasca", "keystone".
+// Addrs returns the URLs of the listeners by name: "main", "socket", "oneflow", "onegate", "monasca", "keystone".
 func (a *App) Addrs() map[string]string { return a.api.Addrs() }
 
 // backends opens the accounts of drivers.

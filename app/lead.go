@@ -169,7 +169,7 @@ func (a *App) stageReadyFile() (readyFile, error) {
 	}
 	var text strings.Builder
 	for _, l := range a.opts.listeners() {
-		fmt.Fprintf(&text, "%s=%s\n", l.name, a.Addrs()[l.name])
+		fmt.Fprintf(&text, "%s=%s\n", l.Name, a.Addrs()[l.Name])
 	}
 	if err := os.WriteFile(f.half(), []byte(text.String()), 0o644); err != nil {
 		return f, fmt.Errorf("write the ready file: %w", err)

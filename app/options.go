@@ -26,6 +26,9 @@ type Options struct {
 
 	// Listen is the address of the main listener; "" for 127.0.0.1:7070.
 	Listen string
+	// Socket is the path of a Unix socket that serves what the main listener serves. Only processes of this one's own
+	// user may connect, and need no credentials: they are the first user. "" for none.
+	Socket string
 	// OneFlowListen is where the OneFlow face is served at the root as well; "" for nowhere.
 	OneFlowListen string
 	// PublicURL and OneGateURL are what instances are told of this server and of its OneGate; "" for the listeners' addresses.
@@ -108,6 +111,11 @@ func (o *Options) fill() error {
 		return fmt.Errorf("data folder: %w", err)
 	}
 	o.DataDir = dir
+	if o.Socket != "" {
+		if o.Socket, err = filepath.Abs(o.Socket); err != nil {
+			return fmt.Errorf("socket: %w", err)
+		}
+	}
 	if o.MasterKey == "" {
 		o.MasterKey = filepath.Join(o.DataDir, "master.key")
 	}

@@ -181,28 +181,22 @@ func (o *Options) verifyListeners() error {
 	}
 	var errs []error
 	for _, l := range o.listeners() {
-		_, err := server.Admit(l.name, l.address)
-		errs = append(errs, err)
+		errs = append(errs, server.Admit(l))
 	}
 	return errors.Join(errs...)
 }
 
-type listener struct{ name, address string }
-
 // listeners are the names and addresses that are to be served.
-func (o *Options) listeners() []listener {
-	list := []listener{{"main", o.Listen}}
-	if o.OneFlowListen != "" {
-		list = append(list, listener{"oneflow", o.OneFlowListen})
+func (o *Options) listeners() []api.Listener {
+	list := []api.Listener{{Name: "main", Address: o.Listen}}
+	if o.Socket != "" {
+		list = append(list, api.Listener{Name: "socket", Address: "unix:" + o.Socket})
 	}
-	if o.OneGateListen != "" {
-		list = append(list, listener{"onegate", o.OneGateListen})
-	}
-	if o.MonascaListen != "" {
-		list = append(list, listener{"monasca", o.MonascaListen})
-	}
-	if o.KeystoneListen != "" {
-		list = append(list, listener{"keystone", o.KeystoneListen})
+	for _, face := range [...]api.Listener{{Name: "oneflow", Address: o.OneFlowListen}, {Name: "onegate", Address: o.OneGateListen},
+		{Name: "monasca", Address: o.MonascaListen}, {Name: "keystone", Address: o.KeystoneListen}} {
+		if face.Address != "" {
+			list = append(list, face)
+		}
 	}
 	return list
 }

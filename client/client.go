@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -55,11 +56,16 @@ type Client struct {
 	http    *http.Client
 }
 
-// New returns a client of the server at the URL, such as "https://troupe.example:7070". It makes no
-// request.
+// New returns a client of the server at the URL, such as "https://troupe.example:7070", or unix:///PATH for the
+// socket of one on this host, which asks for no credentials. It makes no request.
 func New(server string, o Options) (*Client, error) {
-	u, err := url.Parse(server)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+	address := server
+	socket, local := strings.CutPrefix(server, "unix://")
+	if local {
+		address = "http://localhost"
+	}
+	u, err := url.Parse(address)
+	if err != nil || local && !strings.HasPrefix(socket, "/") || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return nil, fmt.Errorf("%q is not the URL of a server; give one such as http://127.0.0.1:7070", server)
 	}
 	if u.User != nil {
@@ -75,6 +81,12 @@ func New(server string, o Options) (*Client, error) {
 	if c.http == nil {
 		t := http.DefaultTransport.(*http.Transport).Clone()
 		t.MaxIdleConnsPerHost = 32
+		if local {
+			t.Proxy = nil
+			t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "unix", socket)
+			}
+		}
 		if o.CA != nil {
 			pool := x509.NewCertPool()
 			if !pool.AppendCertsFromPEM(o.CA) {

@@ -22,7 +22,7 @@ func BenchmarkEmptyRequest(b *testing.B) {
 	routes, mux := http.NewServeMux(), http.NewServeMux()
 	routes.HandleFunc("GET /v1/empty/{id}", func(w http.ResponseWriter, r *http.Request) {})
 	mux.Handle("/v1/", s.Face(Face{Name: "native", Routes: routes}))
-	h := s.wrap("main", mux)
+	h := s.wrap("main", nil, mux)
 	r, _ := http.NewRequest("GET", "/v1/empty/7", nil)
 	r.SetBasicAuth("ann", "x")
 	r.RemoteAddr = "127.0.0.1:999"
@@ -48,7 +48,7 @@ func BenchmarkEmptyRequestRemembered(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	h := s.wrap("main", s.Face(Face{Name: "native", Routes: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {})}))
+	h := s.wrap("main", nil, s.Face(Face{Name: "native", Routes: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {})}))
 	r, _ := http.NewRequest("GET", "/v1/empty/7", nil)
 	r.SetBasicAuth("oneadmin", "correct horse")
 	r.RemoteAddr = "127.0.0.1:999"

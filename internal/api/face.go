@@ -88,6 +88,9 @@ func cutPrefix(r *http.Request, prefix string) *http.Request {
 func (s *Server) authenticate(r *http.Request, req *request) (*identity.Caller, error) {
 	c := identity.Credentials{Source: req.source}
 	header := r.Header.Get("Authorization")
+	if header == "" && req.guest != nil {
+		return req.guest()
+	}
 	if scheme, token, ok := strings.Cut(header, " "); ok && strings.EqualFold(scheme, "Bearer") {
 		c.Token = strings.TrimSpace(token)
 	} else if user, password, ok := r.BasicAuth(); ok {

@@ -116,11 +116,11 @@ func TestListenBeyondLoopback(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Listen(t.Context(), "main", "0.0.0.0:0", nil); err == nil || !strings.Contains(err.Error(), "--insecure") {
+	if _, err := s.Listen(t.Context(), Listener{Name: "main", Address: "0.0.0.0:0"}); err == nil || !strings.Contains(err.Error(), "--insecure") {
 		t.Errorf("got %v", err)
 	}
 	s.opts.Insecure = true
-	if _, err := s.Listen(t.Context(), "main", "0.0.0.0:0", nil); err != nil {
+	if _, err := s.Listen(t.Context(), Listener{Name: "main", Address: "0.0.0.0:0"}); err != nil {
 		t.Errorf("insecure: %v", err)
 	}
 	if err := s.Stop(t.Context()); err != nil {
@@ -129,7 +129,7 @@ func TestListenBeyondLoopback(t *testing.T) {
 	if err := s.Serve(t.Context()); err != nil {
 		t.Errorf("Serve after Stop: %v", err)
 	}
-	if _, err := s.Listen(t.Context(), "late", "127.0.0.1:0", nil); err == nil {
+	if _, err := s.Listen(t.Context(), Listener{Name: "late", Address: "127.0.0.1:0"}); err == nil {
 		t.Error("a listener after Stop")
 	}
 }
@@ -223,7 +223,7 @@ func TestStop(t *testing.T) {
 				case <-r.Context().Done():
 				}
 			})
-			if _, err := s.Listen(t.Context(), "main", "127.0.0.1:0", h); err != nil {
+			if _, err := s.Listen(t.Context(), Listener{Name: "main", Address: "127.0.0.1:0", Handler: h}); err != nil {
 				t.Fatal(err)
 			}
 			served := make(chan error, 1)

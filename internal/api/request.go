@@ -1,13 +1,17 @@
 package api
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -22,6 +26,7 @@ type request struct {
 	server *Server
 	id     string
 	source netip.Addr
+	guest  func() (*identity.Caller, error) // of the listener; see Listener.Guest
 	caller *identity.Caller
 	face   *Face
 	route  string
@@ -88,12 +93,12 @@ var (
 
 // wrap is what every request on a listener passes: id, limits, security headers, panics, log and
 // metrics.
-func (s *Server) wrap(listener string, next http.Handler) http.Handler {
+func (s *Server) wrap(listener string, guest func() (*identity.Caller, error), next http.Handler) http.Handler {
 	// Browsers send remembered Basic credentials along with forms of other sites: refuse those.
 	var crossOrigin http.CrossOriginProtection
 	return http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {
 		begin := time.Now()
-		req := &request{Context: hr.Context(), server: s, id: requestID(hr), source: sourceOf(hr), writer: w, body: hr.Body}
+		req := &request{Context: hr.Context(), server: s, id: requestID(hr), source: sourceOf(hr), guest: guest, writer: w, body: hr.Body}
 		h := w.Header()
 		h["X-Request-Id"] = []string{req.id}
 		h["X-Content-Type-Options"] = nosniff
@@ -117,12 +122,36 @@ func (s *Server) wrap(listener string, next http.Handler) http.Handler {
 				panic(http.ErrAbortHandler)
 			}
 		}()
-		if err := crossOrigin.Check(hr); err != nil {
+		if err := cmp.Or(crossOrigin.Check(hr), refuseStrangers(guest != nil, hr)); err != nil {
 			writeError(rec, inner, &Problem{Status: http.StatusForbidden, Detail: "a page of another site may not send this request", cause: err})
 			return
 		}
 		next.ServeHTTP(rec, inner)
 	})
+}
+
+// refuseStrangers keeps pages in browsers away from a listener that asks for no credentials: neither a page of another
+// site nor a name that somebody points at this host gets through.
+func refuseStrangers(guests bool, r *http.Request) error {
+	if !guests {
+		return nil
+	}
+	if r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "" {
+		return errors.New("this listener asks for no credentials and answers no pages in browsers")
+	}
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok || local.Network() == "unix" {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		host, port = strings.Trim(r.Host, "[]"), "80"
+	}
+	_, own, _ := net.SplitHostPort(local.String())
+	if ip, err := netip.ParseAddr(host); port != own || host != "localhost" && (err != nil || !ip.IsLoopback()) {
+		return fmt.Errorf("this listener asks for no credentials and answers to loopback addresses alone, not to %.100q", r.Host)
+	}
+	return nil
 }
 
 // recovered answers a panic with a 500 that tells nothing, and logs it with its stack.

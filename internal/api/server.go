@@ -14,6 +14,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -110,55 +112,113 @@ func New(opts Options) (*Server, error) {
 	return s, nil
 }
 
-// Admit resolves an address for Listen and says what is wrong with it, without binding it.
-func (s *Server) Admit(name, address string) (*net.TCPAddr, error) {
-	at, err := net.ResolveTCPAddr("tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("listener %s: %w", name, err)
-	}
-	if s.tls == nil && !s.opts.Insecure && !at.IP.IsLoopback() {
-		return nil, fmt.Errorf("listener %s: %s is reachable from other machines, and passwords would cross the network in the clear: "+
-			"give a TLS certificate and key, listen on 127.0.0.1, or allow it with --insecure", name, address)
-	}
-	return at, nil
+// A Listener is an address with what is served there.
+type Listener struct {
+	Name string
+	// Address is HOST:PORT, port 0 for any, or "unix:" and the path of a socket, which only this process's
+	// own user (and root) may connect to.
+	Address string
+	Handler http.Handler
+	// Guest says who makes the requests that show no credentials; nil refuses them. Such a listener answers
+	// neither pages in browsers nor requests that call it by a name that is not its own.
+	Guest func() (*identity.Caller, error)
 }
 
-// Listen binds the address ("127.0.0.1:7070", port 0 for any) and will serve h there under the
-// given name. Connections are taken from now on and answered once Serve runs. It refuses addresses
-// beyond loopback without TLS, unless Options.Insecure is set.
-func (s *Server) Listen(ctx context.Context, name, address string, h http.Handler) (net.Addr, error) {
-	at, err := s.Admit(name, address)
-	if err != nil {
+const socketScheme = "unix:"
+
+// Admit says what is wrong with an address for Listen, without binding it.
+func (s *Server) Admit(l Listener) error {
+	if _, ok := strings.CutPrefix(l.Address, socketScheme); ok {
+		return nil
+	}
+	at, err := net.ResolveTCPAddr("tcp", l.Address)
+	switch {
+	case err != nil:
+		return fmt.Errorf("listener %s: %w", l.Name, err)
+	case l.Guest != nil && !at.IP.IsLoopback():
+		return fmt.Errorf("listener %s: %s is reachable from other machines, and whoever calls there needs no credentials: listen on 127.0.0.1", l.Name, l.Address)
+	case s.tls == nil && !s.opts.Insecure && !at.IP.IsLoopback():
+		return fmt.Errorf("listener %s: %s is reachable from other machines, and passwords would cross the network in the clear: "+
+			"give a TLS certificate and key, listen on 127.0.0.1, or allow it with --insecure", l.Name, l.Address)
+	}
+	return nil
+}
+
+// Listen binds the listener's address and will serve its handler there. Connections are taken from now on and
+// answered once Serve runs. It refuses addresses beyond loopback without TLS, unless Options.Insecure is
+// set, and with guests always. A socket that is left over is replaced: its owner keeps other processes away
+// by other means.
+func (s *Server) Listen(ctx context.Context, def Listener) (net.Addr, error) {
+	if err := s.Admit(def); err != nil {
 		return nil, err
 	}
-	var lc net.ListenConfig
-	ln, err := lc.Listen(ctx, "tcp", at.String())
+	ln, err := bind(ctx, def.Address)
 	if err != nil {
-		return nil, fmt.Errorf("listener %s: %w", name, err)
+		return nil, fmt.Errorf("listener %s: %w", def.Name, err)
 	}
-	l := &listener{name: name, Listener: netutil.LimitListener(ln, s.bounds.connections), http: &http.Server{
-		Handler:           s.wrap(name, h),
+	l := &listener{name: def.Name, Listener: netutil.LimitListener(ln, s.bounds.connections), http: &http.Server{
+		Handler:           s.wrap(def.Name, def.Guest, def.Handler),
 		ReadHeaderTimeout: s.bounds.header,
 		ReadTimeout:       s.bounds.read,
 		WriteTimeout:      s.bounds.write,
 		IdleTimeout:       s.bounds.idle,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(s.log.With("listener", name).Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(s.log.With("listener", def.Name).Handler(), slog.LevelDebug),
 	}}
-	if s.tls != nil {
+	if s.tls != nil && !l.socket() {
 		l.http.TLSConfig = s.tls.Clone()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.serving {
 		ln.Close()
-		return nil, fmt.Errorf("listener %s: the server is already running", name)
+		return nil, fmt.Errorf("listener %s: the server is already running", def.Name)
 	}
 	s.listeners = append(s.listeners, l)
 	return ln.Addr(), nil
 }
 
-// Addrs returns the URL of each listener by its name, with the port that it really has.
+// bind listens at an address of either kind.
+func bind(ctx context.Context, address string) (net.Listener, error) {
+	var lc net.ListenConfig
+	file, ok := strings.CutPrefix(address, socketScheme)
+	if !ok {
+		return lc.Listen(ctx, "tcp", address)
+	}
+	if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	// Nobody may connect before the mode is right: the socket gets its name last.
+	half := file + ".new"
+	_ = os.Remove(half)
+	ln, err := lc.Listen(ctx, "unix", half)
+	if err != nil {
+		return nil, err
+	}
+	ln.(*net.UnixListener).SetUnlinkOnClose(false)
+	if err = errors.Join(os.Chmod(half, 0o600), os.Rename(half, file)); err != nil {
+		ln.Close()
+		return nil, err
+	}
+	return socket{ln, file}, nil
+}
+
+// A socket is a Unix socket under its final name, which goes with it.
+type socket struct {
+	net.Listener
+	file string
+}
+
+func (s socket) Addr() net.Addr { return &net.UnixAddr{Name: s.file, Net: "unix"} }
+
+func (s socket) Close() error {
+	_ = os.Remove(s.file)
+	return s.Listener.Close()
+}
+
+func (l *listener) socket() bool { return l.Addr().Network() == "unix" }
+
+// Addrs returns the URL of each listener by its name, with the port that it really has; unix:///PATH for a socket.
 func (s *Server) Addrs() map[string]string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -168,6 +228,10 @@ func (s *Server) Addrs() map[string]string {
 	}
 	urls := make(map[string]string, len(s.listeners))
 	for _, l := range s.listeners {
+		if l.socket() {
+			urls[l.name] = "unix://" + l.Addr().String()
+			continue
+		}
 		urls[l.name] = scheme + l.Addr().String()
 	}
 	return urls
@@ -186,7 +250,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	for _, l := range listeners {
 		wg.Go(func() {
 			var err error
-			if s.tls != nil {
+			if l.http.TLSConfig != nil {
 				err = l.http.ServeTLS(l.Listener, "", "")
 			} else {
 				err = l.http.Serve(l.Listener)

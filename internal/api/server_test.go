@@ -85,7 +85,7 @@ func serve(t testing.TB, opts Options, tighten func(*bounds), routes func(*Serve
 	}
 	mux := http.NewServeMux()
 	routes(s, mux)
-	if _, err := s.Listen(t.Context(), "main", "127.0.0.1:0", mux); err != nil {
+	if _, err := s.Listen(t.Context(), Listener{Name: "main", Address: "127.0.0.1:0", Handler: mux}); err != nil {
 		t.Fatal(err)
 	}
 	f.url = s.Addrs()["main"]

@@ -24,7 +24,7 @@ const defaultURL = "http://127.0.0.1:7070"
 type serverFlags struct{ url, ca string }
 
 func (f *serverFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&f.url, "url", "", "`URL` of the server (TROUPE_URL; default what `troupe login` stored, or "+defaultURL+")")
+	flags.StringVar(&f.url, "url", "", "`URL` of the server, or unix:///PATH of its socket (TROUPE_URL; default what `troupe login` stored, or "+defaultURL+")")
 	flags.StringVar(&f.ca, "cacert", "", "PEM `file` of the authority of the server's certificate (TROUPE_CACERT)")
 }
 

@@ -41,6 +41,7 @@ func (o *serverOptions) addFlags(f *pflag.FlagSet, env func(string) string) {
 	f.StringVar(&o.app.MasterKey, "master-key", "", "`file` of the key that encrypts secrets (default master.key in the data folder)")
 	f.Var(sizeFlag{&o.app.Quota}, "quota", "most `bytes` of the embedded database, such as 16G (default 8 GiB)")
 	f.StringVar(&o.app.Listen, "listen", "127.0.0.1:7070", "`address` of the main listener")
+	f.StringVar(&o.app.Socket, "socket", "", "Unix socket `file` that serves the same to this user's own processes, without credentials")
 	f.StringVar(&o.app.OneFlowListen, "oneflow-listen", "", "`address` at whose root OneFlow is served too")
 	f.StringVar(&o.app.OneGateListen, "onegate-listen", "", "`address` at whose root OneGate is served too")
 	f.StringVar(&o.app.MonascaListen, "monasca-listen", "", "`address` at whose root Monasca is served too")

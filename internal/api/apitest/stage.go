@@ -159,7 +159,7 @@ func (s *Stage) Mount(faces ...api.Face) string {
 			mux.Handle(f.Prefix, face)
 		}
 	}
-	addr, err := server.Listen(context.Background(), "main", "127.0.0.1:0", mux)
+	addr, err := server.Listen(context.Background(), api.Listener{Name: "main", Address: "127.0.0.1:0", Handler: mux})
 	if err != nil {
 		s.t.Fatal(err)
 	}

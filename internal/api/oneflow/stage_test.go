@@ -59,7 +59,7 @@ func (s *stage) serve(face api.Face) string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	addr, err := server.Listen(context.Background(), "oneflow", "127.0.0.1:0", server.Face(face))
+	addr, err := server.Listen(context.Background(), api.Listener{Name: "oneflow", Address: "127.0.0.1:0", Handler: server.Face(face)})
 	if err != nil {
 		s.t.Fatal(err)
 	}
