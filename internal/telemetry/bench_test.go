@@ -24,7 +24,7 @@ func (nothing) Observe([]metric.Point, time.Time) {}
 func (nothing) Dropped(*metric.Series)            {}
 
 var boundless = func(int) Limits {
-	return Limits{Series: 1 << 30, Values: 1 << 30, Rate: 1e12, Burst: 1e12, Concurrent: 64}
+	return Limits{Series: 1 << 30, Values: 1 << 30, Rate: 1e12, Burst: 1e12}
 }
 
 // samples returns what reports samples a second of wall clock, and of a core's time: the latter holds on a busy machine.

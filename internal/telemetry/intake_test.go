@@ -246,6 +246,43 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+func TestLimitsChange(t *testing.T) {
+	limits := Limits{Series: 2, Values: 10, Rate: 1, Burst: 5}
+	in := NewIntake(Options{Log: quiet, Limits: func(int) Limits { return limits }})
+	who := &Binding{Tenant: 1}
+	refused := func(at time.Time, reason Reason, lines ...string) {
+		t.Helper()
+		var limit *LimitError
+		if _, err := send(t, in, who, at, lines...); !errors.As(err, &limit) || limit.Reason != reason {
+			t.Errorf("%v; want %v", err, reason)
+		}
+	}
+	taken := func(at time.Time, lines ...string) {
+		t.Helper()
+		if r, err := send(t, in, who, at, lines...); err != nil || r.Taken != len(lines) {
+			t.Errorf("%+v, %v", r, err)
+		}
+	}
+	taken(noon, `m{a="1"} 1`, `m{a="2"} 1`)
+	refused(noon, OverSeries, `m{a="3"} 1`)
+	limits.Series = 3
+	taken(noon, `m{a="3"} 1`)
+	limits.Series = 1 // known ones go on
+	refused(noon.Add(1e6), OverSeries, `m{a="4"} 1`)
+	limits.Series, limits.Values = 10, 3
+	taken(noon.Add(2e6), `m{a="3"} 1`) // in debt from now on
+	refused(noon.Add(3e6), OverRate, `m{a="4"} 1`)
+	limits.Rate, limits.Burst = 10_000, 10_000
+	refused(noon.Add(4e6), OverValues, `m{a="4"} 1`)
+	limits.Values = 4
+	taken(noon.Add(5e6), `m{a="4"} 1`)
+	limits.Rate, limits.Burst = 0, 0
+	refused(noon.Add(6e6), OverRate, `m{a="4"} 1`)
+	if _, err := in.Admit(context.Background(), 1, noon.Add(7e6)); err == nil {
+		t.Error("a project that may send nothing is admitted")
+	}
+}
+
 func TestExpire(t *testing.T) {
 	w := &witness{t: t}
 	in := NewIntake(Options{Sink: w, Log: quiet, Idle: time.Hour})
@@ -360,7 +397,7 @@ func TestHistoryFails(t *testing.T) {
 // TestFlood shows that a tenant in debt costs next to nothing, and that one whose requests hang takes no place of
 // another's.
 func TestFlood(t *testing.T) {
-	in := NewIntake(Options{Log: quiet, Limits: func(int) Limits { return Limits{Series: 100, Values: 100, Rate: 10, Burst: 10, Concurrent: 2} }})
+	in := NewIntake(Options{Log: quiet, Limits: func(int) Limits { return Limits{Series: 100, Values: 100, Rate: 10, Burst: 10} }, Concurrent: 2})
 	for range 2 {
 		if _, err := in.Admit(t.Context(), 1, noon); err != nil {
 			t.Fatal(err)
