@@ -80,7 +80,8 @@ func (a *App) react(ctx context.Context, e *engine.Engine, tenure *store.Tenure,
 	if err != nil {
 		return r, err
 	}
-	intake := telemetry.Options{Sink: r.alerts, History: r.history, Log: log.With("part", "metrics"), Limits: control.MetricLimits(a.directory, o.Metrics.limits())}
+	intake := telemetry.Options{Sink: r.alerts, History: r.history, Log: log.With("part", "metrics"), Retain: o.Metrics.Retain,
+		Limits: control.MetricLimits(a.directory, o.Metrics.limits())}
 	if o.Metrics.Forward != "" {
 		r.forward = telemetry.NewForwarder(telemetry.ForwardOptions{URL: o.Metrics.Forward, TenantLabel: "project", Log: log.With("part", "forward")})
 		intake.Forward = r.forward

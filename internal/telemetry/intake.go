@@ -47,7 +47,8 @@ type Options struct {
 	MaxSeries  int           // of all tenants; default 2,000,000
 	Idle       time.Duration // a series without samples for so long is dropped, unless pinned; default 1 h
 	Future     time.Duration // how far a sample's time may be ahead; default 5 min
-	Past       time.Duration // and behind; default 1 h. No longer than HistoryOptions.OutOfOrder
+	Past       time.Duration // and behind for Sink to see it; default 1 h
+	Retain     time.Duration // how old a sample may be that is kept; default 15 days, as HistoryOptions.Retention
 	Backlog    int           // samples kept in memory while history fails; default 200,000
 	Log        *slog.Logger  // nil: slog.Default
 }
@@ -71,6 +72,8 @@ func NewIntake(o Options) *Intake {
 	o.Idle = cmp.Or(o.Idle, time.Hour)
 	o.Future = cmp.Or(o.Future, 5*time.Minute)
 	o.Past = cmp.Or(o.Past, time.Hour)
+	o.Retain = cmp.Or(o.Retain, retention)
+	o.Past = min(o.Past, o.Retain)
 	o.Backlog = cmp.Or(o.Backlog, 200_000)
 	if o.Limits == nil {
 		o.Limits = func(int) Limits { return DefaultLimits }
@@ -106,7 +109,7 @@ func (in *Intake) tenant(id int) *tenant {
 
 // A Result says what became of one request.
 type Result struct {
-	Taken  int
+	Taken  int          // by history at least
 	Counts [reasons]int // by Reason
 }
 
@@ -135,7 +138,7 @@ func (in *Intake) Write(who *Binding, b *Batch, now time.Time) (Result, error) {
 	if limit != nil {
 		limit.Refused = r.Counts[limit.Reason]
 	}
-	r.Taken = len(b.out)
+	r.Taken = len(b.out) + len(b.marks)
 	if len(b.out) > 0 && in.o.Sink != nil {
 		in.o.Sink.Observe(b.out, now)
 	}
@@ -265,7 +268,7 @@ func (in *Intake) join(t *tenant, limits Limits, b *Batch, raw *rawSeries, now t
 // sift decides on each sample: what sink and history see goes to b.out, what history alone sees to b.marks.
 func (in *Intake) sift(b *Batch, r *Result, now time.Time) {
 	ms := now.UnixMilli()
-	future, past := ms+in.o.Future.Milliseconds(), ms-in.o.Past.Milliseconds()
+	future, past, oldest := ms+in.o.Future.Milliseconds(), ms-in.o.Past.Milliseconds(), ms-in.o.Retain.Milliseconds()
 	for i := range b.points {
 		p := &b.points[i]
 		e := b.found[p.series]
@@ -280,7 +283,7 @@ func (in *Intake) sift(b *Batch, r *Result, now time.Time) {
 		case p.time > future:
 			r.Counts[Future]++
 			continue
-		case p.time < past:
+		case p.time < oldest:
 			r.Counts[Old]++
 			continue
 		}
@@ -295,7 +298,14 @@ func (in *Intake) sift(b *Batch, r *Result, now time.Time) {
 			b.marks = append(b.marks, point)
 			continue
 		}
+		if e.seen.Load() < ms {
+			e.seen.Store(ms)
+		}
 		switch last := e.at.Load(); {
+		case p.time < past:
+			r.Counts[Late]++
+			b.marks = append(b.marks, point)
+			continue
 		case p.time > last:
 			e.at.Store(p.time)
 			e.bits.Store(bits)
@@ -307,9 +317,6 @@ func (in *Intake) sift(b *Batch, r *Result, now time.Time) {
 		default:
 			r.Counts[Conflict]++
 			continue
-		}
-		if e.seen.Load() < ms {
-			e.seen.Store(ms)
 		}
 		b.out = append(b.out, point)
 	}

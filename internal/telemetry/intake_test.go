@@ -103,13 +103,13 @@ func TestWrite(t *testing.T) {
 	if got, want := w.seen(), "m{a=1, b=2} 1\nm{a=1, b=2} 3\n"; got != want {
 		t.Errorf("sink saw\n%swant\n%s", got, want)
 	}
-	want := map[Reason]int{Doubled: 1, Conflict: 1, OutOfOrder: 1, Old: 1, Future: 1, NotFinite: 2}
+	want := map[Reason]int{Doubled: 1, Conflict: 1, OutOfOrder: 1, Late: 1, Future: 1, NotFinite: 2}
 	for reason := range reasons {
 		if r.Counts[reason] != want[reason] {
 			t.Errorf("%s: %d, want %d", reason, r.Counts[reason], want[reason])
 		}
 	}
-	if h := in.Health(); r.Taken != 2 || h.Taken != 2 || h.Series != 1 || h.Counts[NotFinite] != 2 {
+	if h := in.Health(); r.Taken != 3 || h.Taken != 3 || h.Series != 1 || h.Counts[NotFinite] != 2 {
 		t.Errorf("taken %d, health %+v", r.Taken, h)
 	}
 	// Another tenant's series of the same name is another.
@@ -131,6 +131,43 @@ func TestEndOfSeriesGoesToHistoryAlone(t *testing.T) {
 	}
 	if got := w.seen(); got != "m 1\n" || h.points.Load() != 2 {
 		t.Errorf("sink saw %s, history %d", got, h.points.Load())
+	}
+}
+
+// What comes late is history, and nothing that an alarm could take for news.
+func TestLateSamples(t *testing.T) {
+	w := &witness{t: t}
+	h, err := OpenHistory(HistoryOptions{Dir: t.TempDir(), Retention: 10 * 24 * time.Hour, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = h.Close() }()
+	in := NewIntake(Options{Sink: w, History: h, Retain: 10 * 24 * time.Hour, Log: quiet})
+	at := func(v string, ago time.Duration) string { return fmt.Sprintf("m %s %d", v, noon.Add(-ago).UnixMilli()) }
+	day := 24 * time.Hour
+	r, err := send(t, in, &Binding{Tenant: 1}, noon, at("1", 0), at("2", 9*day), at("3", 2*time.Hour), at("4", 5*day), at("5", 30*time.Minute), at("6", 11*day))
+	if err != nil || r.Taken != 5 || r.Counts[Late] != 3 || r.Counts[Old] != 1 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if got := w.seen(); got != "m 1\nm 5\n" {
+		t.Errorf("sink saw\n%s", got)
+	}
+	var got []string
+	for p, err := range h.Measurements(t.Context(), 1, Filter{Name: "m"}, Beginning, End) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, fmt.Sprintf("%g", p.Value))
+	}
+	if strings.Join(got, " ") != "2 4 3 5 1" || h.Health().TooOld != 0 {
+		t.Errorf("history has %v; %+v", got, h.Health())
+	}
+	// A series of which only the past came is no news either, and the present is taken as ever.
+	if _, err := send(t, in, &Binding{Tenant: 2}, noon, at("1", day)); err != nil || w.seen() != "" {
+		t.Error(err)
+	}
+	if _, err := send(t, in, &Binding{Tenant: 2}, noon, at("2", 0)); err != nil || w.seen() != "m 2\n" {
+		t.Error(err)
 	}
 }
 
