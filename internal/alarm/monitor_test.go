@@ -318,6 +318,39 @@ func TestLeaveAndReturn(t *testing.T) {
 	}
 }
 
+// A half-built alarm is not begun anew by a restart, and nothing is stored of it that is not needed.
+func TestDraftSurvives(t *testing.T) {
+	b, disk := newBench(t, definition("max(m) > 5 and last(n) > 5", "host")), map[string]Record{}
+	b.add(host("n", "a"), start, 1, start)
+	b.add(host("n", "a"), start+1, 9, start+1)
+	if at, ok := b.m.Wake(); !ok || at > start+1+draftDelay {
+		t.Errorf("wakes at %d, %v", at-start, ok)
+	}
+	save(b, disk)
+	b.add(host("n", "a"), start+2, 8, start+2)
+	if again, _ := b.m.Changes(); len(disk) != 1 || len(again) > 0 {
+		t.Errorf("%q, then %q", disk, again)
+	}
+	restart(t, b, disk, nil, start+10, start+10)
+	b.add(host("m", "a"), start+20, 9, start+20)
+	b.expect("20 UNDETERMINED->ALARM")
+	if save(b, disk); b.only().MetricCount != 2 || len(disk) != 3 { // head, alarm, metrics
+		t.Errorf("%+v, %q", b.only(), disk)
+	}
+	b.add(host("n", "b"), start+30, 9, start+30)
+	save(b, disk)
+	restart(t, b, disk, nil, start+40, start+40)
+	b.run(start + 40 + draftKept) // the series does not come back
+	b.add(host("m", "b"), start+50+draftKept, 9, start+50+draftKept)
+	if save(b, disk); b.m.Len() != 1 || len(disk) != 4 {
+		t.Errorf("%d alarms, %q", b.m.Len(), disk)
+	}
+	b.m.Leave(b.feeds["m{host=b}"])
+	if save(b, disk); len(disk) != 3 {
+		t.Errorf("%q", disk)
+	}
+}
+
 func TestPartialMatch(t *testing.T) {
 	b := newBench(t, definition("max(disk) > 90 and max(cpu) > 90", "host", "device"))
 	disk := func(h, d string) *metric.Series {
@@ -339,6 +372,12 @@ func TestPartialMatch(t *testing.T) {
 	b.add(cpu("a"), start+5, 99, start+5)
 	if b.add(disk("a", "sda"), start+6, 99, start+6); len(b.told) != 2 {
 		t.Errorf("%+v", b.told)
+	}
+	disks := map[string]Record{} // after a restart the host's series is still known
+	save(b, disks)
+	restart(t, b, disks, nil, start+7, start+7)
+	if b.add(disk("a", "sdc"), start+8, 99, start+8); b.m.Len() != 3 {
+		t.Errorf("%d alarms", b.m.Len())
 	}
 }
 
