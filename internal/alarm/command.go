@@ -233,6 +233,9 @@ func (m *Monitor) Update(def Definition, now int64) error {
 	text := m.expression.Text
 	m.rules = nil
 	m.define(def)
+	if m.partial != nil {
+		m.partial.joiner = m.partial.joiner.reorder(origin)
+	}
 	for i, a := range m.order {
 		if a.gone {
 			continue

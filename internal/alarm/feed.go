@@ -189,6 +189,17 @@ func (m *Monitor) bind(f *Feed, now int64) {
 	if !some {
 		return
 	}
+	m.attach(m.group(key, now), f, now)
+	if m.partial != nil {
+		for _, other := range m.partial.addFeed(f, key) {
+			m.attach(other, f, now)
+		}
+		m.join(f, key, now)
+	}
+}
+
+// group finds or makes the alarm of some values of match_by.
+func (m *Monitor) group(key string, now int64) *alarm {
 	a := m.groups[key]
 	if a == nil {
 		a = m.newAlarm(key)
@@ -199,12 +210,17 @@ func (m *Monitor) bind(f *Feed, now int64) {
 			}
 		}
 	}
-	m.attach(a, f, now)
-	if m.partial != nil {
-		for _, other := range m.partial.addFeed(f, key) {
-			m.attach(other, f, now)
+	return a
+}
+
+// partsOf returns the parts that a series fits.
+func (m *Monitor) partsOf(s *metric.Series) (parts []int) {
+	for i := range m.expression.Parts {
+		if m.expression.Parts[i].Fits(s) {
+			parts = append(parts, i)
 		}
 	}
+	return parts
 }
 
 // newAlarm makes a half-built alarm.
@@ -243,11 +259,9 @@ func (m *Monitor) attach(a *alarm, f *Feed, now int64) {
 }
 
 func (m *Monitor) connect(a *alarm, f *Feed) {
-	for i := range m.expression.Parts {
-		if m.expression.Parts[i].Fits(f.series) {
-			f.cells = append(f.cells, &a.cells[i])
-			a.cells[i].series++
-		}
+	for _, i := range m.partsOf(f.series) {
+		f.cells = append(f.cells, &a.cells[i])
+		a.cells[i].series++
 	}
 	a.members = append(a.members, f)
 	m.trace(a, f)

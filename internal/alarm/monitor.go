@@ -71,7 +71,7 @@ func New(def Definition) (*Monitor, error) {
 	}
 	m.define(def)
 	if len(def.MatchBy) > 1 && len(m.rules) > 1 {
-		m.partial = newPartialIndex()
+		m.partial = newPartialIndex(len(m.rules))
 	}
 	return m, nil
 }

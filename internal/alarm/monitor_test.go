@@ -381,6 +381,82 @@ func TestPartialMatch(t *testing.T) {
 	}
 }
 
+// Series that share no dimension of match_by, or not all, make an alarm for each way to put them together.
+func TestDisjointMatch(t *testing.T) {
+	matches := func(b *bench) (out []string) {
+		for a := range b.m.Alarms() {
+			out = append(out, matchText(a.Match))
+		}
+		slices.Sort(out)
+		return out
+	}
+	b := newBench(t, definition("max(disk) > 90 and max(cpu) > 90", "host", "device"))
+	disk := func(d string) *metric.Series { return b.series("disk", map[string]string{"device": d}) }
+	b.add(disk("sda"), start, 99, start)
+	b.add(host("cpu", "a"), start+1, 99, start+1)
+	b.add(disk("sdb"), start+2, 1, start+2)
+	b.add(host("cpu", "b"), start+3, 99, start+3)
+	b.add(host("cpu", "b"), start+4, 99, start+4) // nothing new
+	if got, want := matches(b), []string{"device=sda,host=a", "device=sda,host=b", "device=sdb,host=a", "device=sdb,host=b"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	b.add(disk("sda"), start+5, 98, start+5)
+	b.add(host("cpu", "a"), start+6, 99, start+6)
+	var alarmed []string
+	for a := range b.m.Alarms() {
+		if a.State == StateAlarm {
+			alarmed = append(alarmed, matchText(a.Match))
+		}
+	}
+	if want := []string{"device=sda,host=a", "device=sda,host=b"}; !slices.Equal(alarmed, want) {
+		t.Errorf("in alarm: %q, want %q", alarmed, want)
+	}
+	disks := map[string]Record{}
+	save(b, disks)
+	restart(t, b, disks, nil, start+10, start+10)
+	if b.add(host("cpu", "c"), start+11, 1, start+11); b.m.Len() != 6 {
+		t.Errorf("%q", matches(b))
+	}
+	next := b.m.Definition()
+	next.Expression = "max(cpu) > 90 and max(disk) > 90"
+	if err := b.m.Update(next, start+12); err != nil {
+		t.Fatal(err)
+	}
+	if b.add(disk("sdc"), start+12, 1, start+12); b.m.Len() != 9 {
+		t.Errorf("%q", matches(b))
+	}
+	// A series that has left makes no new ones.
+	b.add(disk("sdb"), start+12, 1, start+12)
+	b.m.Leave(b.feeds["disk{device=sdb}"])
+	if b.add(host("cpu", "d"), start+13, 1, start+13); b.m.Len() != 11 {
+		t.Errorf("%q", matches(b))
+	}
+
+	b = newBench(t, definition("max(x) > 0 and max(y) > 0 and max(z) > 0", "a", "b", "c"))
+	for i, s := range []*metric.Series{
+		b.series("x", map[string]string{"a": "1", "b": "1"}), b.series("x", map[string]string{"a": "2", "b": "2"}),
+		b.series("z", map[string]string{"a": "1"}), b.series("y", map[string]string{"b": "1", "c": "1"}),
+		b.series("y", map[string]string{"b": "2", "c": "2"}), // no z goes with it
+		b.series("y", map[string]string{"b": "1", "c": "3"}),
+	} {
+		b.add(s, start+int64(i), 1, start+int64(i))
+	}
+	if got, want := matches(b), []string{"a=1,b=1,c=1", "a=1,b=1,c=3"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestJoinsAreBounded(t *testing.T) {
+	b := newBench(t, definition("max(disk) > 90 and max(cpu) > 90", "host", "device"))
+	for i := range 300 {
+		b.add(b.series("disk", map[string]string{"device": fmt.Sprint(i)}), start+int64(i), 1, start+int64(i))
+		b.add(host("cpu", fmt.Sprint(i)), start+int64(i), 1, start+int64(i))
+	}
+	if b.m.Len() != maxJoined {
+		t.Errorf("%d alarms", b.m.Len())
+	}
+}
+
 func TestUpdate(t *testing.T) {
 	def := definition("max(x) > 0 and max(x) <= 1")
 	for text, want := range map[string]string{
