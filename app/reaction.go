@@ -80,8 +80,8 @@ func (a *App) react(ctx context.Context, e *engine.Engine, tenure *store.Tenure,
 	if err != nil {
 		return r, err
 	}
-	limits := o.Metrics.limits()
-	intake := telemetry.Options{Sink: r.alerts, History: r.history, Log: log.With("part", "metrics"), Limits: func(int) telemetry.Limits { return limits }}
+	intake := telemetry.Options{Sink: r.alerts, History: r.history, Log: log.With("part", "metrics"), Retain: o.Metrics.Retain,
+		Limits: control.MetricLimits(a.directory, o.Metrics.limits())}
 	if o.Metrics.Forward != "" {
 		r.forward = telemetry.NewForwarder(telemetry.ForwardOptions{URL: o.Metrics.Forward, TenantLabel: "project", Log: log.With("part", "forward")})
 		intake.Forward = r.forward

@@ -49,7 +49,7 @@ func (m *Metrics) verify() error {
 // limits returns those of one project: what is not set is as by default.
 func (m *Metrics) limits() telemetry.Limits {
 	l, usual := m.Limits, telemetry.DefaultLimits
-	l.Series, l.Values, l.Concurrent = cmp.Or(l.Series, usual.Series), cmp.Or(l.Values, usual.Values), cmp.Or(l.Concurrent, usual.Concurrent)
+	l.Series, l.Values = cmp.Or(l.Series, usual.Series), cmp.Or(l.Values, usual.Values)
 	l.Burst = cmp.Or(l.Burst, 5*l.Rate, usual.Burst)
 	l.Rate = cmp.Or(l.Rate, usual.Rate)
 	return l

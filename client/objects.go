@@ -94,12 +94,15 @@ type Group struct {
 	Revision int64     `json:"revision" doc:"Changes with every change; If-Match takes it."`
 }
 
-// A Quota bounds what a project may hold; a nil limit means unlimited.
+// A Quota bounds what a project may hold; a nil limit means unlimited, and of metrics, as the server has it for all.
 type Quota struct {
 	Services  *int     `json:"services,omitempty" minimum:"0"`
 	Instances *int     `json:"instances,omitempty" minimum:"0"`
 	CPUs      *float64 `json:"cpus,omitempty" minimum:"0" doc:"Cores, where machines declare them."`
 	Memory    *int64   `json:"memory,omitempty" minimum:"0" doc:"Bytes, where machines declare them."`
+	Series    *int     `json:"series,omitempty" minimum:"0" doc:"Of metrics, at once."`
+	Values    *int     `json:"values,omitempty" minimum:"0" doc:"Of one dimension, over all series of metrics."`
+	Samples   *float64 `json:"samples,omitempty" minimum:"0" doc:"Of metrics, a second; five times as many at once beyond that."`
 }
 
 // A Usage is what the services of a project claim.

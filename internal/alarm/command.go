@@ -42,6 +42,9 @@ func (m *Monitor) Alarms() iter.Seq[Alarm] {
 // Len returns how many alarms there are.
 func (m *Monitor) Len() int { return len(m.order) - m.gone }
 
+// Empty reports whether there is neither an alarm nor a half-built one.
+func (m *Monitor) Empty() bool { return len(m.groups) == 0 }
+
 // Alarm returns one alarm.
 func (m *Monitor) Alarm(id string) (Alarm, bool) {
 	a, err := m.lookup(id)
@@ -230,6 +233,9 @@ func (m *Monitor) Update(def Definition, now int64) error {
 	text := m.expression.Text
 	m.rules = nil
 	m.define(def)
+	if m.partial != nil {
+		m.partial.joiner = m.partial.joiner.reorder(origin)
+	}
 	for i, a := range m.order {
 		if a.gone {
 			continue

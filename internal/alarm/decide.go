@@ -13,7 +13,7 @@ func (m *Monitor) add(c *cell, f *Feed, t int64, v float64, now int64) {
 	a, r := c.alarm, &m.rules[c.part]
 	if !a.visible {
 		if r.function == last {
-			c.keep(min(t, now+ahead), v)
+			m.keepDraft(c, r, min(t, now+ahead), v)
 		}
 		return
 	}

@@ -42,20 +42,16 @@ func (m *Monitor) Join(s *metric.Series) *Feed {
 // Leave lets go of a series. Alarms that show it among their metrics still do.
 func (m *Monitor) Leave(f *Feed) {
 	f.left, f.bound = true, false
-	if m.partial != nil {
-		m.partial.dropFeed(m, f)
+	if !m.loading { // what has only shown its past comes back
+		if m.partial != nil {
+			m.partial.dropFeed(m, f)
+		}
+		for i := len(f.cells) - 1; i >= 0; i = min(i, len(f.cells)) - 1 {
+			if a := f.cells[i].alarm; !a.visible {
+				m.withdraw(f, a)
+			}
+		}
 	}
-	f.cells = slices.DeleteFunc(f.cells, func(c *cell) bool {
-		if c.alarm.visible {
-			return false
-		}
-		c.series--
-		a := c.alarm
-		if a.members = slices.DeleteFunc(a.members, func(x *Feed) bool { return x == f }); len(a.members) == 0 {
-			m.remove(a)
-		}
-		return true
-	})
 	if len(f.cells) > 0 {
 		m.orphans[f.series.String()] = f
 	}
@@ -106,11 +102,11 @@ func (f *Feed) refill(t int64, value float64) {
 	m := f.monitor
 	for _, c := range f.cells {
 		r := &m.rules[c.part]
-		if c.silent || !c.alarm.visible || r.function == absent {
+		if r.function == last && !c.silent {
+			c.keep(t, value)
 			continue
 		}
-		if r.function == last {
-			c.keep(t, value)
+		if c.silent || !c.alarm.visible || r.function == absent {
 			continue
 		}
 		v := value
@@ -193,6 +189,17 @@ func (m *Monitor) bind(f *Feed, now int64) {
 	if !some {
 		return
 	}
+	m.attach(m.group(key, now), f, now)
+	if m.partial != nil {
+		for _, other := range m.partial.addFeed(f, key) {
+			m.attach(other, f, now)
+		}
+		m.join(f, key, now)
+	}
+}
+
+// group finds or makes the alarm of some values of match_by.
+func (m *Monitor) group(key string, now int64) *alarm {
 	a := m.groups[key]
 	if a == nil {
 		a = m.newAlarm(key)
@@ -203,12 +210,17 @@ func (m *Monitor) bind(f *Feed, now int64) {
 			}
 		}
 	}
-	m.attach(a, f, now)
-	if m.partial != nil {
-		for _, other := range m.partial.addFeed(f, key) {
-			m.attach(other, f, now)
+	return a
+}
+
+// partsOf returns the parts that a series fits.
+func (m *Monitor) partsOf(s *metric.Series) (parts []int) {
+	for i := range m.expression.Parts {
+		if m.expression.Parts[i].Fits(s) {
+			parts = append(parts, i)
 		}
 	}
+	return parts
 }
 
 // newAlarm makes a half-built alarm.
@@ -247,14 +259,15 @@ func (m *Monitor) attach(a *alarm, f *Feed, now int64) {
 }
 
 func (m *Monitor) connect(a *alarm, f *Feed) {
-	for i := range m.expression.Parts {
-		if m.expression.Parts[i].Fits(f.series) {
-			f.cells = append(f.cells, &a.cells[i])
-			a.cells[i].series++
-		}
+	for _, i := range m.partsOf(f.series) {
+		f.cells = append(f.cells, &a.cells[i])
+		a.cells[i].series++
 	}
 	a.members = append(a.members, f)
 	m.trace(a, f)
+	if !a.visible {
+		m.touchDraft(a, len(a.members)-1)
+	}
 }
 
 // trace notes whether the alarm's series are still about one role or instance.
@@ -282,6 +295,7 @@ func (m *Monitor) create(a *alarm, now int64) {
 		a.state = StateUndetermined
 	}
 	a.acted = a.state
+	m.endDraft(a)
 	m.order = append(m.order, a)
 	m.touch(a)
 	for i := range a.members {

@@ -34,6 +34,9 @@ type Monitor struct {
 	gapFrom, gapTo int64 // no samples were taken between
 	loading        bool
 	next           uint32 // serial of the next alarm
+	nextDraft      uint32
+	drafts         map[*alarm]*draft // of half-built alarms
+	draftsDue      int64             // when those that have changed are to be stored
 	stats          Stats
 	changes        changes
 }
@@ -64,10 +67,11 @@ func New(def Definition) (*Monitor, error) {
 	m := &Monitor{
 		groups: map[string]*alarm{}, orphans: map[string]*Feed{}, suppressed: map[role]bool{},
 		waiting: map[*alarm]struct{}{}, cooldowns: map[string]int64{}, next: 1,
+		drafts: map[*alarm]*draft{}, draftsDue: never,
 	}
 	m.define(def)
 	if len(def.MatchBy) > 1 && len(m.rules) > 1 {
-		m.partial = newPartialIndex()
+		m.partial = newPartialIndex(len(m.rules))
 	}
 	return m, nil
 }
@@ -155,16 +159,20 @@ func (m *Monitor) at(now int64) int64 {
 	return m.clock
 }
 
-// Wake returns when Decide must be called next; a time in the past means at once. It is false when
+// Wake returns when Decide, and after it Changes, must be called next; a time in the past means at once. It is false when
 // only a sample or a command can change anything.
 func (m *Monitor) Wake() (int64, bool) {
 	if len(m.pending) > 0 {
 		return m.clock, true
 	}
-	if len(m.timers) == 0 || m.loading {
+	if m.loading {
 		return 0, false
 	}
-	return m.timers[0].at, true
+	at := m.draftsDue
+	if len(m.timers) > 0 {
+		at = min(at, m.timers[0].at)
+	}
+	return at, at != never
 }
 
 // batch is how many alarms one Decide looks at.
@@ -174,11 +182,18 @@ const batch = 8192
 // at a bounded number of alarms; Wake tells when more are due.
 func (m *Monitor) Decide(now int64) []Transition {
 	now = m.at(now)
+	if m.draftsDue <= now {
+		m.draftsDue = never
+	}
 	for range batch {
 		if m.loading || len(m.timers) == 0 || m.timers[0].at > now {
 			break
 		}
 		a := m.timers[0].alarm
+		if !a.visible {
+			m.abandon(a)
+			continue
+		}
 		m.catchUp(a, now)
 		m.timers.set(a, a.due)
 	}
@@ -268,6 +283,7 @@ func (m *Monitor) remove(a *alarm) {
 	m.timers.set(a, never)
 	delete(m.groups, a.key)
 	delete(m.waiting, a)
+	m.endDraft(a)
 	if m.partial != nil {
 		m.partial.dropGroup(a)
 	}

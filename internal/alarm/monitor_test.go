@@ -318,6 +318,39 @@ func TestLeaveAndReturn(t *testing.T) {
 	}
 }
 
+// A half-built alarm is not begun anew by a restart, and nothing is stored of it that is not needed.
+func TestDraftSurvives(t *testing.T) {
+	b, disk := newBench(t, definition("max(m) > 5 and last(n) > 5", "host")), map[string]Record{}
+	b.add(host("n", "a"), start, 1, start)
+	b.add(host("n", "a"), start+1, 9, start+1)
+	if at, ok := b.m.Wake(); !ok || at > start+1+draftDelay {
+		t.Errorf("wakes at %d, %v", at-start, ok)
+	}
+	save(b, disk)
+	b.add(host("n", "a"), start+2, 8, start+2)
+	if again, _ := b.m.Changes(); len(disk) != 1 || len(again) > 0 {
+		t.Errorf("%q, then %q", disk, again)
+	}
+	restart(t, b, disk, nil, start+10, start+10)
+	b.add(host("m", "a"), start+20, 9, start+20)
+	b.expect("20 UNDETERMINED->ALARM")
+	if save(b, disk); b.only().MetricCount != 2 || len(disk) != 3 { // head, alarm, metrics
+		t.Errorf("%+v, %q", b.only(), disk)
+	}
+	b.add(host("n", "b"), start+30, 9, start+30)
+	save(b, disk)
+	restart(t, b, disk, nil, start+40, start+40)
+	b.run(start + 40 + draftKept) // the series does not come back
+	b.add(host("m", "b"), start+50+draftKept, 9, start+50+draftKept)
+	if save(b, disk); b.m.Len() != 1 || len(disk) != 4 {
+		t.Errorf("%d alarms, %q", b.m.Len(), disk)
+	}
+	b.m.Leave(b.feeds["m{host=b}"])
+	if save(b, disk); len(disk) != 3 {
+		t.Errorf("%q", disk)
+	}
+}
+
 func TestPartialMatch(t *testing.T) {
 	b := newBench(t, definition("max(disk) > 90 and max(cpu) > 90", "host", "device"))
 	disk := func(h, d string) *metric.Series {
@@ -339,6 +372,88 @@ func TestPartialMatch(t *testing.T) {
 	b.add(cpu("a"), start+5, 99, start+5)
 	if b.add(disk("a", "sda"), start+6, 99, start+6); len(b.told) != 2 {
 		t.Errorf("%+v", b.told)
+	}
+	disks := map[string]Record{} // after a restart the host's series is still known
+	save(b, disks)
+	restart(t, b, disks, nil, start+7, start+7)
+	if b.add(disk("a", "sdc"), start+8, 99, start+8); b.m.Len() != 3 {
+		t.Errorf("%d alarms", b.m.Len())
+	}
+}
+
+// Series that share no dimension of match_by, or not all, make an alarm for each way to put them together.
+func TestDisjointMatch(t *testing.T) {
+	matches := func(b *bench) (out []string) {
+		for a := range b.m.Alarms() {
+			out = append(out, matchText(a.Match))
+		}
+		slices.Sort(out)
+		return out
+	}
+	b := newBench(t, definition("max(disk) > 90 and max(cpu) > 90", "host", "device"))
+	disk := func(d string) *metric.Series { return b.series("disk", map[string]string{"device": d}) }
+	b.add(disk("sda"), start, 99, start)
+	b.add(host("cpu", "a"), start+1, 99, start+1)
+	b.add(disk("sdb"), start+2, 1, start+2)
+	b.add(host("cpu", "b"), start+3, 99, start+3)
+	b.add(host("cpu", "b"), start+4, 99, start+4) // nothing new
+	if got, want := matches(b), []string{"device=sda,host=a", "device=sda,host=b", "device=sdb,host=a", "device=sdb,host=b"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	b.add(disk("sda"), start+5, 98, start+5)
+	b.add(host("cpu", "a"), start+6, 99, start+6)
+	var alarmed []string
+	for a := range b.m.Alarms() {
+		if a.State == StateAlarm {
+			alarmed = append(alarmed, matchText(a.Match))
+		}
+	}
+	if want := []string{"device=sda,host=a", "device=sda,host=b"}; !slices.Equal(alarmed, want) {
+		t.Errorf("in alarm: %q, want %q", alarmed, want)
+	}
+	disks := map[string]Record{}
+	save(b, disks)
+	restart(t, b, disks, nil, start+10, start+10)
+	if b.add(host("cpu", "c"), start+11, 1, start+11); b.m.Len() != 6 {
+		t.Errorf("%q", matches(b))
+	}
+	next := b.m.Definition()
+	next.Expression = "max(cpu) > 90 and max(disk) > 90"
+	if err := b.m.Update(next, start+12); err != nil {
+		t.Fatal(err)
+	}
+	if b.add(disk("sdc"), start+12, 1, start+12); b.m.Len() != 9 {
+		t.Errorf("%q", matches(b))
+	}
+	// A series that has left makes no new ones.
+	b.add(disk("sdb"), start+12, 1, start+12)
+	b.m.Leave(b.feeds["disk{device=sdb}"])
+	if b.add(host("cpu", "d"), start+13, 1, start+13); b.m.Len() != 11 {
+		t.Errorf("%q", matches(b))
+	}
+
+	b = newBench(t, definition("max(x) > 0 and max(y) > 0 and max(z) > 0", "a", "b", "c"))
+	for i, s := range []*metric.Series{
+		b.series("x", map[string]string{"a": "1", "b": "1"}), b.series("x", map[string]string{"a": "2", "b": "2"}),
+		b.series("z", map[string]string{"a": "1"}), b.series("y", map[string]string{"b": "1", "c": "1"}),
+		b.series("y", map[string]string{"b": "2", "c": "2"}), // no z goes with it
+		b.series("y", map[string]string{"b": "1", "c": "3"}),
+	} {
+		b.add(s, start+int64(i), 1, start+int64(i))
+	}
+	if got, want := matches(b), []string{"a=1,b=1,c=1", "a=1,b=1,c=3"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestJoinsAreBounded(t *testing.T) {
+	b := newBench(t, definition("max(disk) > 90 and max(cpu) > 90", "host", "device"))
+	for i := range 300 {
+		b.add(b.series("disk", map[string]string{"device": fmt.Sprint(i)}), start+int64(i), 1, start+int64(i))
+		b.add(host("cpu", fmt.Sprint(i)), start+int64(i), 1, start+int64(i))
+	}
+	if b.m.Len() != maxJoined {
+		t.Errorf("%d alarms", b.m.Len())
 	}
 }
 

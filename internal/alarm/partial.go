@@ -7,6 +7,7 @@ import "slices"
 type partialIndex struct {
 	feeds  map[keyValue][]*Feed  // by their first value
 	groups map[keyValue][]*alarm // by each of their values
+	joiner joiner
 }
 
 type keyValue struct {
@@ -14,8 +15,8 @@ type keyValue struct {
 	value     string
 }
 
-func newPartialIndex() *partialIndex {
-	return &partialIndex{map[keyValue][]*Feed{}, map[keyValue][]*alarm{}}
+func newPartialIndex(parts int) *partialIndex {
+	return &partialIndex{map[keyValue][]*Feed{}, map[keyValue][]*alarm{}, make(joiner, parts)}
 }
 
 // valuesOf returns the values that a key has, in order.
@@ -76,6 +77,9 @@ func (x *partialIndex) addFeed(f *Feed, key string) []*alarm {
 	}
 	if !slices.Contains(x.feeds[have[0]], f) {
 		x.feeds[have[0]] = append(x.feeds[have[0]], f)
+		for _, part := range f.monitor.partsOf(f.series) {
+			x.joiner.add(part, key)
+		}
 	}
 	var out []*alarm
 	for _, a := range x.groups[have[0]] {
@@ -88,7 +92,10 @@ func (x *partialIndex) addFeed(f *Feed, key string) []*alarm {
 
 func (x *partialIndex) dropFeed(m *Monitor, f *Feed) {
 	key, some := m.keyOf(f.series)
-	if have, partial := valuesOf(key); some && partial {
+	if have, partial := valuesOf(key); some && partial && slices.Contains(x.feeds[have[0]], f) {
+		for _, part := range m.partsOf(f.series) {
+			x.joiner.remove(part, key)
+		}
 		x.feeds[have[0]] = slices.DeleteFunc(x.feeds[have[0]], func(other *Feed) bool { return other == f })
 		if len(x.feeds[have[0]]) == 0 {
 			delete(x.feeds, have[0])

@@ -80,6 +80,7 @@ type changes struct {
 	head      bool
 	alarms    []*alarm
 	blocks    map[block]struct{}
+	drafts    map[draftBlock]*alarm // half-built; nil: to be deleted
 	cooldowns []string
 }
 
@@ -136,6 +137,7 @@ func (m *Monitor) Changes() (out []Record, more bool) {
 			out = append(out, encode(blockKey(b.alarm, b.index), metricsOf(b)))
 		}
 	}
+	out = append(out, m.draftRecords()...)
 	slices.Sort(m.changes.cooldowns)
 	for _, key := range slices.Compact(m.changes.cooldowns) {
 		r := Record{Key: "cooldown/" + key}
@@ -226,8 +228,9 @@ func Load(def Definition, records []Record, now int64) (*Monitor, error) {
 	m.loading, m.clock = true, now
 	alarms := map[uint32]*alarm{}
 	metrics := map[uint32][]*metricsRecord{}
+	drafts := map[uint32]map[int]*draftRecord{}
 	for _, r := range records {
-		if err := m.load(r, alarms, metrics); err != nil {
+		if err := m.load(r, alarms, metrics, drafts); err != nil {
 			return nil, fmt.Errorf("read record %s of alarm definition %s: %w", r.Key, def.ID, err)
 		}
 	}
@@ -244,10 +247,13 @@ func Load(def Definition, records []Record, now int64) (*Monitor, error) {
 			}
 		}
 	}
+	for _, number := range slices.Sorted(maps.Keys(drafts)) {
+		m.loadDraft(number, drafts[number])
+	}
 	return m, nil
 }
 
-func (m *Monitor) load(r Record, alarms map[uint32]*alarm, metrics map[uint32][]*metricsRecord) error {
+func (m *Monitor) load(r Record, alarms map[uint32]*alarm, metrics map[uint32][]*metricsRecord, drafts map[uint32]map[int]*draftRecord) error {
 	kind, rest, _ := strings.Cut(r.Key, "/")
 	switch kind {
 	case "head":
@@ -273,10 +279,9 @@ func (m *Monitor) load(r Record, alarms map[uint32]*alarm, metrics map[uint32][]
 		}
 		alarms[uint32(serial)] = m.revive(uint32(serial), &record)
 	case "metrics":
-		var serial uint32
-		var index int
-		if _, err := fmt.Sscanf(rest, "%d/%d", &serial, &index); err != nil || index < 0 || index > 1<<24 {
-			return fmt.Errorf("no such key")
+		serial, index, err := blockOf(rest)
+		if err != nil {
+			return err
 		}
 		record := new(metricsRecord)
 		if err := decode(r.Value, record); err != nil {
@@ -288,10 +293,31 @@ func (m *Monitor) load(r Record, alarms map[uint32]*alarm, metrics map[uint32][]
 		}
 		list[index] = record
 		metrics[serial] = list
+	case "draft":
+		number, index, err := blockOf(rest)
+		if err != nil {
+			return err
+		}
+		record := new(draftRecord)
+		if err := decode(r.Value, record); err != nil {
+			return err
+		}
+		if drafts[number] == nil {
+			drafts[number] = map[int]*draftRecord{}
+		}
+		drafts[number][index] = record
 	default:
 		return fmt.Errorf("no such key")
 	}
 	return nil
+}
+
+// blockOf reads the rest of a key: a number and the index of a block.
+func blockOf(rest string) (number uint32, index int, err error) {
+	if _, err := fmt.Sscanf(rest, "%d/%d", &number, &index); err != nil || index < 0 || index > 1<<24 {
+		return 0, 0, fmt.Errorf("no such key")
+	}
+	return number, index, nil
 }
 
 // decode reads a record of this schema.
@@ -343,18 +369,6 @@ func (m *Monitor) revive(serial uint32, r *alarmRecord) *alarm {
 	return a
 }
 
-// restore gives an alarm a series of its records, which waits for the real one to join.
-func (m *Monitor) restore(a *alarm, r metricRecord) {
-	s := &metric.Series{Tenant: m.def.Tenant, Name: r.Name, Dimensions: r.Dimensions, Origin: metric.Origin{Service: r.Service, Role: r.Role, Serial: r.Serial}}
-	name := s.String()
-	f := m.orphans[name]
-	if f == nil {
-		f = &Feed{monitor: m, series: s, left: true}
-		m.orphans[name] = f
-	}
-	m.connect(a, f)
-}
-
 // Ready ends a load: decisions begin. It also says, of a Monitor that runs, that the process or its clock
 // stood still or jumped. History is complete up to complete; windows that overlap what is missing from there to now
 // are not decided, and silence is counted from now on.
@@ -363,6 +377,7 @@ func (m *Monitor) Ready(now, complete int64) {
 	m.loading, m.clock = false, now
 	m.gapFrom, m.gapTo = complete, now
 	m.timers = m.timers[:0]
+	m.readyDrafts(now)
 	for _, a := range m.order {
 		if a.gone {
 			continue

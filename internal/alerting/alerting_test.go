@@ -10,6 +10,7 @@ import (
 	"github.com/troupe-dev/troupe/internal/metric"
 	"github.com/troupe-dev/troupe/internal/policy"
 	"github.com/troupe-dev/troupe/internal/service"
+	"github.com/troupe-dev/troupe/internal/store"
 	"github.com/troupe-dev/troupe/internal/telemetry"
 )
 
@@ -61,6 +62,28 @@ func TestStateSurvivesARestart(t *testing.T) {
 		t.Errorf("it was told again: %s", body)
 	case <-time.After(200 * time.Millisecond):
 	}
+}
+
+func TestHalfBuiltAlarmSurvivesARestart(t *testing.T) {
+	s := newStage(t)
+	hook := s.webhook()
+	d := s.define(alarm.Definition{Name: "both", Expression: "last(m) > 5 and last(n) > 5", Actions: alarm.Actions{Alarm: []alarm.Action{{Notify: hook}}}})
+	s.push("m", 9, nil)
+	s.eventually("it is stored", func() bool {
+		n := 0
+		_, err := s.store.Load(t.Context(), statePrefix+d.ID+"/", func(store.KV) error { n++; return nil })
+		return err == nil && n == 1
+	})
+	s.stop()
+	s.start()
+	s.eventually("it is ready", func() bool {
+		w := must[*watch](t)(s.alerts.watchOf(tenant, d.ID))
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return !w.loading
+	})
+	s.push("n", 9, nil)
+	s.told()
 }
 
 func TestCommands(t *testing.T) {

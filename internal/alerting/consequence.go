@@ -78,7 +78,7 @@ func (a *Alerting) transactions(w *watch, records []alarm.Record, c *consequence
 		p.head = store.At(definitionPrefix+w.id, w.head)
 	}
 	done := make(map[uint32]bool)
-	for _, kind := range [...]string{"metrics/", "", "alarm/"} {
+	for _, kind := range [...]string{"metrics/", "", "alarm/", "draft/"} {
 		for _, r := range records {
 			if !of(r.Key, kind) {
 				continue
@@ -100,10 +100,10 @@ func (a *Alerting) transactions(w *watch, records []alarm.Record, c *consequence
 	return p.finish()
 }
 
-// of tells the kinds of record apart: "" is all but the two that have a name.
+// of tells the kinds of record apart: "" is all but those that have a name.
 func of(key, kind string) bool {
 	if kind == "" {
-		return !strings.HasPrefix(key, "metrics/") && !strings.HasPrefix(key, "alarm/")
+		return !of(key, "metrics/") && !of(key, "alarm/") && !of(key, "draft/")
 	}
 	return strings.HasPrefix(key, kind)
 }

@@ -39,7 +39,7 @@ func (a *Alerting) ready(ctx context.Context, w *watch) {
 		return
 	}
 	w.loading = false
-	if a.opts.Past != nil && w.monitor.Len() > 0 {
+	if a.opts.Past != nil && !w.monitor.Empty() {
 		var err error
 		if complete, err = a.replayInto(ctx, w.monitor, now); err != nil && ctx.Err() == nil {
 			a.log.Warn("history cannot be read; the windows of an alarm begin anew", "definition", w.id, "error", err)

@@ -177,7 +177,8 @@ func (a *Alerting) turnLocked(w *watch) {
 	a.figures.decided(time.Since(started), decided)
 	w.decided = append(w.decided, decided...)
 	if w.busy {
-		return // what was decided is committed next
+		w.again = true // what was decided is committed next
+		return
 	}
 	transitions := w.decided
 	w.decided = nil

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -12,7 +13,7 @@ import (
 	"github.com/troupe-dev/troupe/driver"
 )
 
-type quotaOptions struct{ services, instances, cpus, memory string }
+type quotaOptions struct{ services, instances, cpus, memory, series, values, samples string }
 
 func newQuotaCommand(t *terminal) *cobra.Command {
 	var o quotaOptions
@@ -36,6 +37,9 @@ func (o *quotaOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.instances, "instances", "", "most instances, or none for no `limit`")
 	f.StringVar(&o.cpus, "cpus", "", "most cores, or none for no `limit`")
 	f.StringVar(&o.memory, "memory", "", "most memory, such as 64G, or none for no `limit`")
+	f.StringVar(&o.series, "series", "", "most series of metrics, or none for the server's `limit`")
+	f.StringVar(&o.values, "values", "", "most values of one dimension of metrics, or none for the server's `limit`")
+	f.StringVar(&o.samples, "samples", "", "most samples of metrics a second, or none for the server's `limit`")
 }
 
 func runQuota(ctx context.Context, t *terminal, c *client.Client, o *quotaOptions, f *pflag.FlagSet, args []string) error {
@@ -50,7 +54,7 @@ func runQuota(ctx context.Context, t *terminal, c *client.Client, o *quotaOption
 	if err != nil {
 		return err
 	}
-	if f.Changed("services") || f.Changed("instances") || f.Changed("cpus") || f.Changed("memory") {
+	if slices.ContainsFunc([]string{"services", "instances", "cpus", "memory", "series", "values", "samples"}, f.Changed) {
 		q := g.Quota
 		if err := o.edit(f, &q); err != nil {
 			return err
@@ -86,19 +90,25 @@ func (o *quotaOptions) edit(f *pflag.FlagSet, q *client.Quota) error {
 	}
 	take("services", o.services, count(o.services, &q.Services), func() { q.Services = nil })
 	take("instances", o.instances, count(o.instances, &q.Instances), func() { q.Instances = nil })
-	take("cpus", o.cpus, func() error {
-		v, err := strconv.ParseFloat(o.cpus, 64)
-		if err == nil && !(v >= 0) {
-			err = strconv.ErrRange
+	figure := func(text string, to **float64) func() error {
+		return func() error {
+			v, err := strconv.ParseFloat(text, 64)
+			if err == nil && !(v >= 0) {
+				err = strconv.ErrRange
+			}
+			*to = &v
+			return err
 		}
-		q.CPUs = &v
-		return err
-	}, func() { q.CPUs = nil })
+	}
+	take("cpus", o.cpus, figure(o.cpus, &q.CPUs), func() { q.CPUs = nil })
 	take("memory", o.memory, func() error {
 		v, err := driver.ParseSize(o.memory)
 		q.Memory = &v
 		return err
 	}, func() { q.Memory = nil })
+	take("series", o.series, count(o.series, &q.Series), func() { q.Series = nil })
+	take("values", o.values, count(o.values, &q.Values), func() { q.Values = nil })
+	take("samples", o.samples, figure(o.samples, &q.Samples), func() { q.Samples = nil })
 	return err
 }
 

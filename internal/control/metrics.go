@@ -15,6 +15,23 @@ import (
 // ErrNoHistory: this server keeps no history of metrics.
 var ErrNoHistory = fmt.Errorf("%w: this server keeps no history of metrics", telemetry.ErrQuery)
 
+// MetricLimits returns what bounds a project's metrics: its quota, and where that says nothing, what is usual.
+func MetricLimits(d *identity.Directory, usual telemetry.Limits) func(tenant int) telemetry.Limits {
+	return func(tenant int) telemetry.Limits {
+		l, q := usual, d.Quota(tenant)
+		if q.Series != nil {
+			l.Series = *q.Series
+		}
+		if q.Values != nil {
+			l.Values = *q.Values
+		}
+		if q.Samples != nil {
+			l.Rate, l.Burst = *q.Samples, 5**q.Samples
+		}
+		return l
+	}
+}
+
 // AdmitMetrics is asked before a request's body is read: a project in debt is refused at once. done must be called.
 func (c *Control) AdmitMetrics(ctx context.Context, who *identity.Caller, project string) (tenant int, done func(), err error) {
 	if who == nil || !who.Can(identity.ScopeOperate) && !who.Can(identity.ScopePush) {

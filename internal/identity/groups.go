@@ -28,6 +28,7 @@ func (g Group) clone() Group {
 	g.Grants = slices.Clone(g.Grants)
 	q := &g.Quota
 	q.Services, q.Instances, q.CPUs, q.Memory = copyOf(q.Services), copyOf(q.Instances), copyOf(q.CPUs), copyOf(q.Memory)
+	q.Series, q.Values, q.Samples = copyOf(q.Series), copyOf(q.Values), copyOf(q.Samples)
 	return g
 }
 
@@ -117,6 +118,16 @@ func (d *Directory) GroupName(id int) string {
 		return g.Name
 	}
 	return strconv.Itoa(id)
+}
+
+// Quota returns the limits of a group, for reading only; those of one that is gone are none.
+func (d *Directory) Quota(id int) Quota {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if g := d.groups[id]; g != nil {
+		return g.Quota // a group is replaced, never changed
+	}
+	return Quota{}
 }
 
 // AddGroup makes a group. Errors are of class ErrInvalid or ErrExists.

@@ -6,12 +6,17 @@ import (
 	"math"
 )
 
-// A Quota bounds what one project (group) may hold. A nil limit means unlimited.
+// A Quota bounds what one project (group) may hold. A nil limit means unlimited, and of metrics, as the server has it
+// for all.
 type Quota struct {
 	Services  *int     `json:"services,omitempty"`
 	Instances *int     `json:"instances,omitempty"`
 	CPUs      *float64 `json:"cpus,omitempty"`   // cores, where machines declare them
 	Memory    *int64   `json:"memory,omitempty"` // bytes, where machines declare them
+	// Of metrics: series at once, values of one dimension over all series, samples a second.
+	Series  *int     `json:"series,omitempty"`
+	Values  *int     `json:"values,omitempty"`
+	Samples *float64 `json:"samples,omitempty"`
 }
 
 // A Usage is what a project holds, or what a command would add. Negative figures give back.
@@ -84,7 +89,8 @@ func (q Quota) validate() error {
 		name  string
 		value float64
 	}{{"services", float64(deref(q.Services))}, {"instances", float64(deref(q.Instances))},
-		{"cpus", deref(q.CPUs)}, {"memory", float64(deref(q.Memory))}} {
+		{"cpus", deref(q.CPUs)}, {"memory", float64(deref(q.Memory))},
+		{"series", float64(deref(q.Series))}, {"values", float64(deref(q.Values))}, {"samples", deref(q.Samples)}} {
 		if !(limit.value >= 0) || math.IsInf(limit.value, 0) {
 			return fmt.Errorf("quota.%s: %w: %v is no limit; give 0 or more, or leave it out for none", limit.name, ErrInvalid, limit.value)
 		}

@@ -11,17 +11,16 @@ import (
 	"github.com/troupe-dev/troupe/internal/metric"
 )
 
-// Limits bound one tenant.
+// Limits bound one tenant. They may change at any time; what is there beyond a lowered one stays.
 type Limits struct {
-	Series     int     // at once
-	Values     int     // of one dimension's name, over all series
-	Rate       float64 // samples a second, lasting
-	Burst      float64 // samples beyond that at once
-	Concurrent int     // requests that are being decoded at the same time
+	Series int     // at once
+	Values int     // of one dimension's name, over all series
+	Rate   float64 // samples a second, lasting
+	Burst  float64 // samples beyond that at once
 }
 
 // DefaultLimits leave room for a large installation, and stop a runaway sender before it takes the memory.
-var DefaultLimits = Limits{Series: 200_000, Values: 100_000, Rate: 100_000, Burst: 500_000, Concurrent: 4}
+var DefaultLimits = Limits{Series: 200_000, Values: 100_000, Rate: 100_000, Burst: 500_000}
 
 // A bucket paces one tenant. A request that finds it not empty is taken whole, and the debt is waited for: the size
 // of requests is bounded elsewhere, and to take a part would make the sender repeat the whole.
@@ -42,10 +41,18 @@ func (b *bucket) take(n int, l Limits, now time.Time) time.Duration {
 	}
 	b.at = now
 	if b.tokens <= 0 {
-		return time.Duration((1 - b.tokens) / l.Rate * float64(time.Second))
+		return pause((1 - b.tokens) / l.Rate)
 	}
 	b.tokens -= float64(n)
 	return 0
+}
+
+// pause bounds how long a sender is told to wait: its limit may be another by then.
+func pause(seconds float64) time.Duration {
+	if !(seconds < time.Hour.Seconds()) {
+		return time.Hour
+	}
+	return time.Duration(seconds * float64(time.Second))
 }
 
 // Admit is what a face calls before it reads a request's body. A tenant in debt is refused with a *LimitError at
@@ -53,9 +60,10 @@ func (b *bucket) take(n int, l Limits, now time.Time) time.Duration {
 // done when it has finished with the request.
 func (in *Intake) Admit(ctx context.Context, tenant int, now time.Time) (done func(), err error) {
 	t := in.tenant(tenant)
-	if wait := t.bucket.take(0, t.limits, now); wait > 0 {
+	limits := in.o.Limits(tenant)
+	if wait := t.bucket.take(0, limits, now); wait > 0 {
 		in.counts[OverRate].Add(1)
-		return nil, &LimitError{Reason: OverRate, Limit: t.limits.Rate, RetryAfter: wait}
+		return nil, &LimitError{Reason: OverRate, Limit: limits.Rate, RetryAfter: wait}
 	}
 	select {
 	case t.slots <- struct{}{}:

@@ -24,7 +24,7 @@ func (nothing) Observe([]metric.Point, time.Time) {}
 func (nothing) Dropped(*metric.Series)            {}
 
 var boundless = func(int) Limits {
-	return Limits{Series: 1 << 30, Values: 1 << 30, Rate: 1e12, Burst: 1e12, Concurrent: 64}
+	return Limits{Series: 1 << 30, Values: 1 << 30, Rate: 1e12, Burst: 1e12}
 }
 
 // samples returns what reports samples a second of wall clock, and of a core's time: the latter holds on a busy machine.
@@ -72,7 +72,7 @@ func BenchmarkDecodeRemoteWrite(b *testing.B) {
 func BenchmarkRemoteWrite(b *testing.B) {
 	for _, with := range []string{"sink", "history"} {
 		b.Run(with, func(b *testing.B) {
-			o := Options{Sink: nothing{}, Limits: boundless, Log: quiet, Past: 1000 * time.Hour, Future: 1000 * time.Hour}
+			o := Options{Sink: nothing{}, Limits: boundless, Log: quiet, Past: 1000 * time.Hour, Retain: 1000 * time.Hour, Future: 1000 * time.Hour}
 			if with == "history" {
 				o.History = openTest(b, b.TempDir())
 			}
@@ -138,7 +138,7 @@ func monascaBody(n, at int) []byte {
 }
 
 func BenchmarkMonasca(b *testing.B) {
-	in := NewIntake(Options{Sink: nothing{}, Limits: boundless, Log: quiet, Past: 1000 * time.Hour})
+	in := NewIntake(Options{Sink: nothing{}, Limits: boundless, Log: quiet, Past: 1000 * time.Hour, Retain: 1000 * time.Hour})
 	body, who := monascaBody(100, 0), &Binding{Tenant: 1}
 	write := func() {
 		batch := NewBatch()

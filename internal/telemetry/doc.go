@@ -8,7 +8,8 @@
 //
 //   - NaN and infinities are no measurements. Monasca's format refuses the request; others lose the sample. Prometheus'
 //     mark for the end of a series goes to history alone, where PromQL needs it.
-//   - Later than now by more than [Options.Future], or older than [Options.Past]: dropped.
+//   - Later than now by more than [Options.Future], or older than [Options.Retain]: dropped.
+//   - Older than [Options.Past]: history has it, but the sink does not see it, for an alarm would take it for news.
 //   - Out of order within these bounds: taken, by sink and history.
 //   - The time of the series' newest sample again: the first one stays.
 //

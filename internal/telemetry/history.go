@@ -28,12 +28,14 @@ import (
 // tenantLabel tells tenants apart inside the database. It never leaves this package.
 const tenantLabel = "__tenant__"
 
+// retention is how long samples are kept when nothing else is said.
+const retention = 15 * 24 * time.Hour
+
 // HistoryOptions say where history lies and how much is kept. Zero values take the defaults that are named.
 type HistoryOptions struct {
 	Dir        string                // made if missing
 	Retention  time.Duration         // default 15 days
 	MaxBytes   int64                 // of blocks on disk; 0: no bound
-	OutOfOrder time.Duration         // how late a sample may come; default 1 h
 	Block      time.Duration         // what is held in memory before it is written as a block; default 2 h
 	Registerer prometheus.Registerer // of the database's own figures; nil for none
 	Log        *slog.Logger          // nil: slog.Default
@@ -67,8 +69,7 @@ type located struct {
 
 // OpenHistory opens or makes the database in o.Dir, and repairs what a crash left behind.
 func OpenHistory(o HistoryOptions) (*History, error) {
-	o.Retention = cmp.Or(o.Retention, 15*24*time.Hour)
-	o.OutOfOrder = cmp.Or(o.OutOfOrder, time.Hour)
+	o.Retention = cmp.Or(o.Retention, retention)
 	o.Block = cmp.Or(o.Block, 2*time.Hour)
 	o.QueryTimeout = cmp.Or(o.QueryTimeout, 30*time.Second)
 	o.QuerySamples = cmp.Or(o.QuerySamples, 10_000_000)
@@ -80,7 +81,7 @@ func OpenHistory(o HistoryOptions) (*History, error) {
 	d := tsdb.DefaultOptions()
 	d.RetentionDuration = o.Retention.Milliseconds()
 	d.MaxBytes = o.MaxBytes
-	d.OutOfOrderTimeWindow = o.OutOfOrder.Milliseconds()
+	d.OutOfOrderTimeWindow = o.Retention.Milliseconds() // samples may come as late as they are worth keeping
 	d.MinBlockDuration = o.Block.Milliseconds()
 	d.MaxBlockDuration = max(o.Block.Milliseconds(), min(31*24*time.Hour, o.Retention/10).Milliseconds())
 	d.WALCompression = compression.Snappy

@@ -289,7 +289,7 @@ func TestKill(t *testing.T) {
 }
 
 func TestRetention(t *testing.T) {
-	h, err := OpenHistory(HistoryOptions{Dir: t.TempDir(), Retention: 10 * time.Minute, Block: time.Minute, OutOfOrder: time.Minute, Log: quiet})
+	h, err := OpenHistory(HistoryOptions{Dir: t.TempDir(), Retention: 10 * time.Minute, Block: time.Minute, Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}

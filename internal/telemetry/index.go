@@ -18,7 +18,6 @@ const shardsPerTenant = 16
 // A tenant has its own index, locks, pace and counts: nothing that one does makes another wait.
 type tenant struct {
 	id     int
-	limits Limits
 	bucket bucket
 	values valueCount
 	series atomic.Int64

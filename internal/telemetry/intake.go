@@ -38,16 +38,19 @@ type Recorder interface {
 
 // Options of an Intake. Zero values take the defaults that are named.
 type Options struct {
-	Sink      Sink                    // nil for none
-	History   Recorder                // nil for none
-	Forward   Recorder                // nil for none
-	Limits    func(tenant int) Limits // nil: DefaultLimits for all
-	MaxSeries int                     // of all tenants; default 2,000,000
-	Idle      time.Duration           // a series without samples for so long is dropped, unless pinned; default 1 h
-	Future    time.Duration           // how far a sample's time may be ahead; default 5 min
-	Past      time.Duration           // and behind; default 1 h. No longer than HistoryOptions.OutOfOrder
-	Backlog   int                     // samples kept in memory while history fails; default 200,000
-	Log       *slog.Logger            // nil: slog.Default
+	Sink    Sink     // nil for none
+	History Recorder // nil for none
+	Forward Recorder // nil for none
+	// Limits is asked at every request, so that a change takes effect at once: it must be quick. nil: DefaultLimits for all.
+	Limits     func(tenant int) Limits
+	Concurrent int           // requests of one tenant that are being decoded at the same time; default 4
+	MaxSeries  int           // of all tenants; default 2,000,000
+	Idle       time.Duration // a series without samples for so long is dropped, unless pinned; default 1 h
+	Future     time.Duration // how far a sample's time may be ahead; default 5 min
+	Past       time.Duration // and behind for Sink to see it; default 1 h
+	Retain     time.Duration // how old a sample may be that is kept; default 15 days, as HistoryOptions.Retention
+	Backlog    int           // samples kept in memory while history fails; default 200,000
+	Log        *slog.Logger  // nil: slog.Default
 }
 
 // An Intake knows all live series, and takes samples in. It is safe for concurrent use.
@@ -65,9 +68,12 @@ type Intake struct {
 // NewIntake returns an intake without series.
 func NewIntake(o Options) *Intake {
 	o.MaxSeries = cmp.Or(o.MaxSeries, 2_000_000)
+	o.Concurrent = cmp.Or(o.Concurrent, 4)
 	o.Idle = cmp.Or(o.Idle, time.Hour)
 	o.Future = cmp.Or(o.Future, 5*time.Minute)
 	o.Past = cmp.Or(o.Past, time.Hour)
+	o.Retain = cmp.Or(o.Retain, retention)
+	o.Past = min(o.Past, o.Retain)
 	o.Backlog = cmp.Or(o.Backlog, 200_000)
 	if o.Limits == nil {
 		o.Limits = func(int) Limits { return DefaultLimits }
@@ -91,8 +97,7 @@ func (in *Intake) tenant(id int) *tenant {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if t = in.tenants[id]; t == nil {
-		t = &tenant{id: id, limits: in.o.Limits(id)}
-		t.slots = make(chan struct{}, max(1, t.limits.Concurrent))
+		t = &tenant{id: id, slots: make(chan struct{}, in.o.Concurrent)}
 		t.done = func() { <-t.slots }
 		for i := range t.shards {
 			t.shards[i].series = make(map[uint64]*entry)
@@ -104,7 +109,7 @@ func (in *Intake) tenant(id int) *tenant {
 
 // A Result says what became of one request.
 type Result struct {
-	Taken  int
+	Taken  int          // by history at least
 	Counts [reasons]int // by Reason
 }
 
@@ -114,12 +119,12 @@ type Result struct {
 // Errors: a *LimitError when the tenant has reached a limit; a *MetricError for the first series that is not allowed. In
 // Monasca's format the latter refuses the whole batch; in the others, series that are not refused are taken all the same.
 func (in *Intake) Write(who *Binding, b *Batch, now time.Time) (Result, error) {
-	t := in.tenant(who.Tenant)
+	t, limits := in.tenant(who.Tenant), in.o.Limits(who.Tenant)
 	r := Result{Counts: b.lost}
 	defer func() { in.add(&r) }()
-	if wait := t.bucket.take(len(b.points), t.limits, now); wait > 0 {
+	if wait := t.bucket.take(len(b.points), limits, now); wait > 0 {
 		r.Counts[OverRate] += len(b.points)
-		return r, &LimitError{Reason: OverRate, Limit: t.limits.Rate, Refused: len(b.points), RetryAfter: wait}
+		return r, &LimitError{Reason: OverRate, Limit: limits.Rate, Refused: len(b.points), RetryAfter: wait}
 	}
 	t.gate.RLock()
 	defer t.gate.RUnlock()
@@ -128,12 +133,12 @@ func (in *Intake) Write(who *Binding, b *Batch, now time.Time) (Result, error) {
 		r.Counts[Invalid] += len(b.points)
 		return r, invalid
 	}
-	limit := in.create(t, b, now)
+	limit := in.create(t, limits, b, now)
 	in.sift(b, &r, now)
 	if limit != nil {
 		limit.Refused = r.Counts[limit.Reason]
 	}
-	r.Taken = len(b.out)
+	r.Taken = len(b.out) + len(b.marks)
 	if len(b.out) > 0 && in.o.Sink != nil {
 		in.o.Sink.Observe(b.out, now)
 	}
@@ -200,13 +205,13 @@ func (in *Intake) resolve(t *tenant, who *Binding, b *Batch, r *Result) error {
 }
 
 // create makes the series that are new, as far as the limits go.
-func (in *Intake) create(t *tenant, b *Batch, now time.Time) *LimitError {
+func (in *Intake) create(t *tenant, limits Limits, b *Batch, now time.Time) *LimitError {
 	var first *LimitError
 	for i, e := range b.found {
 		if e != nil {
 			continue
 		}
-		e, err := in.join(t, b, &b.series[i], now)
+		e, err := in.join(t, limits, b, &b.series[i], now)
 		if err != nil {
 			if first == nil {
 				first = err
@@ -219,7 +224,7 @@ func (in *Intake) create(t *tenant, b *Batch, now time.Time) *LimitError {
 }
 
 // join adds one series to the index.
-func (in *Intake) join(t *tenant, b *Batch, raw *rawSeries, now time.Time) (*entry, *LimitError) {
+func (in *Intake) join(t *tenant, limits Limits, b *Batch, raw *rawSeries, now time.Time) (*entry, *LimitError) {
 	d := b.labels[raw.from:raw.to]
 	s := &t.shards[raw.hash%shardsPerTenant]
 	s.mu.Lock()
@@ -229,19 +234,19 @@ func (in *Intake) join(t *tenant, b *Batch, raw *rawSeries, now time.Time) (*ent
 			return e, nil
 		}
 	}
-	if t.series.Add(1) > int64(t.limits.Series) {
+	if t.series.Add(1) > int64(limits.Series) {
 		t.series.Add(-1)
-		return nil, &LimitError{Reason: OverSeries, Limit: float64(t.limits.Series), RetryAfter: in.sweepEvery()}
+		return nil, &LimitError{Reason: OverSeries, Limit: float64(limits.Series), RetryAfter: in.sweepEvery()}
 	}
 	if in.series.Add(1) > int64(in.o.MaxSeries) {
 		t.series.Add(-1)
 		in.series.Add(-1)
 		return nil, &LimitError{Reason: OverSeries, Limit: float64(in.o.MaxSeries), RetryAfter: in.sweepEvery()}
 	}
-	if full := t.values.full(d, t.limits.Values); full != "" {
+	if full := t.values.full(d, limits.Values); full != "" {
 		t.series.Add(-1)
 		in.series.Add(-1)
-		return nil, &LimitError{Reason: OverValues, Limit: float64(t.limits.Values), Dimension: full, RetryAfter: in.sweepEvery()}
+		return nil, &LimitError{Reason: OverValues, Limit: float64(limits.Values), Dimension: full, RetryAfter: in.sweepEvery()}
 	}
 	e := &entry{hash: raw.hash, next: s.series[raw.hash]}
 	e.Name, e.Dimensions = own(raw.name, d)
@@ -263,7 +268,7 @@ func (in *Intake) join(t *tenant, b *Batch, raw *rawSeries, now time.Time) (*ent
 // sift decides on each sample: what sink and history see goes to b.out, what history alone sees to b.marks.
 func (in *Intake) sift(b *Batch, r *Result, now time.Time) {
 	ms := now.UnixMilli()
-	future, past := ms+in.o.Future.Milliseconds(), ms-in.o.Past.Milliseconds()
+	future, past, oldest := ms+in.o.Future.Milliseconds(), ms-in.o.Past.Milliseconds(), ms-in.o.Retain.Milliseconds()
 	for i := range b.points {
 		p := &b.points[i]
 		e := b.found[p.series]
@@ -278,7 +283,7 @@ func (in *Intake) sift(b *Batch, r *Result, now time.Time) {
 		case p.time > future:
 			r.Counts[Future]++
 			continue
-		case p.time < past:
+		case p.time < oldest:
 			r.Counts[Old]++
 			continue
 		}
@@ -293,7 +298,14 @@ func (in *Intake) sift(b *Batch, r *Result, now time.Time) {
 			b.marks = append(b.marks, point)
 			continue
 		}
+		if e.seen.Load() < ms {
+			e.seen.Store(ms)
+		}
 		switch last := e.at.Load(); {
+		case p.time < past:
+			r.Counts[Late]++
+			b.marks = append(b.marks, point)
+			continue
 		case p.time > last:
 			e.at.Store(p.time)
 			e.bits.Store(bits)
@@ -305,9 +317,6 @@ func (in *Intake) sift(b *Batch, r *Result, now time.Time) {
 		default:
 			r.Counts[Conflict]++
 			continue
-		}
-		if e.seen.Load() < ms {
-			e.seen.Store(ms)
 		}
 		b.out = append(b.out, point)
 	}

@@ -103,13 +103,13 @@ func TestWrite(t *testing.T) {
 	if got, want := w.seen(), "m{a=1, b=2} 1\nm{a=1, b=2} 3\n"; got != want {
 		t.Errorf("sink saw\n%swant\n%s", got, want)
 	}
-	want := map[Reason]int{Doubled: 1, Conflict: 1, OutOfOrder: 1, Old: 1, Future: 1, NotFinite: 2}
+	want := map[Reason]int{Doubled: 1, Conflict: 1, OutOfOrder: 1, Late: 1, Future: 1, NotFinite: 2}
 	for reason := range reasons {
 		if r.Counts[reason] != want[reason] {
 			t.Errorf("%s: %d, want %d", reason, r.Counts[reason], want[reason])
 		}
 	}
-	if h := in.Health(); r.Taken != 2 || h.Taken != 2 || h.Series != 1 || h.Counts[NotFinite] != 2 {
+	if h := in.Health(); r.Taken != 3 || h.Taken != 3 || h.Series != 1 || h.Counts[NotFinite] != 2 {
 		t.Errorf("taken %d, health %+v", r.Taken, h)
 	}
 	// Another tenant's series of the same name is another.
@@ -131,6 +131,43 @@ func TestEndOfSeriesGoesToHistoryAlone(t *testing.T) {
 	}
 	if got := w.seen(); got != "m 1\n" || h.points.Load() != 2 {
 		t.Errorf("sink saw %s, history %d", got, h.points.Load())
+	}
+}
+
+// What comes late is history, and nothing that an alarm could take for news.
+func TestLateSamples(t *testing.T) {
+	w := &witness{t: t}
+	h, err := OpenHistory(HistoryOptions{Dir: t.TempDir(), Retention: 10 * 24 * time.Hour, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = h.Close() }()
+	in := NewIntake(Options{Sink: w, History: h, Retain: 10 * 24 * time.Hour, Log: quiet})
+	at := func(v string, ago time.Duration) string { return fmt.Sprintf("m %s %d", v, noon.Add(-ago).UnixMilli()) }
+	day := 24 * time.Hour
+	r, err := send(t, in, &Binding{Tenant: 1}, noon, at("1", 0), at("2", 9*day), at("3", 2*time.Hour), at("4", 5*day), at("5", 30*time.Minute), at("6", 11*day))
+	if err != nil || r.Taken != 5 || r.Counts[Late] != 3 || r.Counts[Old] != 1 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if got := w.seen(); got != "m 1\nm 5\n" {
+		t.Errorf("sink saw\n%s", got)
+	}
+	var got []string
+	for p, err := range h.Measurements(t.Context(), 1, Filter{Name: "m"}, Beginning, End) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, fmt.Sprintf("%g", p.Value))
+	}
+	if strings.Join(got, " ") != "2 4 3 5 1" || h.Health().TooOld != 0 {
+		t.Errorf("history has %v; %+v", got, h.Health())
+	}
+	// A series of which only the past came is no news either, and the present is taken as ever.
+	if _, err := send(t, in, &Binding{Tenant: 2}, noon, at("1", day)); err != nil || w.seen() != "" {
+		t.Error(err)
+	}
+	if _, err := send(t, in, &Binding{Tenant: 2}, noon, at("2", 0)); err != nil || w.seen() != "m 2\n" {
+		t.Error(err)
 	}
 }
 
@@ -243,6 +280,43 @@ func TestLimits(t *testing.T) {
 	in.Expire(later.Add(2 * time.Hour))
 	if _, err := send(t, in, who, later.Add(2*time.Hour), `m{a="4"} 1`); err != nil || in.SeriesOf(1) != 1 {
 		t.Errorf("after expiry: %v, %d series", err, in.SeriesOf(1))
+	}
+}
+
+func TestLimitsChange(t *testing.T) {
+	limits := Limits{Series: 2, Values: 10, Rate: 1, Burst: 5}
+	in := NewIntake(Options{Log: quiet, Limits: func(int) Limits { return limits }})
+	who := &Binding{Tenant: 1}
+	refused := func(at time.Time, reason Reason, lines ...string) {
+		t.Helper()
+		var limit *LimitError
+		if _, err := send(t, in, who, at, lines...); !errors.As(err, &limit) || limit.Reason != reason {
+			t.Errorf("%v; want %v", err, reason)
+		}
+	}
+	taken := func(at time.Time, lines ...string) {
+		t.Helper()
+		if r, err := send(t, in, who, at, lines...); err != nil || r.Taken != len(lines) {
+			t.Errorf("%+v, %v", r, err)
+		}
+	}
+	taken(noon, `m{a="1"} 1`, `m{a="2"} 1`)
+	refused(noon, OverSeries, `m{a="3"} 1`)
+	limits.Series = 3
+	taken(noon, `m{a="3"} 1`)
+	limits.Series = 1 // known ones go on
+	refused(noon.Add(1e6), OverSeries, `m{a="4"} 1`)
+	limits.Series, limits.Values = 10, 3
+	taken(noon.Add(2e6), `m{a="3"} 1`) // in debt from now on
+	refused(noon.Add(3e6), OverRate, `m{a="4"} 1`)
+	limits.Rate, limits.Burst = 10_000, 10_000
+	refused(noon.Add(4e6), OverValues, `m{a="4"} 1`)
+	limits.Values = 4
+	taken(noon.Add(5e6), `m{a="4"} 1`)
+	limits.Rate, limits.Burst = 0, 0
+	refused(noon.Add(6e6), OverRate, `m{a="4"} 1`)
+	if _, err := in.Admit(context.Background(), 1, noon.Add(7e6)); err == nil {
+		t.Error("a project that may send nothing is admitted")
 	}
 }
 
@@ -360,7 +434,7 @@ func TestHistoryFails(t *testing.T) {
 // TestFlood shows that a tenant in debt costs next to nothing, and that one whose requests hang takes no place of
 // another's.
 func TestFlood(t *testing.T) {
-	in := NewIntake(Options{Log: quiet, Limits: func(int) Limits { return Limits{Series: 100, Values: 100, Rate: 10, Burst: 10, Concurrent: 2} }})
+	in := NewIntake(Options{Log: quiet, Limits: func(int) Limits { return Limits{Series: 100, Values: 100, Rate: 10, Burst: 10} }, Concurrent: 2})
 	for range 2 {
 		if _, err := in.Admit(t.Context(), 1, noon); err != nil {
 			t.Fatal(err)

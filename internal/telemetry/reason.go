@@ -14,7 +14,8 @@ const (
 	NotFinite                // NaN or an infinity
 	Ended                    // Prometheus' mark that a series ends: history has it, alarms do not
 	Future                   // later than now by more than Options.Future
-	Old                      // older than Options.Past
+	Old                      // older than Options.Retain
+	Late                     // older than Options.Past: history has it, alarms do not
 	OutOfOrder               // older than the series' newest sample, and taken
 	Doubled                  // the same time and value again
 	Conflict                 // the same time with another value: the first stays
@@ -27,7 +28,7 @@ const (
 	reasons
 )
 
-var reasonNames = [reasons]string{"invalid", "not finite", "end of series", "future", "old", "out of order", "doubled", "conflict",
+var reasonNames = [reasons]string{"invalid", "not finite", "end of series", "future", "old", "late", "out of order", "doubled", "conflict",
 	"native histogram", "delta", "too many series", "too many values", "too fast", "moved aside"}
 
 func (r Reason) String() string { return reasonNames[min(r, reasons-1)] }

@@ -46,7 +46,7 @@ type Stage struct {
 	Trail     *audit.Trail
 	Alerts    *alerting.Alerting
 	Intake    *telemetry.Intake
-	Limits    telemetry.Limits // of projects that have not sent anything yet
+	Limits    telemetry.Limits // of projects whose quota says nothing else; changed before requests come
 
 	t testing.TB
 }
@@ -139,7 +139,9 @@ func (s *Stage) react(tenure *store.Tenure, vault *store.Vault) (*telemetry.Hist
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.Intake = telemetry.NewIntake(telemetry.Options{Sink: s.Alerts, History: history, Log: quiet, Limits: func(int) telemetry.Limits { return s.Limits }})
+	s.Intake = telemetry.NewIntake(telemetry.Options{Sink: s.Alerts, History: history, Log: quiet, Limits: func(tenant int) telemetry.Limits {
+		return control.MetricLimits(s.Directory, s.Limits)(tenant)
+	}})
 	return history, notify.Rules{Types: []notify.Type{notify.Email, notify.PagerDuty, notify.Webhook, notify.OCCI}, Periods: notify.DefaultPeriods, CheckTemplate: render.Check, Guard: guard}
 }
 

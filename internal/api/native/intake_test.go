@@ -202,6 +202,15 @@ func TestIntakeLimit(t *testing.T) {
 	if r := s.send("POST", "/v1/metrics/prometheus?project=users", text); r.status != 429 || !strings.Contains(r.body, "more than 2 series; 1 samples") {
 		t.Errorf("series: %d %s", r.status, r.body)
 	}
+	// The project's own quota counts from the next request on.
+	groups, five := s.Groups(), 5
+	users, err := groups.Change(t.Context(), "users", client.ChangeGroup{Quota: &client.Quota{Series: &five}})
+	if err != nil || *users.Quota.Series != five {
+		t.Fatalf("%+v, %v", users, err)
+	}
+	if r := s.send("POST", "/v1/metrics/prometheus?project=users", text); r.status != 204 {
+		t.Errorf("after a higher limit: %d %s", r.status, r.body)
+	}
 }
 
 // Who may send, and for which project.
