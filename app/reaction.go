@@ -32,6 +32,8 @@ type Metrics struct {
 	// Measure is how often the machines of drivers that can tell are measured from outside; 0 for 10 s, negative for never.
 	Measure time.Duration
 	Limits  telemetry.Limits // of one project; zeros for the defaults
+	// Concurrent is how many requests of one project are decoded at the same time; 0 for 4.
+	Concurrent int
 }
 
 // Notifications say how receivers are reached.
@@ -80,7 +82,7 @@ func (a *App) react(ctx context.Context, e *engine.Engine, tenure *store.Tenure,
 	if err != nil {
 		return r, err
 	}
-	intake := telemetry.Options{Sink: r.alerts, History: r.history, Log: log.With("part", "metrics"), Retain: o.Metrics.Retain,
+	intake := telemetry.Options{Sink: r.alerts, History: r.history, Log: log.With("part", "metrics"), Retain: o.Metrics.Retain, Concurrent: o.Metrics.Concurrent,
 		Limits: control.MetricLimits(a.directory, o.Metrics.limits())}
 	if o.Metrics.Forward != "" {
 		r.forward = telemetry.NewForwarder(telemetry.ForwardOptions{URL: o.Metrics.Forward, TenantLabel: "project", Log: log.With("part", "forward")})

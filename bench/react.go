@@ -51,7 +51,7 @@ func startReactor(accounts ...app.Account) (*reactor, error) {
 	}
 	o := app.Options{DataDir: filepath.Join(dir, "data"), Listen: "127.0.0.1:0", Accounts: accounts, Supervisor: []string{self, "supervise"}}
 	o.Notifications.Allow = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-	o.Metrics.Limits.Series, o.Metrics.Limits.Values, o.Metrics.Limits.Rate, o.Metrics.Limits.Burst, o.Metrics.Limits.Concurrent = 2e6, 2e6, 1e8, 1e8, 64
+	o.Metrics.Limits.Series, o.Metrics.Limits.Values, o.Metrics.Limits.Rate, o.Metrics.Limits.Burst, o.Metrics.Concurrent = 2e6, 2e6, 1e8, 1e8, 64
 	a, err := app.New(context.Background(), o)
 	if err != nil {
 		return nil, err
