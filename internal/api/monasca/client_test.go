@@ -272,3 +272,39 @@ func TestClientLogin(t *testing.T) {
 		t.Errorf("wrong password: %v %s", err, out)
 	}
 }
+
+// What OpenStack's own command line client asks of Keystone before it asks others.
+func TestOpenStackClient(t *testing.T) {
+	program, err := exec.LookPath("openstack")
+	if err != nil {
+		t.Skip("Debian's python3-openstackclient is not installed; scripts/setup does it")
+	}
+	s := newStage(t)
+	env := []string{"PATH=/usr/bin:/bin", "LANG=C.UTF-8", "HOME=" + t.TempDir(), "OS_AUTH_URL=" + s.auth, "OS_USERNAME=mini-mon", "OS_PASSWORD=" + password,
+		"OS_PROJECT_NAME=mini-mon", "OS_USER_DOMAIN_NAME=Default", "OS_PROJECT_DOMAIN_NAME=Default"}
+	run := func(args ...string) string {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), program, args...)
+		cmd.Env = env
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("openstack %q: %v\n%s", args, err, out)
+		}
+		return string(out)
+	}
+	token := strings.TrimSpace(run("token", "issue", "-f", "value", "-c", "id"))
+	header := http.Header{"X-Auth-Token": {token}}
+	if r := s.request("GET", s.url+"/v2.0/alarms", "", header); r.status != 200 {
+		t.Errorf("its token: %d %s", r.status, r.text)
+	}
+	if out := run("catalog", "list"); !strings.Contains(out, s.url+"/v2.0") || !strings.Contains(out, "monitoring") {
+		t.Errorf("the catalogue is %s", out)
+	}
+	if out := run("federation", "project", "list"); !strings.Contains(out, "mini-mon") {
+		t.Errorf("the projects are %s", out)
+	}
+	run("token", "revoke", token)
+	if r := s.request("GET", s.url+"/v2.0/alarms", "", header); r.status != 401 {
+		t.Errorf("its token, revoked: %d %s", r.status, r.text)
+	}
+}
