@@ -308,3 +308,36 @@ func TestOpenStackClient(t *testing.T) {
 		t.Errorf("its token, revoked: %d %s", r.status, r.text)
 	}
 }
+
+// The libraries that Monasca's agent is made of deliver here what it sends.
+func TestAgentLibraries(t *testing.T) {
+	const python = "/usr/bin/python3" // with Debian's packages
+	if err := exec.Command(python, "-c", "import keystoneclient, monascaclient").Run(); err != nil {
+		t.Skip("Debian's python3-monascaclient and python3-keystoneclient are not installed; scripts/setup does it")
+	}
+	s := newStage(t)
+	token, _, err := s.Directory.AddToken(t.Context(), identity.NewToken{User: s.user.ID, Name: "t", Scopes: identity.ScopePush})
+	s.check(err)
+	cmd := exec.CommandContext(t.Context(), python, "testdata/forward.py", s.auth+"/v3", "mini-mon", token, "mini-mon")
+	cmd.Env = []string{"PATH=/usr/bin:/bin", "LANG=C.UTF-8", "HOME=" + t.TempDir(), "PYTHONWARNINGS=ignore"}
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "keystoneclient.v3.client "+s.url+"/v2.0") {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for name, dimensions := range map[string]string{
+		"cpu.user_perc":               `{"hostname":"web01"}`,
+		"mem.free_mb":                 `{"hostname":"web01"}`,
+		"disk.space_used_perc":        `{"device":"sda1","hostname":"web01","mount_point":"/"}`,
+		"http_status":                 `{"hostname":"web01","service":"shop","url":"http://web01/"}`,
+		"monasca.collection_time_sec": `{"component":"monasca-agent","hostname":"web01","service":"monitoring"}`,
+		"vm.cpu.utilization_perc":     `{"hostname":"web01"}`, // who may not send for others sends for its own project
+	} {
+		r := s.must(200, "GET", "/metrics?name="+name, "")
+		if got, err := json.Marshal(r.at("elements", 0, "dimensions")); err != nil || r.elements() != 1 || string(got) != dimensions {
+			t.Errorf("%s: %s", name, r.text)
+		}
+	}
+	r := s.must(200, "GET", "/metrics/measurements?name=http_status&start_time="+time.Now().Add(-time.Hour).UTC().Format("2006-01-02T15:04:05Z"), "")
+	if r.str("elements", 0, "measurements", 0, 2, "error") != "Connection refused" {
+		t.Errorf("value_meta: %s", r.text)
+	}
+}
