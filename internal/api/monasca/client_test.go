@@ -117,7 +117,8 @@ func (c *client) everything() {
 	c.check(err)
 	_, list, _ := strings.Cut(out, "Commands:")
 	for _, m := range regexp.MustCompile(`(?m)^  ([a-z-]+)`).FindAllStringSubmatch(list, -1) {
-		if name := m[1]; !c.used[name] && name != "complete" {
+		// The others are no business of Monasca's: they come with OpenStack's client.
+		if name := m[1]; !c.used[name] && name != "complete" && name != "command" && name != "module" {
 			c.t.Errorf("sub-command %s was not tried", name)
 		}
 	}
