@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// A recording is what python-monascaclient sent for one command, and the answers that it took.
+// A recording is what python-monascaclient or python-openstackclient sent for one command, and the answers that it took.
 type recording struct {
 	Exchanges []struct {
 		Service string
@@ -104,6 +104,9 @@ func replay(s *stage, text []byte) (differences []string) {
 			if x.Answer.Status == http.StatusUnauthorized {
 				header.Set("X-Auth-Token", "expired")
 			}
+		}
+		if header.Get("X-Subject-Token") != "" {
+			header.Set("X-Subject-Token", s.token)
 		}
 		body := adapt.Replace(string(x.Body))
 		if body == "null" {
