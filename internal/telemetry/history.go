@@ -99,7 +99,7 @@ func OpenHistory(o HistoryOptions) (*History, error) {
 		engine: promql.NewEngine(promql.EngineOpts{
 			Logger: o.Log, MaxSamples: o.QuerySamples, Timeout: o.QueryTimeout, Parser: p,
 			EnableAtModifier: true, EnableNegativeOffset: true,
-			NoStepSubqueryIntervalFn: func(int64) int64 { return time.Minute.Milliseconds() },
+			NoStepSubqueryIntervalFn: func(int64) int64 { return subqueryPeriod.Milliseconds() },
 		})}, nil
 }
 

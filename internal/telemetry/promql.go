@@ -44,7 +44,7 @@ type Sample struct {
 
 // Query evaluates PromQL at one instant, over the tenant's series alone. Wraps ErrQuery and ErrQueryCost.
 func (h *History) Query(ctx context.Context, tenant int, query string, at time.Time) (*QueryResult, error) {
-	return h.evaluate(ctx, func() (promql.Query, error) {
+	return h.evaluate(ctx, query, 0, func() (promql.Query, error) {
 		return h.engine.NewInstantQuery(ctx, &tenantQueryable{h, tenant}, nil, query, at)
 	})
 }
@@ -59,12 +59,15 @@ func (h *History) QueryRange(ctx context.Context, tenant int, query string, star
 	case end.Sub(start)/step > maxSteps:
 		return nil, fmt.Errorf("%w: more than %d points for each series; ask for a longer step", ErrQuery, maxSteps)
 	}
-	return h.evaluate(ctx, func() (promql.Query, error) {
+	return h.evaluate(ctx, query, end.Sub(start), func() (promql.Query, error) {
 		return h.engine.NewRangeQuery(ctx, &tenantQueryable{h, tenant}, nil, query, start, end, step)
 	})
 }
 
-func (h *History) evaluate(ctx context.Context, prepare func() (promql.Query, error)) (*QueryResult, error) {
+func (h *History) evaluate(ctx context.Context, query string, span time.Duration, prepare func() (promql.Query, error)) (*QueryResult, error) {
+	if err := h.vet(query, span); err != nil {
+		return nil, err
+	}
 	if err := h.queries.Acquire(ctx, 1); err != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -124,14 +127,6 @@ func resultOf(r *promql.Result) *QueryResult {
 func sampled(l labels.Labels, samples ...Sample) SampledSeries {
 	s := seriesOf(0, l)
 	return SampledSeries{Name: s.Name, Dimensions: s.Dimensions, Samples: samples}
-}
-
-// CheckQuery reports what is wrong with a PromQL expression, or nil.
-func (h *History) CheckQuery(query string) error {
-	if _, err := h.parser.ParseExpr(query); err != nil {
-		return fmt.Errorf("%w: %w", ErrQuery, err)
-	}
-	return nil
 }
 
 // A tenantQueryable shows one tenant's series, without the label that says so.
