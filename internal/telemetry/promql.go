@@ -7,6 +7,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/storage"
@@ -34,6 +35,13 @@ type SampledSeries struct {
 	Name       string // "" when the query made a new metric
 	Dimensions metric.Dimensions
 	Samples    []Sample
+	Histograms []HistogramSample
+}
+
+// A HistogramSample is a time in milliseconds and a native histogram.
+type HistogramSample struct {
+	Time      int64
+	Histogram *histogram.FloatHistogram
 }
 
 // A Sample is a time in milliseconds and a value; NaN and infinities occur.
@@ -101,15 +109,22 @@ func resultOf(r *promql.Result) *QueryResult {
 	switch v := r.Value.(type) {
 	case promql.Vector:
 		for _, s := range v {
-			if s.H == nil {
-				out.Series = append(out.Series, sampled(s.Metric, Sample{s.T, s.F}))
+			if s.H != nil {
+				x := sampled(s.Metric)
+				x.Histograms = []HistogramSample{{s.T, s.H.Copy()}}
+				out.Series = append(out.Series, x)
+				continue
 			}
+			out.Series = append(out.Series, sampled(s.Metric, Sample{s.T, s.F}))
 		}
 	case promql.Matrix:
 		for _, s := range v {
 			x := sampled(s.Metric)
 			for _, p := range s.Floats {
 				x.Samples = append(x.Samples, Sample{p.T, p.F})
+			}
+			for _, p := range s.Histograms {
+				x.Histograms = append(x.Histograms, HistogramSample{p.T, p.H.Copy()})
 			}
 			out.Series = append(out.Series, x)
 		}
