@@ -13,7 +13,9 @@ func (k *Kind) ReachesHost(options map[string]any) string {
 }
 
 // ReachesHost is Kind.ReachesHost for the options of a resource.
-func (k *ResourceKind) ReachesHost(options map[string]any) string { return reaching(k.Options, options) }
+func (k *ResourceKind) ReachesHost(options map[string]any) string {
+	return reaching(k.Options, options)
+}
 
 func reaching(known []Option, options map[string]any) string {
 	for i := range known {

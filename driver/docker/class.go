@@ -24,7 +24,7 @@ var words = []struct {
 	{"non-overlapping", driver.ErrCapacity}, {"predefined address pools have been fully subnetted", driver.ErrCapacity},
 	{"pool overlaps with other one", driver.ErrInvalid}, {"range of cpus is from", driver.ErrCapacity},
 	{"cannot allocate memory", driver.ErrCapacity}, {"too many open files", driver.ErrCapacity},
-	{"pull access denied", driver.ErrDenied}, {"unauthorized", driver.ErrDenied}, {"no basic auth credentials", driver.ErrDenied},
+	{onlyConfigured, driver.ErrInvalid}, {"pull access denied", driver.ErrDenied}, {"unauthorized", driver.ErrDenied}, {"no basic auth credentials", driver.ErrDenied},
 	{"denied: ", driver.ErrDenied}, {"authentication required", driver.ErrDenied},
 	{"manifest unknown", driver.ErrInvalid}, {"manifest for", driver.ErrInvalid}, {"no matching manifest", driver.ErrInvalid},
 	{"repository does not exist", driver.ErrInvalid}, {"invalid reference format", driver.ErrInvalid},

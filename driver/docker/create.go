@@ -22,11 +22,25 @@ func (h *host) name(id driver.MachineID) string { return "troupe-" + h.installat
 // a repeated call goes on where an earlier one ended.
 func (h *host) Create(ctx context.Context, req driver.Request) (driver.Machine, error) {
 	m, err := h.make(ctx, &req)
+	if err != nil && req.Address != "" && addressRefused(err) {
+		req.Address = "" // it was a wish
+		m, err = h.make(ctx, &req)
+	}
 	if err != nil {
 		return driver.Machine{}, failed(err, "create %s", req.ID)
 	}
 	return m, nil
 }
+
+// addressRefused reports whether a machine was refused because of the address that it wished for: another has it, or
+// the network's addresses are the daemon's own choice.
+func addressRefused(err error) bool {
+	text := strings.ToLower(err.Error())
+	return strings.Contains(text, onlyConfigured) || strings.Contains(text, "address already in use") && !strings.Contains(text, "bind")
+}
+
+// onlyConfigured is what a daemon says of a wish for an address in a network whose addresses it has chosen itself.
+const onlyConfigured = "user configured subnets"
 
 func (h *host) make(ctx context.Context, req *driver.Request) (driver.Machine, error) {
 	if err := ctx.Err(); err != nil {
@@ -127,10 +141,6 @@ func (h *host) build(ctx context.Context, p *plan, req *driver.Request, release 
 			err, in = post()
 		}
 	}
-	if in && err != nil && fixed(options) != nil && strings.Contains(err.Error(), onlyConfigured) {
-		fixed(options).IPAMConfig = nil
-		err, in = post()
-	}
 	if !in {
 		return c, false, err
 	}
@@ -196,21 +206,6 @@ func (h *host) assemble(ctx context.Context, p *plan, req *driver.Request) (clie
 
 // builtIn reports whether a network is one of the daemon's own, where machines have neither names nor fixed addresses.
 func builtIn(name string) bool { return name == "bridge" || name == "none" || name == "default" }
-
-// onlyConfigured is what a daemon says of a wish for an address in a network whose addresses it has chosen itself.
-const onlyConfigured = "user configured subnets"
-
-// fixed returns the endpoint that asks for an address, or nil.
-func fixed(o client.ContainerCreateOptions) *network.EndpointSettings {
-	if o.NetworkingConfig != nil {
-		for _, e := range o.NetworkingConfig.EndpointsConfig {
-			if e.IPAMConfig != nil {
-				return e
-			}
-		}
-	}
-	return nil
-}
 
 // prepare puts a made container into its further networks and its files into it.
 func (h *host) prepare(ctx context.Context, c container.InspectResponse, p *plan, req *driver.Request) error {

@@ -24,7 +24,7 @@ var daemon *dockertest.Daemon
 var missing error
 
 func TestMain(m *testing.M) {
-	if daemon, missing = dockertest.Open(); missing != nil && !errors.Is(missing, dockertest.ErrMissing) {
+	if daemon, missing = dockertest.Open(dockertest.Options{}); missing != nil && !errors.Is(missing, dockertest.ErrMissing) {
 		fmt.Fprintln(os.Stderr, missing)
 		os.Exit(1)
 	}

@@ -152,6 +152,8 @@ func showNetwork(n *network.Network) driver.Resource {
 			r.Outputs["cidr"] = c.Subnet.String()
 			if c.Gateway.IsValid() {
 				r.Outputs["gateway"] = c.Gateway.String()
+			} else if n.Driver == "bridge" { // which takes the first, and need not say so
+				r.Outputs["gateway"] = c.Subnet.Masked().Addr().Next().String()
 			}
 		}
 	}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
+	"golang.org/x/sys/unix"
 )
 
 // Image is the one image that the daemon has: busybox as /bin/sh, and little else.
@@ -46,11 +47,16 @@ type Daemon struct {
 	run    *run
 }
 
-// Start starts a daemon that ends with the test, which is skipped where that cannot be done. flags are further flags
-// of dockerd.
-func Start(t testing.TB, flags ...string) *Daemon {
+// Options are what a daemon has beside the usual.
+type Options struct {
+	Flags []string // of dockerd
+	Size  int64    // of the disk that it has to itself, in bytes; 0 for that of the host
+}
+
+// Start starts a daemon that ends with the test, which is skipped where that cannot be done.
+func Start(t testing.TB, o Options) *Daemon {
 	t.Helper()
-	d, err := Open(flags...)
+	d, err := Open(o)
 	if errors.Is(err, ErrMissing) {
 		t.Skip(err)
 	}
@@ -66,7 +72,7 @@ func Start(t testing.TB, flags ...string) *Daemon {
 }
 
 // Open is Start for a TestMain. The error is ErrMissing where no daemon can be started.
-func Open(flags ...string) (*Daemon, error) {
+func Open(o Options) (*Daemon, error) {
 	if err := able(); err != nil {
 		return nil, err
 	}
@@ -81,8 +87,14 @@ func Open(flags ...string) (*Daemon, error) {
 	}
 	d := &Daemon{dir: dir, claim: claim, bridge: fmt.Sprintf("troupe-dt%d", number), Endpoint: "unix://" + dir + "/s", Subnet: netip.MustParsePrefix(fmt.Sprintf("172.31.%d.0/24", 128+number))}
 	d.args = append([]string{"--data-root", dir + "/data", "--exec-root", dir + "/exec", "--pidfile", dir + "/pid", "--host", d.Endpoint,
-		"--iptables=false", "--bridge=none", "--default-address-pool", fmt.Sprintf("base=10.213.%d.0/20,size=26", 16*number)}, flags...)
-	if d.Client, err = client.New(client.WithHost(d.Endpoint)); err == nil {
+		"--iptables=false", "--bridge=none", "--default-address-pool", fmt.Sprintf("base=10.213.%d.0/20,size=26", 16*number)}, o.Flags...)
+	if err = os.Mkdir(d.Data(), 0o711); err == nil && o.Size > 0 {
+		err = unix.Mount("tmpfs", d.Data(), "tmpfs", 0, fmt.Sprintf("size=%d", o.Size))
+	}
+	if err == nil {
+		d.Client, err = client.New(client.WithHost(d.Endpoint))
+	}
+	if err == nil {
 		if err = d.Run(); err == nil {
 			err = d.furnish()
 		}
@@ -182,6 +194,9 @@ func rootfs() ([]byte, error) {
 	}
 	return b.Bytes(), w.Close()
 }
+
+// Data is the folder in which the daemon keeps what it has.
+func (d *Daemon) Data() string { return d.dir + "/data" }
 
 // Dir is a folder that ends with the daemon.
 func (d *Daemon) Dir() string { return filepath.Join(d.dir, "more") }

@@ -15,7 +15,7 @@ func TestLife(t *testing.T) {
 		t.Skip(err)
 	}
 	began := time.Now()
-	d, err := Open()
+	d, err := Open(Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -123,7 +123,7 @@ func (d *Daemon) Thaw() error { return unix.Kill(d.run.process.Pid, unix.SIGCONT
 // Close removes all containers, ends the daemon and everything that it has started, and removes its folders.
 func (d *Daemon) Close() error {
 	var errs []error
-	if d.run == nil {
+	if d.run == nil && d.Client != nil {
 		errs = append(errs, d.Run()) // only it removes its networks
 	}
 	if d.run != nil {
