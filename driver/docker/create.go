@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -26,10 +27,23 @@ func (h *host) Create(ctx context.Context, req driver.Request) (driver.Machine, 
 		req.Address = "" // it was a wish
 		m, err = h.make(ctx, &req)
 	}
+	if errors.Is(err, errStuck) {
+		m, err = h.make(ctx, &req)
+	}
 	if err != nil {
 		return driver.Machine{}, failed(err, "create %s", req.ID)
 	}
 	return m, nil
+}
+
+// errStuck: the daemon was killed while it started the container. Its runtime has it, the daemon does not know that and
+// can neither start nor stop it any more, so it was removed to be made anew. What the runtime started may run on, out of
+// the daemon's reach.
+var errStuck = fmt.Errorf("%w: the daemon lost the container while it started it", driver.ErrUnavailable)
+
+func stuck(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "task ") && strings.Contains(text, "already exists")
 }
 
 // addressRefused reports whether a machine was refused because of the address that it wished for: another has it, or
@@ -106,10 +120,11 @@ func (h *host) known(ctx context.Context, id driver.MachineID) (container.Inspec
 }
 
 // undo removes a container that could not be started for a reason that will not go away by itself, so that the refusal
-// is definite.
+// is definite, or so that it can be made anew.
 func (h *host) undo(ctx context.Context, id string, reason error) error {
-	reason = classed(reason)
-	if !driver.Definite(reason) {
+	if stuck(reason) {
+		reason = errStuck
+	} else if reason = classed(reason); !driver.Definite(reason) {
 		return reason
 	}
 	if err := h.remove(ctx, id); err != nil {

@@ -53,7 +53,7 @@ func (h *host) makeResource(ctx context.Context, req *driver.ResourceRequest) (d
 		return driver.Resource{}, err
 	}
 	labels := map[string]string{
-		labelInstallation: h.installation, labelMachine: string(req.ID), labelResource: req.Kind, labelService: req.Service, labelName: req.Name,
+		labelInstallation: h.installation, labelMachine: string(req.ID), labelResource: req.Kind, labelService: req.Service, labelName: req.Key,
 		labelGeneration: strconv.FormatUint(req.Generation, 10),
 	}
 	var r driver.Resource

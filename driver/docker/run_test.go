@@ -158,7 +158,7 @@ func (s *stage) resource(kind, name string, options map[string]any) driver.Resou
 	s.must(err)
 	checked, err := k.Check(options)
 	s.must(err)
-	r, err := s.host.MakeResource(s.ctx(), driver.ResourceRequest{ID: driver.MachineID(fmt.Sprintf("4-r%d", serial.Add(1))), Kind: kind, Name: name, Service: "4", Options: checked})
+	r, err := s.host.MakeResource(s.ctx(), driver.ResourceRequest{ID: driver.MachineID(fmt.Sprintf("4-r%d", serial.Add(1))), Kind: kind, Key: name, Service: "4", Options: checked})
 	s.must(err)
 	return r
 }
