@@ -28,6 +28,7 @@ var words = []struct {
 	{"denied: ", driver.ErrDenied}, {"authentication required", driver.ErrDenied},
 	{"manifest unknown", driver.ErrInvalid}, {"manifest for", driver.ErrInvalid}, {"no matching manifest", driver.ErrInvalid},
 	{"repository does not exist", driver.ErrInvalid}, {"invalid reference format", driver.ErrInvalid},
+	{"invalid signal", driver.ErrInvalid}, {"container process: exec", driver.ErrInvalid}, {"container process caused: exec", driver.ErrInvalid},
 	{"executable file not found", driver.ErrInvalid}, {"no such file or directory: unknown", driver.ErrInvalid},
 	{"permission denied: unknown", driver.ErrInvalid}, {"exec format error", driver.ErrInvalid},
 	{"unable to find user", driver.ErrInvalid}, {"no command specified", driver.ErrInvalid}, {"no command or entrypoint", driver.ErrInvalid},
@@ -78,9 +79,14 @@ func failed(err error, doing string, args ...any) error {
 	return fmt.Errorf("docker: %s: %w", fmt.Sprintf(doing, args...), classed(err))
 }
 
+// missing reports whether there is no such thing. Podman answers so with the status of an internal failure at times.
+func missing(err error) bool {
+	return errdefs.IsNotFound(err) || err != nil && strings.Contains(err.Error(), "no such container")
+}
+
 // gone takes "there is no such thing" for success.
 func gone(err error) error {
-	if errdefs.IsNotFound(err) {
+	if missing(err) {
 		return nil
 	}
 	return err

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/api/types/network"
@@ -36,14 +35,14 @@ func (h *host) Create(ctx context.Context, req driver.Request) (driver.Machine, 
 	return m, nil
 }
 
-// errStuck: the daemon was killed while it started the container. Its runtime has it, the daemon does not know that and
-// can neither start nor stop it any more, so it was removed to be made anew. What the runtime started may run on, out of
-// the daemon's reach.
-var errStuck = fmt.Errorf("%w: the daemon lost the container while it started it", driver.ErrUnavailable)
+// errStuck: the daemon has the container of an earlier call and cannot start it. So it is when the daemon was killed
+// while it started it: its runtime may have it, which the daemon does not know. It was removed to be made anew; what the
+// runtime started may run on, out of the daemon's reach.
+var errStuck = fmt.Errorf("%w: the daemon cannot start the container any more", driver.ErrUnavailable)
 
-func stuck(err error) bool {
-	text := err.Error()
-	return strings.Contains(text, "task ") && strings.Contains(text, "already exists")
+// stuck reports whether a daemon that answers fails to start a container, for no reason that lies in the request.
+func stuck(ctx context.Context, err error) bool {
+	return ctx.Err() == nil && !client.IsErrConnectionFailed(err) && driver.Class(classed(err)) == "unavailable"
 }
 
 // addressRefused reports whether a machine was refused because of the address that it wished for: another has it, or
@@ -69,7 +68,8 @@ func (h *host) make(ctx context.Context, req *driver.Request) (driver.Machine, e
 		return driver.Machine{}, err
 	}
 	c, in, err := h.find(ctx, req.ID)
-	if errdefs.IsNotFound(err) {
+	found := err == nil
+	if !found && missing(err) {
 		c, in, err = h.build(ctx, p, req, release)
 	}
 	if !in {
@@ -87,10 +87,13 @@ func (h *host) make(ctx context.Context, req *driver.Request) (driver.Machine, e
 		_, err = h.cli.ContainerStart(ctx, c.ID, client.ContainerStartOptions{})
 	}
 	if err != nil {
+		if found && stuck(ctx, err) {
+			err = fmt.Errorf("%w: %v", errStuck, err)
+		}
 		return driver.Machine{}, h.undo(ctx, c.ID, err)
 	}
 	if c, _, err = h.find(ctx, req.ID); err != nil {
-		if errdefs.IsNotFound(err) {
+		if missing(err) {
 			err = fmt.Errorf("%w: somebody removed the container while it was made", driver.ErrUnavailable)
 		}
 		return driver.Machine{}, err
@@ -113,7 +116,7 @@ func (h *host) find(ctx context.Context, id driver.MachineID) (c container.Inspe
 // known is find for calls on machines that must be there: a missing one is of class ErrNotFound.
 func (h *host) known(ctx context.Context, id driver.MachineID) (container.InspectResponse, error) {
 	c, _, err := h.find(ctx, id)
-	if errdefs.IsNotFound(err) {
+	if missing(err) {
 		err = driver.ErrNotFound
 	}
 	return c, err
@@ -122,9 +125,7 @@ func (h *host) known(ctx context.Context, id driver.MachineID) (container.Inspec
 // undo removes a container that could not be started for a reason that will not go away by itself, so that the refusal
 // is definite, or so that it can be made anew.
 func (h *host) undo(ctx context.Context, id string, reason error) error {
-	if stuck(reason) {
-		reason = errStuck
-	} else if reason = classed(reason); !driver.Definite(reason) {
+	if reason = classed(reason); !driver.Definite(reason) && !errors.Is(reason, errStuck) {
 		return reason
 	}
 	if err := h.remove(ctx, id); err != nil {
@@ -150,7 +151,7 @@ func (h *host) build(ctx context.Context, p *plan, req *driver.Request, release 
 		})
 	}
 	err, in = post()
-	if in && errdefs.IsNotFound(err) {
+	if in && missing(err) {
 		var there bool
 		if there, err = h.provide(ctx, p, err); err == nil && there {
 			err, in = post()

@@ -20,12 +20,12 @@ import (
 // daemon is shared by the tests that do it no harm.
 var daemon *dockertest.Daemon
 
-// missing is why there is none.
-var missing error
+// absent is why there is none.
+var absent error
 
 func TestMain(m *testing.M) {
-	if daemon, missing = dockertest.Open(dockertest.Options{}); missing != nil && !errors.Is(missing, dockertest.ErrMissing) {
-		fmt.Fprintln(os.Stderr, missing)
+	if daemon, absent = dockertest.Open(dockertest.Options{}); absent != nil && !errors.Is(absent, dockertest.ErrMissing) {
+		fmt.Fprintln(os.Stderr, absent)
 		os.Exit(1)
 	}
 	code := m.Run()
@@ -46,14 +46,15 @@ func TestMain(m *testing.M) {
 func shared(t testing.TB) *dockertest.Daemon {
 	t.Helper()
 	if daemon == nil {
-		t.Skip(missing)
+		t.Skip(absent)
 	}
 	return daemon
 }
 
 // machine returns the options of a machine that runs a command in the daemon's network.
 func machine(command ...string) map[string]any {
-	return map[string]any{"image": dockertest.Image, "pull": "never", "networks": []string{dockertest.Network}, "command": command, "grace": "1s"}
+	return map[string]any{"image": dockertest.Image, "pull": "never", "networks": []string{dockertest.Network}, "command": command, "grace": "1s",
+		"ulimits": map[string]any{"nofile": "1024:4096", "nproc": 4096}} // Podman's own defaults are beyond what this process may have
 }
 
 func with(options map[string]any, name string, value any) map[string]any {
@@ -67,8 +68,7 @@ func shell(script string) map[string]any { return machine("/bin/sh", "-c", scrip
 // forever ends at once when it is asked to.
 const forever = `trap 'exit 0' TERM; while :; do sleep 1000 & wait $!; done`
 
-func harness(t testing.TB) drivertest.Harness {
-	d := shared(t)
+func harness(d *dockertest.Daemon) drivertest.Harness {
 	return drivertest.Harness{
 		Kind:      Kind(),
 		Config:    func(testing.TB) driver.Config { return driver.Config{Values: map[string]any{"endpoint": d.Endpoint}} },
@@ -98,6 +98,15 @@ func harness(t testing.TB) drivertest.Harness {
 	}
 }
 
-func TestContract(t *testing.T) { drivertest.Run(t, harness(t)) }
+func TestContract(t *testing.T) { drivertest.Run(t, harness(shared(t))) }
 
-func BenchmarkContract(b *testing.B) { drivertest.Bench(b, harness(b)) }
+// TestContractElsewhere runs the contract on the daemon that the environment names, such as Podman's socket.
+func TestContractElsewhere(t *testing.T) {
+	endpoint := os.Getenv("TROUPE_TEST_DOCKER")
+	if endpoint == "" {
+		t.Skip("TROUPE_TEST_DOCKER names no daemon")
+	}
+	drivertest.Run(t, harness(dockertest.Attach(t, endpoint)))
+}
+
+func BenchmarkContract(b *testing.B) { drivertest.Bench(b, harness(shared(b))) }

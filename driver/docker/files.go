@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 
@@ -136,7 +135,7 @@ func (h *host) same(ctx context.Context, native string, f driver.File) (bool, er
 		return false, err
 	}
 	r, err := h.cli.CopyFromContainer(ctx, native, client.CopyFromContainerOptions{SourcePath: "/" + name})
-	if errdefs.IsNotFound(err) {
+	if missing(err) {
 		return false, nil
 	}
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 	"github.com/moby/moby/api/pkg/authconfig"
 	"github.com/moby/moby/api/types/registry"
@@ -30,7 +29,7 @@ type pull struct {
 // provide sees to an image that a creation may have missed. It returns false with the creation's own error where the
 // image is there.
 func (h *host) provide(ctx context.Context, p *plan, missed error) (bool, error) {
-	if _, err := h.cli.ImageInspect(ctx, p.config.Image); err == nil || !errdefs.IsNotFound(err) {
+	if _, err := h.cli.ImageInspect(ctx, p.config.Image); err == nil || !missing(err) {
 		return false, errors.Join(missed, err)
 	}
 	if p.archive != "" {

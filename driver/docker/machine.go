@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
@@ -40,7 +39,7 @@ func (h *host) List(ctx context.Context) iter.Seq2[driver.Machine, error] {
 		for i := range list.Items {
 			c := &list.Items[i]
 			m, err := h.summary(ctx, c, notes[driver.MachineID(c.Labels[labelMachine])])
-			if errdefs.IsNotFound(err) {
+			if missing(err) {
 				continue // it went meanwhile
 			}
 			if err != nil {
@@ -94,14 +93,14 @@ func show(c container.InspectResponse, n notes) driver.Machine {
 	}
 	s := c.State
 	switch s.Status {
-	case container.StateRunning:
+	case container.StateRunning, "stopping":
 		m.State = driver.Running
 		if s.Health != nil {
 			health(&m, s.Health, c.Config.Labels[labelHealth] == "wait")
 		}
 	case container.StatePaused:
 		m.State = driver.Suspended
-	case container.StateExited:
+	case container.StateExited, "stopped": // by Podman, until it has cleaned up
 		m.State, m.ExitCode, m.Reason = driver.Exited, exitCode(s.ExitCode), s.Error
 		if s.OOMKilled {
 			m.Reason = "out of memory: the kernel killed it"

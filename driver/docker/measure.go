@@ -36,7 +36,7 @@ func (h *host) Measure(ctx context.Context) iter.Seq2[driver.Figures, error] {
 			for _, c := range list.Items {
 				g.Go(func() error {
 					f, err := h.measure(ctx, c.ID)
-					if errdefs.IsNotFound(err) || errdefs.IsConflict(err) {
+					if missing(err) || errdefs.IsConflict(err) {
 						return nil // it has ended meanwhile
 					}
 					if err != nil {

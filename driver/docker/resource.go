@@ -230,7 +230,7 @@ func (h *host) network(ctx context.Context, service, name string) (network.Netwo
 		}
 	}
 	n, err := h.cli.NetworkInspect(ctx, name, client.NetworkInspectOptions{})
-	if errdefs.IsNotFound(err) {
+	if missing(err) {
 		err = refuse("networks", fmt.Sprintf("there is no network %q, neither a resource of the service nor one of the daemon", name))
 	}
 	if err == nil && n.Network.Labels[labelResource] != "" && (n.Network.Labels[labelService] != service || n.Network.Labels[labelInstallation] != h.installation) {

@@ -6,7 +6,6 @@ import (
 	"io"
 	"strings"
 
-	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/client"
 
@@ -44,12 +43,12 @@ func (h *host) emit(ctx context.Context, e events.Message, emit func(driver.Mach
 	case events.ActionDestroy, events.ActionRemove:
 		emit(driver.Machine{ID: id, Native: e.Actor.ID, State: driver.Gone, Reason: "the container was removed"})
 		return nil
-	case events.ActionStart, events.ActionDie, "died", events.ActionPause, events.ActionUnPause, events.ActionHealthStatus, events.ActionRename:
+	case events.ActionStart, events.ActionDie, "cleanup", events.ActionPause, events.ActionUnPause, events.ActionHealthStatus, events.ActionRename:
 	default:
 		return nil
 	}
 	r, err := h.cli.ContainerInspect(ctx, e.Actor.ID, client.ContainerInspectOptions{})
-	if errdefs.IsNotFound(err) {
+	if missing(err) {
 		return nil // its end comes as an event of its own
 	}
 	if err != nil {

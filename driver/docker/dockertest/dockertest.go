@@ -105,6 +105,31 @@ func Open(o Options) (*Daemon, error) {
 	return d, nil
 }
 
+// Attach gives a daemon that runs already the image and the network, and takes them from it at the end of the test. It
+// is for trying others than the Docker of this machine.
+func Attach(t testing.TB, endpoint string) *Daemon {
+	t.Helper()
+	claim, number, err := claimNumber()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &Daemon{claim: claim, Endpoint: endpoint, bridge: fmt.Sprintf("troupe-dt%d", number), Subnet: netip.MustParsePrefix(fmt.Sprintf("172.31.%d.0/24", 128+number))}
+	if d.Client, err = client.New(client.WithHost(endpoint)); err == nil {
+		err = d.furnish()
+	}
+	t.Cleanup(func() {
+		_, nerr := d.Client.NetworkRemove(context.Background(), Network, client.NetworkRemoveOptions{})
+		_, ierr := d.Client.ImageRemove(context.Background(), Image, client.ImageRemoveOptions{Force: true})
+		if err := errors.Join(nerr, ierr, d.Client.Close(), claim.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
 // able says what this machine lacks.
 func able() error {
 	if os.Getuid() != 0 {
