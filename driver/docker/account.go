@@ -29,7 +29,6 @@ type host struct {
 	cli          *client.Client
 	ctx          context.Context // of the account; what outlives its caller ends with it
 	installation string
-	generation   uint64
 	registries   map[string]string
 
 	mu     sync.Mutex
@@ -59,7 +58,7 @@ func open(ctx context.Context, cfg driver.Config) (driver.Driver, error) {
 		return nil, errors.Join(err, cli.Close())
 	}
 	context.AfterFunc(ctx, func() { _ = cli.Close() })
-	h := &host{cli: cli, ctx: ctx, installation: cfg.Installation, generation: cfg.Generation, registries: registries,
+	h := &host{cli: cli, ctx: ctx, installation: cfg.Installation, registries: registries,
 		busy: map[driver.MachineID]chan struct{}{}, pulls: map[string]*pull{}, tokens: map[driver.MachineID][]string{}}
 	return driver.Order(h), nil
 }
@@ -187,14 +186,14 @@ func (h *host) claim(ctx context.Context, id driver.MachineID) (release func(), 
 
 // answered runs a call that makes something to its end even when ctx ends first, and then lets nobody near what it is
 // about before that end. It calls release, if ctx ended first, and returns false.
-func answered(ctx context.Context, h *host, release func(), call func(context.Context) error) (err error, in bool) {
+func answered(ctx context.Context, h *host, release func(), call func(context.Context) error) (in bool, err error) {
 	done := make(chan error, 1)
 	go func() { done <- call(h.ctx) }()
 	select {
 	case err := <-done:
-		return err, true
+		return true, err
 	case <-ctx.Done():
 		go func() { <-done; release() }()
-		return ctx.Err(), false
+		return false, ctx.Err()
 	}
 }

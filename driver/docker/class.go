@@ -17,7 +17,8 @@ var words = []struct {
 	says  string
 	class error
 }{
-	{"toomanyrequests", driver.ErrThrottled}, {"too many requests", driver.ErrThrottled}, {"rate limit", driver.ErrThrottled},
+	{"client version ", driver.ErrUnavailable}, // a daemon came up between the question for its version and this call
+	{"permission denied: unknown", driver.ErrInvalid}, {"toomanyrequests", driver.ErrThrottled}, {"too many requests", driver.ErrThrottled}, {"rate limit", driver.ErrThrottled},
 	{"no space left on device", driver.ErrCapacity}, {"disk quota exceeded", driver.ErrCapacity}, {"not enough space", driver.ErrCapacity},
 	{"port is already allocated", driver.ErrCapacity}, {"address already in use", driver.ErrCapacity},
 	{"no available ipv4 addresses", driver.ErrCapacity}, {"no available ip addresses", driver.ErrCapacity},
@@ -26,11 +27,12 @@ var words = []struct {
 	{"cannot allocate memory", driver.ErrCapacity}, {"too many open files", driver.ErrCapacity},
 	{onlyConfigured, driver.ErrInvalid}, {"pull access denied", driver.ErrDenied}, {"unauthorized", driver.ErrDenied}, {"no basic auth credentials", driver.ErrDenied},
 	{"denied: ", driver.ErrDenied}, {"authentication required", driver.ErrDenied},
+	{"certification settings", driver.ErrDenied}, {"tls: ", driver.ErrDenied},
 	{"manifest unknown", driver.ErrInvalid}, {"manifest for", driver.ErrInvalid}, {"no matching manifest", driver.ErrInvalid},
 	{"repository does not exist", driver.ErrInvalid}, {"invalid reference format", driver.ErrInvalid},
 	{"invalid signal", driver.ErrInvalid}, {"container process: exec", driver.ErrInvalid}, {"container process caused: exec", driver.ErrInvalid},
 	{"executable file not found", driver.ErrInvalid}, {"no such file or directory: unknown", driver.ErrInvalid},
-	{"permission denied: unknown", driver.ErrInvalid}, {"exec format error", driver.ErrInvalid},
+	{"exec format error", driver.ErrInvalid},
 	{"unable to find user", driver.ErrInvalid}, {"no command specified", driver.ErrInvalid}, {"no command or entrypoint", driver.ErrInvalid},
 	{"network-scoped alias is supported only", driver.ErrInvalid}, {"mount point", driver.ErrInvalid},
 	{"container rootfs is marked read-only", driver.ErrInvalid}, {"does not support reading", driver.ErrUnsupported},

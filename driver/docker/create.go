@@ -67,9 +67,9 @@ func (h *host) make(ctx context.Context, req *driver.Request) (driver.Machine, e
 	if err != nil {
 		return driver.Machine{}, err
 	}
-	c, in, err := h.find(ctx, req.ID)
-	found := err == nil
-	if !found && missing(err) {
+	c, err := h.find(ctx, req.ID)
+	found, in := err == nil, true
+	if missing(err) {
 		c, in, err = h.build(ctx, p, req, release)
 	}
 	if !in {
@@ -92,7 +92,7 @@ func (h *host) make(ctx context.Context, req *driver.Request) (driver.Machine, e
 		}
 		return driver.Machine{}, h.undo(ctx, c.ID, err)
 	}
-	if c, _, err = h.find(ctx, req.ID); err != nil {
+	if c, err = h.find(ctx, req.ID); err != nil {
 		if missing(err) {
 			err = fmt.Errorf("%w: somebody removed the container while it was made", driver.ErrUnavailable)
 		}
@@ -101,21 +101,21 @@ func (h *host) make(ctx context.Context, req *driver.Request) (driver.Machine, e
 	return h.show(ctx, c)
 }
 
-// find inspects the container of a machine. The error is a NotFound where there is none; in is true always, for make.
-func (h *host) find(ctx context.Context, id driver.MachineID) (c container.InspectResponse, in bool, err error) {
+// find inspects the container of a machine. The error is one of missing where there is none.
+func (h *host) find(ctx context.Context, id driver.MachineID) (container.InspectResponse, error) {
 	r, err := h.cli.ContainerInspect(ctx, h.name(id), client.ContainerInspectOptions{})
 	if err != nil {
-		return r.Container, true, err
+		return r.Container, err
 	}
 	if l := r.Container.Config.Labels; l[labelInstallation] != h.installation || l[labelMachine] != string(id) {
-		return r.Container, true, fmt.Errorf("%w: a container that is not ours has the name %s", driver.ErrInvalid, h.name(id))
+		return r.Container, fmt.Errorf("%w: a container that is not ours has the name %s", driver.ErrInvalid, h.name(id))
 	}
-	return r.Container, true, nil
+	return r.Container, nil
 }
 
 // known is find for calls on machines that must be there: a missing one is of class ErrNotFound.
 func (h *host) known(ctx context.Context, id driver.MachineID) (container.InspectResponse, error) {
-	c, _, err := h.find(ctx, id)
+	c, err := h.find(ctx, id)
 	if missing(err) {
 		err = driver.ErrNotFound
 	}
@@ -144,24 +144,24 @@ func (h *host) build(ctx context.Context, p *plan, req *driver.Request, release 
 	if err != nil {
 		return c, true, err
 	}
-	post := func() (error, bool) {
+	post := func() (bool, error) {
 		return answered(ctx, h, release, func(ctx context.Context) error {
 			_, err := h.cli.ContainerCreate(ctx, options)
 			return err
 		})
 	}
-	err, in = post()
+	in, err = post()
 	if in && missing(err) {
 		var there bool
 		if there, err = h.provide(ctx, p, err); err == nil && there {
-			err, in = post()
+			in, err = post()
 		}
 	}
 	if !in {
 		return c, false, err
 	}
 	// Whatever it answered: if there is a container of that name now, it is ours, or somebody else's and refused.
-	if found, _, ferr := h.find(ctx, req.ID); err == nil || ferr == nil {
+	if found, ferr := h.find(ctx, req.ID); err == nil || ferr == nil {
 		return found, true, ferr
 	}
 	return c, true, err
@@ -175,7 +175,7 @@ func (h *host) assemble(ctx context.Context, p *plan, req *driver.Request) (clie
 			if m.Source = h.dataName(req.Data); m.Source == "" {
 				return none, fmt.Errorf("%w: %q cannot name data", driver.ErrInvalid, req.Data)
 			}
-			if err := h.keep(ctx, m.Source, map[string]string{labelData: req.Data, labelProject: req.Project}); err != nil {
+			if err := h.keep(ctx, m.Source, map[string]string{labelData: req.Data}); err != nil {
 				return none, err
 			}
 		}

@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -165,7 +164,7 @@ func (h *host) runHook(ctx context.Context, c container.InspectResponse, hook st
 	var complaint tail
 	exit, err := h.exec(ctx, c, driver.Command{Args: []string{"/bin/sh", "-c", hook}, Stderr: &complaint})
 	if err == nil && exit != 0 {
-		err = errors.New(fmt.Sprintf("ended with %d: %s", exit, complaint))
+		err = fmt.Errorf("ended with %d: %s", exit, complaint)
 	}
 	return err
 }

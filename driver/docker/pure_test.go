@@ -193,3 +193,21 @@ func TestFilePaths(t *testing.T) {
 		}
 	}
 }
+
+// TestEnvironment: without an endpoint of its own an account follows DOCKER_HOST.
+func TestEnvironment(t *testing.T) {
+	t.Setenv("DOCKER_HOST", "unix:///from/the/environment")
+	for endpoint, want := range map[string]string{"": "unix:///from/the/environment", "unix:///own": "unix:///own"} {
+		cli, err := connect(map[string]any{"endpoint": endpoint})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := cli.DaemonHost(); got != want {
+			t.Errorf("%q: %s, want %s", endpoint, got, want)
+		}
+	}
+	t.Setenv("DOCKER_HOST", "nonsense")
+	if err := verify(driver.Config{Values: map[string]any{}}); !errors.Is(err, driver.ErrInvalid) {
+		t.Errorf("%v", err)
+	}
+}

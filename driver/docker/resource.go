@@ -59,9 +59,9 @@ func (h *host) makeResource(ctx context.Context, req *driver.ResourceRequest) (d
 	var r driver.Resource
 	in := true
 	if req.Kind == "volume" {
-		r, err, in = h.makeVolume(ctx, req, options, labels, release)
+		r, in, err = h.makeVolume(ctx, req, options, labels, release)
 	} else {
-		r, err, in = h.makeNetwork(ctx, req, options, labels, release)
+		r, in, err = h.makeNetwork(ctx, req, options, labels, release)
 	}
 	if in {
 		release()
@@ -69,17 +69,17 @@ func (h *host) makeResource(ctx context.Context, req *driver.ResourceRequest) (d
 	return r, err
 }
 
-func (h *host) makeVolume(ctx context.Context, req *driver.ResourceRequest, options map[string]any, labels map[string]string, release func()) (r driver.Resource, err error, in bool) {
+func (h *host) makeVolume(ctx context.Context, req *driver.ResourceRequest, options map[string]any, labels map[string]string, release func()) (r driver.Resource, in bool, err error) {
 	var made client.VolumeCreateResult
-	err, in = answered(ctx, h, release, func(ctx context.Context) (err error) {
+	in, err = answered(ctx, h, release, func(ctx context.Context) (err error) {
 		made, err = h.cli.VolumeCreate(ctx, client.VolumeCreateOptions{Name: h.name(req.ID), Labels: labels,
 			Driver: driver.Get[string](options, "driver"), DriverOpts: driver.Get[map[string]string](options, "driver_options")})
 		return err
 	})
 	if !in || err != nil {
-		return r, err, in
+		return r, in, err
 	}
-	return showVolume(&made.Volume), nil, true
+	return showVolume(&made.Volume), true, nil
 }
 
 func showVolume(v *volume.Volume) driver.Resource {
@@ -94,33 +94,33 @@ func resourceOf(labels map[string]string, native string) driver.Resource {
 }
 
 // makeNetwork looks for the network first: a daemon makes any number of one name.
-func (h *host) makeNetwork(ctx context.Context, req *driver.ResourceRequest, options map[string]any, labels map[string]string, release func()) (r driver.Resource, err error, in bool) {
+func (h *host) makeNetwork(ctx context.Context, req *driver.ResourceRequest, options map[string]any, labels map[string]string, release func()) (r driver.Resource, in bool, err error) {
 	list, err := h.cli.NetworkList(ctx, client.NetworkListOptions{Filters: h.ours(labelMachine + "=" + string(req.ID))})
 	if err != nil {
-		return r, err, true
+		return r, true, err
 	}
 	if len(list.Items) > 0 {
-		return showNetwork(&list.Items[0].Network), nil, true
+		return showNetwork(&list.Items[0].Network), true, nil
 	}
 	o := client.NetworkCreateOptions{Labels: labels, Driver: driver.Get[string](options, "driver"),
 		Options: driver.Get[map[string]string](options, "driver_options"), Internal: driver.Get[bool](options, "internal")}
 	if o.IPAM, err = ipam(options); err != nil {
-		return r, err, true
+		return r, true, err
 	}
 	var id string
-	err, in = answered(ctx, h, release, func(ctx context.Context) error {
+	in, err = answered(ctx, h, release, func(ctx context.Context) error {
 		made, err := h.cli.NetworkCreate(ctx, h.name(req.ID), o)
 		id = made.ID
 		return err
 	})
 	if !in || err != nil {
-		return r, err, in
+		return r, in, err
 	}
 	n, err := h.cli.NetworkInspect(ctx, id, client.NetworkInspectOptions{})
 	if err != nil {
-		return r, fmt.Errorf("%w: look at it: %w", driver.ErrUnavailable, err), true
+		return r, true, fmt.Errorf("%w: look at it: %w", driver.ErrUnavailable, err)
 	}
-	return showNetwork(&n.Network.Network), nil, true
+	return showNetwork(&n.Network.Network), true, nil
 }
 
 func ipam(options map[string]any) (*network.IPAM, error) {
