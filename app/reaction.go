@@ -145,14 +145,14 @@ func (r *reaction) run(ctx context.Context, backends []*engine.Backend, c *contr
 	}
 	for _, b := range backends {
 		if m, ok := driver.As[driver.Measurer](b.Driver); ok && every > 0 {
-			g.Go(func() error { measure(gctx, b.Key(), m, c, every, log); return nil })
+			g.Go(func() error { measure(gctx, b, m, c, every, log); return nil })
 		}
 	}
 	return g.Wait()
 }
 
 // measure brings a driver's own figures of its machines to the intake.
-func measure(ctx context.Context, name string, m driver.Measurer, c *control.Control, every time.Duration, log *slog.Logger) {
+func measure(ctx context.Context, b *engine.Backend, m driver.Measurer, c *control.Control, every time.Duration, log *slog.Logger) {
 	type seen struct {
 		load  telemetry.Load
 		at    time.Time
@@ -167,9 +167,12 @@ func measure(ctx context.Context, name string, m driver.Measurer, c *control.Con
 		case <-ctx.Done():
 			return
 		}
+		if s := b.Status(); s.Listed.IsZero() || s.Error != "" {
+			continue // it is not there, which its list tells
+		}
 		for f, err := range m.Measure(ctx) {
 			if err != nil {
-				log.Warn("the machines of a back end cannot be measured", "backend", name, "error", err)
+				log.Warn("the machines of a back end cannot be measured", "backend", b.Key(), "error", err)
 				break
 			}
 			now := time.Now()

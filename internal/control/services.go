@@ -138,8 +138,8 @@ func (c *Control) check(who *identity.Caller, spec, present *service.Spec) error
 			if _, err := kind.Check(impl.Options); err != nil {
 				return misplaced(place+".options", identity.ErrInvalid, err)
 			}
-			if kind.HostAccess && !who.MayUseHost() && !runsAlready(present, r) {
-				if err := c.sameAsDefinition(who, r); err != nil {
+			if reach := kind.ReachesHost(impl.Options); reach != "" && !who.MayUseHost() && !runsAlready(present, r) {
+				if err := c.sameAsDefinition(who, r, reach); err != nil {
 					return &Misplaced{Path: fmt.Sprintf("roles[%d].machine", n), Err: err}
 				}
 			}

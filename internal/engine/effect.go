@@ -47,6 +47,9 @@ func (e *Engine) dispatch(a *actor, eff service.Effect) {
 		e.answerMissing(a, eff, name)
 		return
 	}
+	if !e.heard(b) {
+		b.lookNow() // somebody needs it
+	}
 	switch eff.Kind {
 	case service.DoCreate:
 		b.creates.Push(job{a, eff})

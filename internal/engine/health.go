@@ -192,8 +192,8 @@ var (
 	ErrNoMachine = errors.New("the instance has no machine now")
 )
 
-// Machine finds the machine of an instance and the back end that runs it.
-func (e *Engine) Machine(id uint64, serial uint32) (b *Backend, ref driver.Ref, err error) {
+// Machine finds the machine of an instance, the back end that runs it, and the options that its role asks for.
+func (e *Engine) Machine(id uint64, serial uint32) (b *Backend, ref driver.Ref, options map[string]any, err error) {
 	err = ErrNoService
 	e.View(id, func(svc *service.Service) {
 		i := svc.Instance(serial)
@@ -210,7 +210,7 @@ func (e *Engine) Machine(id uint64, serial uint32) (b *Backend, ref driver.Ref, 
 		if b == nil {
 			err = ErrNoMachine
 		}
-		ref = driver.Ref{ID: svc.MachineID(i), Native: i.Native}
+		ref, options = driver.Ref{ID: svc.MachineID(i), Native: i.Native}, impls[i.Impl].Options
 	})
-	return b, ref, err
+	return b, ref, options, err
 }

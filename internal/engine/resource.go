@@ -85,7 +85,7 @@ func (b *Backend) resourceRequest(j job) (req driver.ResourceRequest, ok bool, e
 		if ok = x != nil && x.Spec != nil && x.Phase == service.ResourceCreating && !svc.Leaving; !ok {
 			return
 		}
-		req = driver.ResourceRequest{ID: service.ResourceID(svc.ID, x.Serial), Kind: x.Kind, Name: fmt.Sprintf("%s-%d", x.Name, svc.ID),
+		req = driver.ResourceRequest{ID: service.ResourceID(svc.ID, x.Serial), Kind: x.Kind, Key: x.Name, Name: fmt.Sprintf("%s-%d", x.Name, svc.ID),
 			Service: idText(svc.ID), Options: x.Spec.Options, Generation: b.engine.store.Installation().Generation}
 	})
 	if !ok {
