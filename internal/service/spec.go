@@ -57,6 +57,9 @@ type RoleSpec struct {
 	// Machine is the definition as it was when the spec was stored: later changes of the
 	// named definition do not reach running services by themselves.
 	Machine Machine `json:"machine"`
+	// Filter leaves only those implementations of the machine to choose from whose labels have each of its
+	// keys with an equal value.
+	Filter map[string]any `json:"filter,omitempty"`
 
 	Heal     Heal     `json:"heal"`
 	OnGone   OnGone   `json:"on_gone,omitempty"`
@@ -104,9 +107,10 @@ type ResourceSpec struct {
 type Machine struct {
 	ID   int    `json:"id,omitempty"`   // number of the named definition, for OneFlow's vm_template
 	Name string `json:"name,omitempty"` // "" when written inline
-	// Implementations are tried in order: the next one when a back end refuses for want of
-	// capacity or is down.
+	// Implementations are the ways to make the machine. Choose says with which of them the instances begin;
+	// the next one is tried when a back end refuses for want of capacity or is down.
 	Implementations []Implementation  `json:"implementations"`
+	Choose          Choose            `json:"choose,omitempty"` // "": InOrder
 	Env             map[string]string `json:"env,omitempty"`       // values are Jinja templates
 	Files           []File            `json:"files,omitempty"`     // contents are Jinja templates
 	UserData        string            `json:"user_data,omitempty"` // cloud-init, a Jinja template
@@ -117,11 +121,20 @@ type Machine struct {
 	Attributes map[string]string `json:"attributes,omitempty"`
 }
 
-// An Implementation is one way to make the machine.
+// An Implementation is one way to make the machine. What it says of its own goes before what the machine says.
 type Implementation struct {
+	Name    string         `json:"name,omitempty"` // unique in the machine; "" for that of its driver
 	Driver  string         `json:"driver"`
 	Account string         `json:"account,omitempty"` // a configured account of the driver; "" for its default
 	Options map[string]any `json:"options,omitempty"` // the driver's own, as its Kind describes them
+	// Labels are what the filters of roles look at: values as JSON has them, nested ones too.
+	Labels map[string]any `json:"labels,omitempty"`
+	// Env is laid over the machine's.
+	Env map[string]string `json:"env,omitempty"`
+	// Files, UserData and Checks, where there are any, stand in place of the machine's.
+	Files    []File  `json:"files,omitempty"`
+	UserData string  `json:"user_data,omitempty"`
+	Checks   []Check `json:"checks,omitempty"`
 }
 
 // A File is a rendered file of a machine.
@@ -159,6 +172,16 @@ type UpdatePolicy struct {
 	// Rollback goes back to the revision before by itself when an instance of the new one fails.
 	Rollback bool `json:"rollback,omitempty"`
 }
+
+// Choose says with which implementation of its machine an instance begins.
+type Choose string
+
+// The ways to choose an implementation.
+const (
+	InOrder  Choose = "order"  // the first
+	AtRandom Choose = "random" // any: which one follows from the instance's id, so that it is found again
+	Spread   Choose = "spread" // the one that the fewest instances of the role have
+)
 
 // Strategy orders the roles of a service.
 type Strategy string
