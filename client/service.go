@@ -129,31 +129,34 @@ type Role struct {
 
 // An Instance is one member of a role and the machine that embodies it now.
 type Instance struct {
-	Serial      uint32            `json:"serial" doc:"Its number within the service, never used again."`
-	Name        string            `json:"name"`
-	Role        string            `json:"role"`
-	Number      uint32            `json:"number" doc:"Its number within the role."`
-	Phase       string            `json:"phase" doc:"queued, backoff, creating, starting, held, up, parked, finished, down, resting, replacing or stopping."`
-	Reason      string            `json:"reason,omitempty"`
-	Machine     string            `json:"machine" doc:"Id of the machine."`
-	State       string            `json:"state" doc:"State of the machine as its back end told last."`
-	Driver      string            `json:"driver,omitempty"`
-	Account     string            `json:"account,omitempty"`
-	Native      string            `json:"native,omitempty" doc:"The back end's own id of the machine."`
-	Addresses   []string          `json:"addresses,omitempty"`
-	Incarnation uint32            `json:"incarnation" doc:"Counts the machines that were asked for."`
-	Revision    uint32            `json:"revision" doc:"Of the description that its machine was made from."`
-	Ready       bool              `json:"ready,omitempty" doc:"It reported READY=YES."`
-	Health      string            `json:"health" doc:"unchecked, healthy or unhealthy."`
-	Doubt       bool              `json:"doubt,omitempty" doc:"Its creation was not answered: a machine may or may not exist."`
-	Overdue     bool              `json:"overdue,omitempty" doc:"Its removal takes longer than it should."`
-	Failures    int               `json:"failures,omitempty" doc:"In a row."`
-	ExitCode    int               `json:"exit_code,omitempty"`
-	Created     time.Time         `json:"created"`
-	Since       time.Time         `json:"since" doc:"When the phase began."`
-	Until       *time.Time        `json:"until,omitempty" doc:"When the phase's next timer passes."`
-	Attributes  map[string]string `json:"attributes,omitempty" doc:"What it reported."`
-	Actions     []PendingAction   `json:"actions,omitempty"`
+	Serial  uint32 `json:"serial" doc:"Its number within the service, never used again."`
+	Name    string `json:"name"`
+	Role    string `json:"role"`
+	Number  uint32 `json:"number" doc:"Its number within the role."`
+	Phase   string `json:"phase" doc:"queued, backoff, creating, starting, held, up, parked, finished, down, resting, replacing or stopping."`
+	Reason  string `json:"reason,omitempty"`
+	Machine string `json:"machine" doc:"Id of the machine."`
+	State   string `json:"state" doc:"State of the machine as its back end told last."`
+	Driver  string `json:"driver,omitempty"`
+	Account string `json:"account,omitempty"`
+	// Implementation is what its machine is made with, and Choice says why that.
+	Implementation string            `json:"implementation,omitempty" doc:"What its machine is made with: the implementation's name, or its driver with its account after a colon."`
+	Choice         string            `json:"choice,omitempty" doc:"Why it is made with that implementation; none where there is no other."`
+	Native         string            `json:"native,omitempty" doc:"The back end's own id of the machine."`
+	Addresses      []string          `json:"addresses,omitempty"`
+	Incarnation    uint32            `json:"incarnation" doc:"Counts the machines that were asked for."`
+	Revision       uint32            `json:"revision" doc:"Of the description that its machine was made from."`
+	Ready          bool              `json:"ready,omitempty" doc:"It reported READY=YES."`
+	Health         string            `json:"health" doc:"unchecked, healthy or unhealthy."`
+	Doubt          bool              `json:"doubt,omitempty" doc:"Its creation was not answered: a machine may or may not exist."`
+	Overdue        bool              `json:"overdue,omitempty" doc:"Its removal takes longer than it should."`
+	Failures       int               `json:"failures,omitempty" doc:"In a row."`
+	ExitCode       int               `json:"exit_code,omitempty"`
+	Created        time.Time         `json:"created"`
+	Since          time.Time         `json:"since" doc:"When the phase began."`
+	Until          *time.Time        `json:"until,omitempty" doc:"When the phase's next timer passes."`
+	Attributes     map[string]string `json:"attributes,omitempty" doc:"What it reported."`
+	Actions        []PendingAction   `json:"actions,omitempty"`
 }
 
 // A PendingAction is an action that waits for its time or for its answer.
@@ -208,7 +211,9 @@ type Step struct {
 	Instances []string `json:"instances,omitempty" doc:"At most ten of them."`
 	Count     int      `json:"count"`
 	Driver    string   `json:"driver,omitempty"`
-	Why       string   `json:"why"`
+	// Implementation is what the machines are made with, where there is a choice.
+	Implementation string `json:"implementation,omitempty" doc:"What the machines are made with, where there is a choice."`
+	Why            string `json:"why"`
 }
 
 // An Explanation says why a service is in its state, what it waits for and what comes next.
@@ -241,7 +246,18 @@ type RoleExplanation struct {
 	Cardinality int            `json:"cardinality"`
 	Phases      map[string]int `json:"phases"`
 	Bad         []string       `json:"bad,omitempty" doc:"Instances that do not work, with their reasons."`
+	// Implementations are what its machines are made with, where there is a choice.
+	Implementations []ImplementationExplanation `json:"implementations,omitempty" doc:"What its machines are made with, where there is a choice."`
 	RolePolicies
+}
+
+// An ImplementationExplanation says how a role uses one way to make its machines.
+type ImplementationExplanation struct {
+	Name      string `json:"name"`
+	Driver    string `json:"driver"`
+	Account   string `json:"account,omitempty"`
+	Instances int    `json:"instances" doc:"Those that have machines of it."`
+	Why       string `json:"why,omitempty" doc:"Why it is not used, or could not be when it was last asked."`
 }
 
 // RolePolicies tell how the policies of a role stand.

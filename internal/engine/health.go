@@ -71,7 +71,7 @@ func (e *Engine) watchHealth(a *actor, changed []uint32) {
 			e.endChecks(a, serial)
 			continue
 		}
-		checks := i.Role().Spec.Machine.Checks
+		checks := i.Checks()
 		if len(checks) == 0 {
 			continue
 		}
@@ -94,7 +94,7 @@ func (e *Engine) watchAllHealth(a *actor) {
 		}
 	}
 	for _, r := range a.svc.Roles {
-		if len(r.Spec.Machine.Checks) == 0 {
+		if !r.HasChecks() {
 			continue
 		}
 		for i := range r.Instances {
@@ -137,11 +137,10 @@ func (e *Engine) startChecks(a *actor, i *service.Instance, checks []service.Che
 
 // execIn runs a check's command inside the machine.
 func (e *Engine) execIn(a *actor, i *service.Instance) func(context.Context, []string) (int, error) {
-	r := i.Role()
-	if int(i.Impl) >= len(r.Spec.Machine.Implementations) {
+	impl := i.Implementation()
+	if impl == nil {
 		return nil
 	}
-	impl := &r.Spec.Machine.Implementations[i.Impl]
 	b := e.Backend(impl.Driver, impl.Account)
 	if b == nil {
 		return nil
@@ -201,12 +200,12 @@ func (e *Engine) Machine(id uint64, serial uint32) (b *Backend, ref driver.Ref, 
 			err = ErrNoInstance
 			return
 		}
-		impls := i.Role().Spec.Machine.Implementations
-		if i.Machine == driver.Gone || int(i.Impl) >= len(impls) {
+		impl := i.Implementation()
+		if i.Machine == driver.Gone || impl == nil {
 			err = ErrNoMachine
 			return
 		}
-		b, err = e.Backend(impls[i.Impl].Driver, impls[i.Impl].Account), nil
+		b, err = e.Backend(impl.Driver, impl.Account), nil
 		if b == nil {
 			err = ErrNoMachine
 		}

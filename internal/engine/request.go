@@ -73,12 +73,11 @@ func (e *Engine) blueprint(a *actor, eff service.Effect, phase service.Phase) (p
 		if i == nil || i.Incarnation != eff.Incarnation || i.Phase != phase {
 			return
 		}
-		r := i.Role()
-		if int(i.Impl) >= len(r.Spec.Machine.Implementations) {
+		r, impl := i.Role(), i.Implementation()
+		if impl == nil {
 			return
 		}
-		p.machine = &r.Spec.Machine
-		impl := &p.machine.Implementations[i.Impl]
+		p.machine = i.Definition()
 		name := svc.InstanceName(i)
 		p.request = driver.Request{
 			ID: svc.MachineID(i), Name: name, Project: svc.Meta.Project, Service: idText(svc.ID), Role: r.Name, Number: int(i.Number),
@@ -123,7 +122,7 @@ func scopeOf(a *actor, i *service.Instance) render.Scope {
 			scope.Inputs[k] = v
 		}
 	}
-	if !refersToPeers(&r.Spec.Machine) {
+	if !refersToPeers(i.Definition()) {
 		return scope
 	}
 	scope.Roles = make(map[string]render.Peers, len(r.Parents()))

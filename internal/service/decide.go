@@ -103,7 +103,7 @@ func (s *Service) evaluate(i *Instance, now Time) {
 }
 
 func (s *Service) effect(kind EffectKind, i *Instance) Effect {
-	return Effect{Kind: kind, Serial: i.Serial, Incarnation: i.Incarnation, Role: i.role.ID, Impl: i.Impl,
+	return Effect{Kind: kind, Serial: i.Serial, Incarnation: i.Incarnation, Role: i.role.ID, Revision: i.Revision, Impl: i.Impl,
 		Native: i.Native, Hold: i.role.held(s), Repeated: i.Tries > 0}
 }
 
@@ -119,7 +119,7 @@ func (s *Service) evaluateStarting(i *Instance, now Time) {
 		if i.Healthy == Unhealthy && i.Phase == Starting {
 			break
 		}
-		if (len(r.Spec.Machine.Checks) > 0 && i.Healthy != Healthy) || (r.Spec.ReadyGate && !i.Ready) {
+		if (len(i.Checks()) > 0 && i.Healthy != Healthy) || (r.Spec.ReadyGate && !i.Ready) {
 			if i.Phase == Held {
 				s.enter(i, Starting, now)
 				i.Until = now.Add(r.startTimeout())
@@ -155,7 +155,7 @@ func (s *Service) notUp(i *Instance) string {
 	switch {
 	case i.Machine == driver.Running && i.Healthy == Unhealthy:
 		what = "its health check says: " + i.Reason
-	case i.Machine == driver.Running && len(r.Spec.Machine.Checks) > 0 && i.Healthy == Unchecked:
+	case i.Machine == driver.Running && len(i.Checks()) > 0 && i.Healthy == Unchecked:
 		what = "its health check gave no answer"
 	case i.Machine == driver.Running && r.Spec.ReadyGate && !i.Ready:
 		what = "it has not reported READY=YES"
@@ -234,7 +234,7 @@ func (s *Service) evaluateUp(i *Instance, now Time) {
 func (s *Service) evaluateDown(i *Instance, now Time) {
 	r := i.role
 	switch {
-	case i.Machine == driver.Running && i.Healthy != Unhealthy && (i.Healthy == Healthy || len(r.Spec.Machine.Checks) == 0):
+	case i.Machine == driver.Running && i.Healthy != Unhealthy && (i.Healthy == Healthy || len(i.Checks()) == 0):
 		s.up(i, now)
 	case r.Spec.Heal == HealManual && (i.Machine == driver.Stopped || i.Machine == driver.Suspended || i.Machine == driver.Undeployed):
 		s.park(i, now)

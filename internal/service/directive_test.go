@@ -440,6 +440,17 @@ func (x *scene) expectRole(args []string) error {
 		return equal(strconv.Itoa(r.Cardinality), args[2])
 	case "total":
 		return equal(strconv.Itoa(r.Total()), args[2])
+	case "by": // expect app by here 2 there 1
+		by := map[string]int{}
+		for i := range r.Instances {
+			by[i.Implementation().Title()]++
+		}
+		for n := 2; n+1 < len(args); n += 2 {
+			if err := equal(strconv.Itoa(by[args[n]]), args[n+1]); err != nil {
+				return fmt.Errorf("by %s: %w", args[n], err)
+			}
+		}
+		return nil
 	case "numbers":
 		var numbers []string
 		for i := range r.Instances {
@@ -527,6 +538,9 @@ func explainText(e Explanation) string {
 		}
 		for _, p := range r.Policies {
 			fmt.Fprintf(&b, "  %s: %s\n", p.Policy, p.Value)
+		}
+		for _, c := range r.Implementations {
+			fmt.Fprintf(&b, "  %s makes %d %s\n", c.Name, c.Instances, c.Why)
 		}
 		if d := r.Decision; d != nil {
 			fmt.Fprintf(&b, "  scaled from %d to %d by %s\n", d.From, d.To, d.Because)

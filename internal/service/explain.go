@@ -53,6 +53,8 @@ type RoleExplanation struct {
 	// Policies are those of the role, and Decision is the last change that one of them made.
 	Policies []PolicyState   `json:"policies,omitempty"`
 	Decision *PolicyDecision `json:"decision,omitempty"`
+	// Implementations are what its machines are made with, where there is a choice.
+	Implementations []ImplementationExplanation `json:"implementations,omitempty"`
 }
 
 // A ResourceExplanation does the same for a resource.
@@ -74,7 +76,7 @@ func (s *Service) Explain(now time.Time) Explanation {
 	t := TimeOf(now)
 	for _, r := range s.Roles {
 		re := RoleExplanation{Name: r.Name, State: r.State.String(), Why: r.Reason, Cardinality: r.Cardinality, Phases: map[string]int{},
-			Policies: r.PolicyStates(now), Decision: r.Decision}
+			Policies: r.PolicyStates(now), Decision: r.Decision, Implementations: r.explainChoice(t)}
 		for p := range phases {
 			if n := r.lists[p].n; n > 0 {
 				re.Phases[p.String()] = n

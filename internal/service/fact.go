@@ -165,6 +165,7 @@ type Effect struct {
 	Serial      uint32
 	Incarnation uint32
 	Role        uint16
+	Revision    uint32 // of the role's content that the machine is made from
 	Impl        uint8
 	Hold        bool
 	Repeated    bool // an earlier call for the same machine may have been made

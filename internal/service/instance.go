@@ -16,6 +16,7 @@ type Instance struct {
 	Phase       Phase
 	Machine     driver.State // what the back end said last; Gone when there is none
 	Impl        uint8        // which implementation of the definition its machine uses
+	Tried       uint8        // implementations that could not make its next machine
 	Doubt       bool         // the creation was not answered: a machine may or may not exist
 	Wish        Rest         // what a person asked its machine to rest in; Awake for none
 	Ready       bool         // reported READY=YES

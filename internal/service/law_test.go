@@ -78,7 +78,11 @@ func drawRole(t *rapid.T, k int, strict bool) RoleSpec {
 		r.Machine.Checks = []Check{{TCP: ":80"}}
 	}
 	if rapid.IntRange(0, 3).Draw(t, "failover") == 0 {
-		r.Machine.Implementations = append(r.Machine.Implementations, Implementation{Driver: "sim2"})
+		r.Machine.Implementations = append(r.Machine.Implementations, Implementation{Driver: "sim2", Labels: map[string]any{"zone": "b"}}, Implementation{Driver: "sim3", Labels: map[string]any{"zone": "b"}, Checks: []Check{{Ping: true}}})
+		r.Machine.Choose = rapid.SampledFrom([]Choose{"", AtRandom, Spread}).Draw(t, "choose")
+		if rapid.Bool().Draw(t, "filter") {
+			r.Filter = map[string]any{"zone": "b"}
+		}
 	}
 	return r
 }

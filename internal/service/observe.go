@@ -108,14 +108,22 @@ func (s *Service) refused(i *Instance, f Fact, now Time) {
 	r := i.role
 	s.setMachine(i, driver.Gone)
 	i.Doubt = false
-	if next := int(i.Impl) + 1; (f.Class == "capacity" || f.Class == "unavailable" || f.Class == "throttled") && next < len(r.Spec.Machine.Implementations) {
-		s.event(now, true, r, i, "%s cannot be made by %s: %s; trying %s", s.InstanceName(i),
-			r.Spec.Machine.Implementations[i.Impl].Driver, f.Err, r.Spec.Machine.Implementations[next].Driver)
-		i.Impl = uint8(next)
-		s.enter(i, Queued, now)
-		return
+	if x := i.Implementation(); x != nil && (f.Class == "capacity" || f.Class == "unavailable" || f.Class == "throttled") {
+		s.turnDown(r, x, f.Err, now)
+		if i.Revision != r.Revision { // what there is to choose from may have changed
+			i.Tried = 0
+			s.enter(i, Queued, now)
+			return
+		}
+		if next, ok := r.nextChoice(i); ok {
+			s.event(now, true, r, i, "%s cannot be made by %s: %s; trying %s", s.InstanceName(i), x.Title(), f.Err, r.Spec.Machine.Implementations[next].Title())
+			s.enter(i, Queued, now)
+			i.Impl = next
+			i.Tried++
+			return
+		}
 	}
-	i.Impl = 0
+	i.Tried = 0
 	if f.Class == "invalid" {
 		s.rest(i, f.Err, now)
 		return
@@ -155,6 +163,7 @@ func (s *Service) seen(i *Instance, m driver.Machine, now Time) {
 		s.dirty(i)
 	}
 	if i.Phase == Creating {
+		s.turnsUp(i.role, i.Implementation())
 		s.setMachine(i, m.State)
 		s.enter(i, Starting, now)
 		i.Healthy = Unchecked
@@ -264,7 +273,7 @@ func (s *Service) removed(i *Instance, now Time) {
 
 func (s *Service) clearMachine(i *Instance) {
 	s.setWish(i, Awake)
-	i.Native, i.Doubt, i.Ready, i.Healthy, i.Hard, i.Impl = "", false, false, Unchecked, false, 0
+	i.Native, i.Doubt, i.Ready, i.Healthy, i.Hard, i.Tried = "", false, false, Unchecked, false, 0
 	if i.role.Spec.Identity != Stable {
 		i.Addresses = nil
 	}
@@ -308,13 +317,20 @@ func (r *Role) shownToOthers() bool {
 
 // showsOthers reports whether the templates of a machine may show attributes of other roles' instances.
 func showsOthers(m *Machine) bool {
-	shows := func(text string) bool { return strings.Contains(text, "roles") || strings.Contains(text, "${") }
-	for _, v := range m.Env {
-		if shows(v) {
-			return true
+	return m.anyText(func(text string) bool { return strings.Contains(text, "roles") || strings.Contains(text, "${") })
+}
+
+// anyText reports whether f holds for a text that goes into the machine, whichever implementation makes it.
+func (m *Machine) anyText(f func(text string) bool) bool {
+	holds := func(env map[string]string, files []File, userData string) bool {
+		for _, v := range env {
+			if f(v) {
+				return true
+			}
 		}
+		return f(userData) || slices.ContainsFunc(files, func(x File) bool { return f(x.Content) })
 	}
-	return shows(m.UserData) || slices.ContainsFunc(m.Files, func(f File) bool { return shows(f.Content) })
+	return holds(m.Env, m.Files, m.UserData) || slices.ContainsFunc(m.Implementations, func(x Implementation) bool { return holds(x.Env, x.Files, x.UserData) })
 }
 
 func isFigure(value string) bool {

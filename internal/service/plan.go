@@ -20,7 +20,9 @@ type Step struct {
 	Instances []string `json:"instances,omitempty"`
 	Count     int      `json:"count"`
 	Driver    string   `json:"driver,omitempty"`
-	Why       string   `json:"why"`
+	// Implementation is what the machines are made with, where there is a choice.
+	Implementation string `json:"implementation,omitempty"`
+	Why            string `json:"why"`
 }
 
 // A Plan is what a command would do, found by letting the service do it on a back end where
@@ -189,10 +191,14 @@ func appendSteps(steps []Step, s *Service, effects []Effect, wave int) []Step {
 		switch e.Kind {
 		case DoCreate:
 			step.Do = "create"
-			if n := int(e.Impl); r != nil && n < len(r.Spec.Machine.Implementations) {
-				step.Driver = r.Spec.Machine.Implementations[n].Driver
-			}
 			step.Why = whyCreate(s, r, i)
+			if x := s.ImplementationOf(e); x != nil {
+				step.Driver = x.Driver
+				if i != nil && len(r.Spec.Machine.Implementations) > 1 {
+					step.Implementation = x.Title()
+					step.Why += "; made by " + x.Title() + ": " + s.ChoiceOf(i)
+				}
+			}
 		case DoDestroy:
 			step.Do, step.Why = "destroy", whyDestroy(s, r, i)
 		case DoAct:
@@ -211,7 +217,7 @@ func appendSteps(steps []Step, s *Service, effects []Effect, wave int) []Step {
 		merged := false
 		for n := first; n < len(steps) && !merged; n++ {
 			o := &steps[n]
-			if o.Do == step.Do && o.Role == step.Role && o.Resource == step.Resource && o.Why == step.Why && o.Driver == step.Driver {
+			if o.Do == step.Do && o.Role == step.Role && o.Resource == step.Resource && o.Why == step.Why && o.Driver == step.Driver && o.Implementation == step.Implementation {
 				o.Count++
 				if len(o.Instances) < 10 && name != "" {
 					o.Instances = append(o.Instances, name)

@@ -30,8 +30,9 @@ const (
 	BlockRecord                   // up to 16 instances with neighbouring serials, binary
 )
 
-// blockVersion is the first byte of a block: its encoding.
-const blockVersion = 1
+// blockVersion is the first byte of a block: its encoding. Blocks of version 1, which lack the last fields of an
+// instance, are read too.
+const blockVersion = 2
 
 // BlockOf returns the block that holds the instance with that serial.
 func BlockOf(serial uint32) uint32 { return serial / blockSize }
@@ -160,7 +161,7 @@ func appendInstance(b []byte, i *Instance) []byte {
 		b = appendText(appendText(b, string(a.Action)), a.Args)
 		b = binary.AppendVarint(b, int64(a.At))
 	}
-	return b
+	return binary.AppendUvarint(b, uint64(i.Tried))
 }
 
 func appendText(b []byte, s string) []byte {
@@ -172,10 +173,10 @@ func DecodeBlock(b []byte) ([]*Instance, []uint16, error) {
 	if len(b) == 0 {
 		return nil, nil, errors.New("instance block: empty")
 	}
-	if b[0] != blockVersion {
+	if b[0] == 0 || b[0] > blockVersion {
 		return nil, nil, fmt.Errorf("instance block: encoding %d is not known; it was written by a newer version", b[0])
 	}
-	r := reader{b: b[1:]}
+	r := reader{b: b[1:], version: b[0]}
 	var instances []*Instance
 	var roles []uint16
 	for len(r.b) > 0 && r.err == nil {
@@ -189,8 +190,9 @@ func DecodeBlock(b []byte) ([]*Instance, []uint16, error) {
 }
 
 type reader struct {
-	b   []byte
-	err error
+	b       []byte
+	version byte
+	err     error
 }
 
 var errShort = errors.New("damaged: it ends early")
@@ -280,6 +282,9 @@ func (r *reader) instance() (*Instance, uint16) {
 	for n := r.count(); n > 0 && r.err == nil; n-- {
 		a := PendingAction{Serial: r.uint32(), Action: driver.Action(r.text()), Args: r.text(), At: Time(r.int())}
 		i.Actions = append(i.Actions, a)
+	}
+	if r.version > 1 {
+		i.Tried = uint8(r.small(math.MaxUint8))
 	}
 	return i, role
 }

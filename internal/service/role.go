@@ -32,6 +32,8 @@ type Role struct {
 	Policies []policy.Memory `json:"policies,omitempty"`
 	// Decision is the last change that a policy made; nil for none.
 	Decision *PolicyDecision `json:"decision,omitempty"`
+	// TurnedDown are the implementations that could not make a machine when they were last asked.
+	TurnedDown []TurnedDown `json:"turned_down,omitempty"`
 
 	Spec *RoleSpec `json:"-"` // in the service's present spec, or in its last for a leaving role
 
@@ -50,7 +52,10 @@ type Role struct {
 	governed          *governance
 	dirty             bool
 	wasReady          bool
-	showsOthers       bool // see showsOthers
+	showsOthers       bool  // see showsOthers
+	candidates        []int // implementations that the filter lets through
+	users             []int // by implementation, where instances are spread over them; nil otherwise
+	checked           bool  // every machine has a health check
 }
 
 // A list is linked through its instances; the first one's prev is the last.
@@ -133,6 +138,7 @@ func (r *Role) weigh(i *Instance, by int) {
 	if i.Rest() == RestPoweredOff {
 		r.off += by
 	}
+	r.countUser(i, by)
 }
 
 func (r *Role) add(i *Instance) {

@@ -201,6 +201,7 @@ func (s *Service) link() {
 			}
 		}
 		r.linkPolicies()
+		r.linkImplementations()
 		r.showsOthers = len(r.parents) > 0 && showsOthers(&r.Spec.Machine)
 	}
 	s.linkResources()

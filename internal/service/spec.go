@@ -110,7 +110,7 @@ type Machine struct {
 	// Implementations are the ways to make the machine. Choose says with which of them the instances begin;
 	// the next one is tried when a back end refuses for want of capacity or is down.
 	Implementations []Implementation  `json:"implementations"`
-	Choose          Choose            `json:"choose,omitempty"` // "": InOrder
+	Choose          Choose            `json:"choose,omitempty"`    // "": InOrder
 	Env             map[string]string `json:"env,omitempty"`       // values are Jinja templates
 	Files           []File            `json:"files,omitempty"`     // contents are Jinja templates
 	UserData        string            `json:"user_data,omitempty"` // cloud-init, a Jinja template

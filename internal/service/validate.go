@@ -145,7 +145,11 @@ func (v *validator) spec(s *Spec) {
 			known[s.Roles[i].Name] = i
 		}
 		v.role(at+".", &s.Roles[i])
-		v.commands(at+".machine.checks", s, s.Roles[i].Machine.Checks)
+		m := &s.Roles[i].Machine
+		v.commands(at+".machine.checks", s, m.Checks)
+		for k := range m.Implementations {
+			v.commands(indexed(at+".machine.implementations", k)+".checks", s, m.Implementations[k].Checks)
+		}
 	}
 	v.alarms(s.Alarms, s)
 	if g := v.graph(s, known); g != nil {
@@ -197,6 +201,7 @@ func (v *validator) role(at string, r *RoleSpec) {
 	v.update(at+"update", r.Update)
 	v.policies(at+"policies", r)
 	v.machine(at+"machine.", &r.Machine)
+	v.filter(at+"filter", r)
 }
 
 func (v *validator) update(at string, u UpdatePolicy) {
@@ -219,29 +224,30 @@ func (v *validator) machine(at string, m *Machine) {
 	if len(m.Implementations) == 0 {
 		v.fail(at+"implementations", "nothing says how the machine is made; name a driver")
 	}
-	for i, x := range m.Implementations {
-		if x.Driver == "" {
-			v.fail(indexed(at+"implementations", i)+".driver", "the driver has no name")
-		}
-	}
-	for name := range m.Env {
+	v.choice(at, m)
+	v.contents(at, m.Env, m.Files, m.UserData, m.Checks)
+}
+
+// contents checks what a machine, or one of its implementations, puts into it.
+func (v *validator) contents(at string, env map[string]string, files []File, userData string, checks []Check) {
+	for name := range env {
 		if name == "" || strings.ContainsAny(name, "=\x00") {
 			v.fail(at+"env", "%q is no name of an environment variable", name)
 		}
 	}
 	seen := map[string]bool{}
-	for i, f := range m.Files {
+	for i, f := range files {
 		v.file(indexed(at+"files", i), f)
 		if seen[f.Path] {
 			v.fail(indexed(at+"files", i)+".path", "%q is written twice", f.Path)
 		}
 		seen[f.Path] = true
 	}
-	if len(m.UserData) > MaxText {
-		v.fail(at+"user_data", "the user data has %d bytes; %d is the most", len(m.UserData), MaxText)
+	if len(userData) > MaxText {
+		v.fail(at+"user_data", "the user data has %d bytes; %d is the most", len(userData), MaxText)
 	}
-	for i := range m.Checks {
-		v.check(indexed(at+"checks", i), &m.Checks[i])
+	for i := range checks {
+		v.check(indexed(at+"checks", i), &checks[i])
 	}
 }
 

@@ -392,6 +392,17 @@ func (w *world) recount() {
 		if live != r.live || outdated != r.outdated || off != r.off || total != r.total {
 			w.violate("counters of role %s: live %d, outdated %d, off %d, total %d; counted %d, %d, %d, %d", r.Name, r.live, r.outdated, r.off, r.total, live, outdated, off, total)
 		}
+		if r.users != nil {
+			users := make([]int, len(r.users))
+			for i := range r.Instances {
+				if i.Phase != Queued && i.Phase != Backoff && i.Revision == r.Revision {
+					users[i.Impl]++
+				}
+			}
+			if !slices.Equal(users, r.users) {
+				w.violate("users of the implementations of role %s: %v, counted %v", r.Name, r.users, users)
+			}
+		}
 		for p := range phases {
 			if by[p] != r.lists[p].n {
 				w.violate("counter of role %s, phase %v: %d, counted %d", r.Name, p, r.lists[p].n, by[p])
@@ -474,7 +485,7 @@ func (w *world) revive() {
 			if i.role.Spec.ReadyGate && !i.Ready {
 				w.late = append(w.late, Fact{Kind: Reported, Serial: serial, Key: "READY", Value: "YES"})
 			}
-			if len(i.role.Spec.Machine.Checks) > 0 && i.Healthy != Healthy {
+			if len(i.Checks()) > 0 && i.Healthy != Healthy {
 				w.late = append(w.late, Fact{Kind: Checked, Serial: serial, Incarnation: i.Incarnation, Health: Healthy})
 			}
 		}

@@ -112,8 +112,8 @@ func instance(s *service.Service, i *service.Instance) client.Instance {
 		Failures: int(i.Failures), ExitCode: int(i.ExitCode), Created: i.Created.Time(), Since: i.Since.Time(), Until: later(i.Until.Time()),
 		Attributes: maps.Clone(i.Attributes),
 	}
-	if n := int(i.Impl); r.Spec != nil && n < len(r.Spec.Machine.Implementations) {
-		out.Driver, out.Account = r.Spec.Machine.Implementations[n].Driver, r.Spec.Machine.Implementations[n].Account
+	if x := i.Implementation(); x != nil {
+		out.Driver, out.Account, out.Implementation, out.Choice = x.Driver, x.Account, x.Title(), s.ChoiceOf(i)
 	}
 	for _, a := range i.Actions {
 		out.Actions = append(out.Actions, client.PendingAction{Action: string(a.Action), Args: a.Args, At: a.At.Time()})
@@ -145,7 +145,7 @@ func change(c *control.Change) client.Change {
 func plan(p *service.Plan, id uint64, name string) client.Plan {
 	out := client.Plan{Steps: make([]client.Step, len(p.Steps)), State: p.State.String(), Total: p.Total, Warnings: p.Warnings, Service: id, Name: name}
 	for n, s := range p.Steps {
-		out.Steps[n] = client.Step{Wave: s.Wave, Do: s.Do, Role: s.Role, Instances: s.Instances, Count: s.Count, Driver: s.Driver, Why: s.Why}
+		out.Steps[n] = client.Step{Wave: s.Wave, Do: s.Do, Role: s.Role, Instances: s.Instances, Count: s.Count, Driver: s.Driver, Implementation: s.Implementation, Why: s.Why}
 	}
 	return out
 }
@@ -156,6 +156,9 @@ func explanation(id uint64, name string, e *service.Explanation) client.Explanat
 	for n, r := range e.Roles {
 		out.Roles[n] = client.RoleExplanation{Name: r.Name, State: r.State, Why: r.Why, Cardinality: r.Cardinality, Phases: r.Phases, Bad: r.Bad,
 			RolePolicies: policies(r.Policies, r.Decision)}
+		for _, x := range r.Implementations {
+			out.Roles[n].Implementations = append(out.Roles[n].Implementations, client.ImplementationExplanation(x))
+		}
 	}
 	for _, b := range e.Backends {
 		out.Backends = append(out.Backends, client.BackendExplanation(b))

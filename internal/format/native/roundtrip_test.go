@@ -75,8 +75,17 @@ func drawMachine(t *rapid.T) service.Machine {
 		if options := rapid.MapOfN(rapid.OneOf(word, rapid.Just("command")), value, 0, 3).Draw(t, "options"); len(options) > 0 {
 			x.Options = options
 		}
+		if rapid.Bool().Draw(t, "own") {
+			x.Env, x.UserData = dict.Draw(t, "own env"), prose.Draw(t, "own user data")
+			x.Files = []service.File{{Path: "a", Mode: uint32(rapid.IntRange(0, 0o7777).Draw(t, "own mode")), Content: prose.Draw(t, "own content")}}
+			x.Checks = append(x.Checks, drawCheck(t))
+		}
+		if rapid.Bool().Draw(t, "labelled") {
+			x.Name, x.Labels = fmt.Sprint("i", len(m.Implementations)), map[string]any{"zone": "eu", "more": value.Draw(t, "label")}
+		}
 		m.Implementations = append(m.Implementations, x)
 	}
+	m.Choose = rapid.SampledFrom([]service.Choose{"", service.AtRandom, service.Spread}).Draw(t, "choose")
 	for _, path := range rapid.SliceOfNDistinct(rapid.StringMatching(`[a-z0-9]{1,4}(/[a-z0-9 #:~]{1,4})?`), 0, 2, rapid.ID).Draw(t, "files") {
 		m.Files = append(m.Files, service.File{Path: path, Mode: uint32(rapid.IntRange(0, 0o7777).Draw(t, "mode")), Content: prose.Draw(t, "content")})
 	}
@@ -270,6 +279,9 @@ func drawSpec(t *rapid.T) *service.Spec {
 		r.ReadyGate, r.Hold, r.HardShutdown = flag("gate"), flag("hold"), flag("hard")
 		r.Policies = drawPolicies(t)
 		r.Update, r.Inputs, r.Machine = drawUpdate(t), dict.Draw(t, "inputs"), drawMachine(t)
+		if first := &r.Machine.Implementations[0]; first.Labels != nil {
+			r.Filter = map[string]any{"zone": first.Labels["zone"]}
+		}
 		s.Roles = append(s.Roles, r)
 	}
 	s.Alarms = drawAlarms(t, s.Roles)

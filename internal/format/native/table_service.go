@@ -99,6 +99,8 @@ var roleFields = append([]field[service.RoleSpec]{
 		},
 	},
 }, append(lifted(), []field[service.RoleSpec]{
+	freeField("filter", "{zone: eu}", "Only implementations of the machine with these labels are taken.",
+		func(r *service.RoleSpec) *map[string]any { return &r.Filter }),
 	choiceField("identity", "Whether a replacement is a new instance, or keeps number, address and data (stable: for databases).",
 		func(r *service.RoleSpec) *service.Identity { return &r.Identity }, service.New, service.Stable),
 	choiceField("heal", "auto replaces an instance that failed; manual marks the service WARNING and waits for recover.",
