@@ -129,17 +129,17 @@ type Role struct {
 
 // An Instance is one member of a role and the machine that embodies it now.
 type Instance struct {
-	Serial  uint32 `json:"serial" doc:"Its number within the service, never used again."`
-	Name    string `json:"name"`
-	Role    string `json:"role"`
-	Number  uint32 `json:"number" doc:"Its number within the role."`
-	Phase   string `json:"phase" doc:"queued, backoff, creating, starting, held, up, parked, finished, down, resting, replacing or stopping."`
-	Reason  string `json:"reason,omitempty"`
-	Machine string `json:"machine" doc:"Id of the machine."`
-	State   string `json:"state" doc:"State of the machine as its back end told last."`
-	Driver  string `json:"driver,omitempty"`
-	Account string `json:"account,omitempty"`
-	// Implementation is what its machine is made with, and Choice says why that.
+	Serial         uint32            `json:"serial" doc:"Its number within the service, never used again."`
+	UUID           string            `json:"uuid" doc:"The same for clients that need a UUID."`
+	Name           string            `json:"name"`
+	Role           string            `json:"role"`
+	Number         uint32            `json:"number" doc:"Its number within the role."`
+	Phase          string            `json:"phase" doc:"queued, backoff, creating, starting, held, up, parked, finished, down, resting, replacing or stopping."`
+	Reason         string            `json:"reason,omitempty"`
+	Machine        string            `json:"machine" doc:"Id of the machine."`
+	State          string            `json:"state" doc:"State of the machine as its back end told last."`
+	Driver         string            `json:"driver,omitempty"`
+	Account        string            `json:"account,omitempty"`
 	Implementation string            `json:"implementation,omitempty" doc:"What its machine is made with: the implementation's name, or its driver with its account after a colon."`
 	Choice         string            `json:"choice,omitempty" doc:"Why it is made with that implementation; none where there is no other."`
 	Native         string            `json:"native,omitempty" doc:"The back end's own id of the machine."`
@@ -205,15 +205,14 @@ type Plan struct {
 
 // A Step is one thing that a command would lead to. Steps of one wave happen together.
 type Step struct {
-	Wave      int      `json:"wave"`
-	Do        string   `json:"do" doc:"create, destroy, an action's name, refresh or remove."`
-	Role      string   `json:"role,omitempty"`
-	Instances []string `json:"instances,omitempty" doc:"At most ten of them."`
-	Count     int      `json:"count"`
-	Driver    string   `json:"driver,omitempty"`
-	// Implementation is what the machines are made with, where there is a choice.
-	Implementation string `json:"implementation,omitempty" doc:"What the machines are made with, where there is a choice."`
-	Why            string `json:"why"`
+	Wave           int      `json:"wave"`
+	Do             string   `json:"do" doc:"create, destroy, an action's name, refresh or remove."`
+	Role           string   `json:"role,omitempty"`
+	Instances      []string `json:"instances,omitempty" doc:"At most ten of them."`
+	Count          int      `json:"count"`
+	Driver         string   `json:"driver,omitempty"`
+	Implementation string   `json:"implementation,omitempty" doc:"What the machines are made with, where there is a choice."`
+	Why            string   `json:"why"`
 }
 
 // An Explanation says why a service is in its state, what it waits for and what comes next.
@@ -240,13 +239,12 @@ type BackendExplanation struct {
 
 // A RoleExplanation does the same for a role.
 type RoleExplanation struct {
-	Name        string         `json:"name"`
-	State       string         `json:"state"`
-	Why         string         `json:"why,omitempty"`
-	Cardinality int            `json:"cardinality"`
-	Phases      map[string]int `json:"phases"`
-	Bad         []string       `json:"bad,omitempty" doc:"Instances that do not work, with their reasons."`
-	// Implementations are what its machines are made with, where there is a choice.
+	Name            string                      `json:"name"`
+	State           string                      `json:"state"`
+	Why             string                      `json:"why,omitempty"`
+	Cardinality     int                         `json:"cardinality"`
+	Phases          map[string]int              `json:"phases"`
+	Bad             []string                    `json:"bad,omitempty" doc:"Instances that do not work, with their reasons."`
 	Implementations []ImplementationExplanation `json:"implementations,omitempty" doc:"What its machines are made with, where there is a choice."`
 	RolePolicies
 }
@@ -317,10 +315,12 @@ type Command struct {
 	Replace    uint32         `json:"replace,omitempty" doc:"Serial of an instance."`
 }
 
-// A Scale wishes another cardinality for a role: a number, or a change of the present one.
+// A Scale wishes another cardinality for a role: a number, a change of the present one, or so many less as instances
+// are named that are to be removed.
 type Scale struct {
 	Role        string      `json:"role" minLength:"1"`
-	Cardinality Cardinality `json:"cardinality" doc:"A number, as such or as text, or a change: +2, -1, +50%, -10%."`
+	Cardinality Cardinality `json:"cardinality,omitempty" doc:"A number, as such or as text, or a change: +2, -1, +50%, -10%."`
+	Remove      []string    `json:"remove,omitempty" maxItems:"1000" doc:"In place of cardinality: instances to be removed, each by its number in the role, its name, uuid, machine, native id, or any of its addresses."`
 	Force       bool        `json:"force,omitempty" doc:"Outside the bounds of the role too."`
 	Cooldown    *Duration   `json:"cooldown,omitempty" doc:"Follows the scaling, in place of the role's."`
 }
@@ -331,7 +331,10 @@ type Cardinality string
 
 // UnmarshalJSON reads a text or a number, which is no change and has no fraction.
 func (c *Cardinality) UnmarshalJSON(text []byte) error {
-	if len(text) > 0 && text[0] == '"' {
+	switch {
+	case string(text) == "null":
+		return nil
+	case len(text) > 0 && text[0] == '"':
 		return json.Unmarshal(text, (*string)(c))
 	}
 	var n uint32

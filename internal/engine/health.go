@@ -118,7 +118,7 @@ func (e *Engine) startChecks(a *actor, i *service.Instance, checks []service.Che
 		return
 	}
 	a.checked(i.Serial, i.Incarnation, len(checks))
-	scope := scopeOf(a, i)
+	scope := e.scopeOf(a, i)
 	target := probe.Target{Started: i.Since.Time(), Exec: e.execIn(a, i)}
 	if len(i.Addresses) > 0 {
 		target.Address = i.Addresses[0]

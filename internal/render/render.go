@@ -72,6 +72,7 @@ type (
 		Name, ID string
 		Number   int // in its role, from 0
 		Address  string
+		UUID     string
 	}
 )
 
@@ -258,7 +259,7 @@ func (s *Scope) values() map[string]any {
 	v["service"] = map[string]any{"name": s.Service.Name, "id": s.Service.ID, "inputs": inputs}
 	v["role"] = map[string]any{"name": s.Role.Name, "number": s.Role.Number}
 	v["instance"] = map[string]any{
-		"name": s.Instance.Name, "id": s.Instance.ID, "number": s.Instance.Number, "address": s.Instance.Address,
+		"name": s.Instance.Name, "id": s.Instance.ID, "number": s.Instance.Number, "address": s.Instance.Address, "uuid": s.Instance.UUID,
 	}
 	v["roles"], v["inputs"] = roles, inputs
 	return v

@@ -236,11 +236,18 @@ func (x *scene) scaling(args []string) (Command, map[string]string, error) {
 	if err != nil {
 		return Command{}, nil, err
 	}
-	n, err := strconv.Atoi(args[1])
-	if err != nil {
+	c := &Scale{Role: args[0], Force: o["force"] != ""}
+	if numbers, chosen := strings.CutPrefix(args[1], "without="); chosen {
+		for number := range strings.SplitSeq(numbers, ",") {
+			i, err := x.instance(args[0] + "/" + number)
+			if err != nil {
+				return Command{}, nil, err
+			}
+			c.Remove = append(c.Remove, i.Serial)
+		}
+	} else if c.Cardinality, err = strconv.Atoi(args[1]); err != nil {
 		return Command{}, nil, err
 	}
-	c := &Scale{Role: args[0], Cardinality: n, Force: o["force"] != ""}
 	if o["cooldown"] != "" {
 		d, err := time.ParseDuration(o["cooldown"])
 		if err != nil {

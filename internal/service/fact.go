@@ -81,8 +81,11 @@ type (
 	Scale struct {
 		Role        string
 		Cardinality int
-		Force       bool           // outside the bounds too
-		Cooldown    *time.Duration // nil: the role's
+		// Remove are the serials of instances to be removed: the cardinality goes down by them, and Cardinality
+		// is not looked at.
+		Remove   []uint32
+		Force    bool           // outside the bounds too
+		Cooldown *time.Duration // nil: the role's
 	}
 	// Recover sets everything that gave up going again.
 	Recover struct {

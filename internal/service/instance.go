@@ -1,8 +1,11 @@
 package service
 
 import (
+	"crypto/sha256"
 	"strconv"
 	"strings"
+
+	"github.com/google/uuid"
 
 	"github.com/troupe-dev/troupe/driver"
 )
@@ -118,6 +121,13 @@ func ParseMachineID(id driver.MachineID) (service uint64, serial, incarnation ui
 	sn, err2 := strconv.ParseUint(b, 10, 32)
 	in, err3 := strconv.ParseUint(c, 10, 32)
 	return service, uint32(sn), uint32(in), err1 == nil && err2 == nil && err3 == nil
+}
+
+// UUID is the id of an instance in the form of a version 4 UUID. It follows from the ids of the installation and the
+// service and from the serial, so that an instance keeps it and its successor has another.
+func UUID(installation string, service uint64, serial uint32) string {
+	space := uuid.NewHash(sha256.New(), uuid.Nil, []byte(installation), 4)
+	return uuid.NewHash(sha256.New(), space, []byte(MachineID(service, serial, 0)), 4).String()
 }
 
 // serialsPerService spaces the numeric ids of instances: 7 000 000 003 is instance 3 of service 7.

@@ -72,6 +72,7 @@ func drawRole(t *rapid.T, k int, strict bool) RoleSpec {
 	r.HardShutdown = rapid.IntRange(0, 5).Draw(t, "hard") == 0
 	r.Restart = rapid.SampledFrom([]Restart{Always, Always, OnFailureExit, Never}).Draw(t, "restart")
 	r.Cooldown = time.Duration(rapid.IntRange(0, 1).Draw(t, "cooldown")) * time.Minute
+	r.ScaleIn = rapid.SampledFrom([]ScaleIn{"", Youngest}).Draw(t, "scale in")
 	r.Update = UpdatePolicy{Batch: rapid.IntRange(1, 3).Draw(t, "batch"), Surge: intp(rapid.IntRange(0, 2).Draw(t, "surge"))}
 	r.Machine = Machine{Name: "a", Implementations: []Implementation{{Driver: "sim"}}}
 	if rapid.IntRange(0, 5).Draw(t, "checks") == 0 {
@@ -168,7 +169,13 @@ func drawCommand(t *rapid.T, w *world) Command {
 	if len(w.svc.Roles) > 0 {
 		role = w.svc.Roles[rapid.IntRange(0, len(w.svc.Roles)-1).Draw(t, "role")].Name
 	}
-	switch k := rapid.IntRange(0, 27).Draw(t, "command"); {
+	switch k := rapid.IntRange(0, 28).Draw(t, "command"); {
+	case k == 28:
+		serials := rapid.SliceOfN(rapid.Uint32Range(1, 20), 1, 3).Draw(t, "remove")
+		if i := w.svc.instances.find(serials[0]); i != nil {
+			role = i.role.Name
+		}
+		return Command{Scale: &Scale{Role: role, Remove: serials}}
 	case k < 7:
 		return Command{Scale: &Scale{Role: role, Cardinality: rapid.IntRange(-1, 6).Draw(t, "to")}}
 	case k < 8:

@@ -73,6 +73,8 @@ type RoleSpec struct {
 	// ReadyGate: an instance is up only when it has also reported READY=YES.
 	ReadyGate bool `json:"ready_gate,omitempty"`
 	Hold      bool `json:"hold,omitempty"`
+	// ScaleIn says which instances go first when there are too many; "": Oldest.
+	ScaleIn ScaleIn `json:"scale_in,omitempty"`
 	// HardShutdown skips the graceful part of removal.
 	HardShutdown bool `json:"hard_shutdown,omitempty"`
 	// Cooldown follows each scaling; during it the role is left alone.
@@ -199,6 +201,16 @@ type Heal string
 const (
 	HealAuto   Heal = "auto"   // replace it
 	HealManual Heal = "manual" // mark role and service WARNING and wait for recover
+)
+
+// ScaleIn says which of a role's good instances go first when there are too many. Bad ones always go before, and
+// of stable ones those with the highest numbers.
+type ScaleIn string
+
+// The orders of scaling in.
+const (
+	Oldest   ScaleIn = "oldest"
+	Youngest ScaleIn = "youngest"
 )
 
 // OnGone says what happens when a machine was removed behind Troupe's back.

@@ -59,7 +59,7 @@ func (u Usage) positive() Usage {
 func (s *Service) growth(c *Command) Usage {
 	switch {
 	case c.Scale != nil:
-		if r := s.Role(c.Scale.Role); r != nil {
+		if r := s.Role(c.Scale.Role); r != nil && len(c.Scale.Remove) == 0 {
 			return Usage{}.Add(single(r.Spec), c.Scale.Cardinality-r.Cardinality)
 		}
 	case c.AddRole != nil:

@@ -190,6 +190,7 @@ func (v *validator) role(at string, r *RoleSpec) {
 	one(v, at+"heal", r.Heal, HealAuto, HealManual)
 	one(v, at+"on_gone", r.OnGone, Replace, Forget, "")
 	one(v, at+"identity", r.Identity, New, Stable)
+	one(v, at+"scale_in", r.ScaleIn, Oldest, Youngest, "")
 	one(v, at+"restart", r.Restart, Always, OnFailureExit, Never, "")
 	least(v, at+"restarts", r.Restarts, 0)
 	least(v, at+"stable", r.Stable, 0)

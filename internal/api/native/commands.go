@@ -67,11 +67,17 @@ func simply[P any](f *face, place func(*P) *Commanded, make func(*P) service.Com
 func itself(in *Commanded) *Commanded { return in }
 
 func (f *face) scale(who *identity.Caller, id uint64, in *client.Scale) (service.Command, error) {
-	n, err := f.control.Cardinality(who, id, in.Role, string(in.Cardinality))
-	if err != nil {
-		return service.Command{}, err
+	c := &service.Scale{Role: in.Role, Force: in.Force, Cooldown: (*time.Duration)(in.Cooldown)}
+	var err error
+	switch {
+	case (in.Cardinality == "") == (len(in.Remove) == 0):
+		return service.Command{}, invalid("body.cardinality", "give a cardinality, or the instances to be removed")
+	case len(in.Remove) > 0:
+		c.Remove, err = f.control.FindInstances(who, id, in.Role, in.Remove)
+	default:
+		c.Cardinality, err = f.control.Cardinality(who, id, in.Role, string(in.Cardinality))
 	}
-	return service.Command{Scale: &service.Scale{Role: in.Role, Cardinality: n, Force: in.Force, Cooldown: (*time.Duration)(in.Cooldown)}}, nil
+	return service.Command{Scale: c}, err
 }
 
 func (f *face) recover(_ *identity.Caller, _ uint64, in *client.Recover) (service.Command, error) {

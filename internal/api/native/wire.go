@@ -103,10 +103,10 @@ func drivers(m *service.Machine) []string {
 
 var healths = [...]string{service.Unchecked: "unchecked", service.Healthy: "healthy", service.Unhealthy: "unhealthy"}
 
-func instance(s *service.Service, i *service.Instance) client.Instance {
+func (f *face) instance(s *service.Service, i *service.Instance) client.Instance {
 	r := i.Role()
 	out := client.Instance{
-		Serial: i.Serial, Name: s.InstanceName(i), Role: r.Name, Number: i.Number, Phase: i.Phase.String(), Reason: i.Reason,
+		Serial: i.Serial, UUID: f.control.UUID(s.ID, i.Serial), Name: s.InstanceName(i), Role: r.Name, Number: i.Number, Phase: i.Phase.String(), Reason: i.Reason,
 		Machine: string(s.MachineID(i)), State: i.Machine.String(), Native: i.Native, Addresses: slices.Clone(i.Addresses),
 		Incarnation: i.Incarnation, Revision: i.Revision, Ready: i.Ready, Health: healths[i.Healthy], Doubt: i.Doubt, Overdue: i.Overdue,
 		Failures: int(i.Failures), ExitCode: int(i.ExitCode), Created: i.Created.Time(), Since: i.Since.Time(), Until: later(i.Until.Time()),

@@ -274,6 +274,7 @@ func drawSpec(t *rapid.T) *service.Spec {
 		r.Identity = rapid.SampledFrom([]service.Identity{service.New, service.Stable}).Draw(t, "identity")
 		r.Restart = rapid.SampledFrom([]service.Restart{service.Always, service.OnFailureExit, service.Never}).Draw(t, "restart")
 		r.Restarts, r.ActionNumber = amount.Draw(t, "restarts"), amount.Draw(t, "number")
+		r.ScaleIn = rapid.SampledFrom([]service.ScaleIn{"", service.Youngest}).Draw(t, "scale in")
 		r.Stable, r.Cooldown, r.ActionPeriod = duration.Draw(t, "stable"), duration.Draw(t, "cooldown"), duration.Draw(t, "period")
 		r.StartTimeout, r.StopTimeout = duration.Draw(t, "start"), duration.Draw(t, "stop")
 		r.ReadyGate, r.Hold, r.HardShutdown = flag("gate"), flag("hold"), flag("hard")
