@@ -147,7 +147,8 @@ type Instance struct {
 	Incarnation    uint32            `json:"incarnation" doc:"Counts the machines that were asked for."`
 	Revision       uint32            `json:"revision" doc:"Of the description that its machine was made from."`
 	Ready          bool              `json:"ready,omitempty" doc:"It reported READY=YES."`
-	Health         string            `json:"health" doc:"unchecked, healthy or unhealthy."`
+	Health         string            `json:"health" doc:"unchecked, healthy, ailing (a check fails, and may for a while) or unhealthy."`
+	Failing        *time.Time        `json:"failing,omitempty" doc:"Since when a check of it fails that may for a while."`
 	Doubt          bool              `json:"doubt,omitempty" doc:"Its creation was not answered: a machine may or may not exist."`
 	Overdue        bool              `json:"overdue,omitempty" doc:"Its removal takes longer than it should."`
 	Failures       int               `json:"failures,omitempty" doc:"In a row."`

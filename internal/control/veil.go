@@ -43,6 +43,11 @@ func rewriteContents(at string, env map[string]string, files []service.File, use
 		for k := range c.Exec {
 			c.Exec[k] = f(place+".exec."+strconv.Itoa(k), c.Exec[k])
 		}
+		if c.MySQL != nil {
+			db := *c.MySQL
+			db.EachText(func(name string, text *string) { *text = f(place+".mysql."+name, *text) })
+			c.MySQL = &db
+		}
 	}
 	return rewriteAll(at+"env.", env, f), files, f(at+"user_data", userData), checks
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/troupe-dev/troupe/driver"
@@ -29,38 +30,39 @@ func (e *Engine) newProbes() *probe.Scheduler[checkKey] {
 	e.health.verdicts = make(map[checkKey][]service.Health)
 	return probe.NewScheduler(func(r probe.Result[checkKey]) {
 		f := service.Fact{Kind: service.Checked, Serial: r.Key.serial, Incarnation: r.Key.incarnation, Reason: r.Reason}
-		if verdict, ok := e.health.note(r); ok {
-			f.Health = verdict
+		if e.health.note(r, &f) {
 			e.Tell(r.Key.service, f)
 		}
 	})
 }
 
-// note keeps a verdict and returns that of all checks of the machine together; false when its checks
+// note keeps a verdict and puts those of all checks of the machine together into the fact; false when its checks
 // have ended.
-func (h *health) note(r probe.Result[checkKey]) (service.Health, bool) {
+func (h *health) note(r probe.Result[checkKey], f *service.Fact) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	first := r.Key
 	first.number = 0
 	all := h.verdicts[first]
 	if r.Key.number >= len(all) {
-		return service.Unchecked, false
+		return false
 	}
-	all[r.Key.number] = service.Unhealthy
-	if r.Healthy {
-		all[r.Key.number] = service.Healthy
-	}
-	sum := service.Healthy
-	for _, v := range all {
-		if v == service.Unhealthy {
-			return v, true
-		}
-		if v == service.Unchecked {
-			sum = v
+	all[r.Key.number] = r.Health
+	for n, v := range all {
+		switch v {
+		case service.Healthy:
+			f.Passing |= 1 << n
+		case service.Ailing, service.Unhealthy:
+			f.Failing |= 1 << n
 		}
 	}
-	return sum, true
+	for _, v := range [...]service.Health{service.Unhealthy, service.Ailing, service.Unchecked, service.Healthy} {
+		if slices.Contains(all, v) {
+			f.Health = v
+			break
+		}
+	}
+	return true
 }
 
 // watchHealth starts and ends the checks of instances that changed. The actor is held.

@@ -80,6 +80,9 @@ func eachContent(at string, env map[string]string, files []service.File, userDat
 		for j, arg := range c.Exec {
 			f(fmt.Sprintf("%sexec[%d]", place, j), arg)
 		}
+		if c.MySQL != nil {
+			c.MySQL.EachText(func(name string, text *string) { f(place+"mysql."+name, *text) })
+		}
 	}
 }
 

@@ -130,6 +130,11 @@ func Machine(ctx context.Context, m *service.Machine, scope *Scope) (Parts, erro
 		for j := range c.Exec {
 			c.Exec[j] = t.text(at+"exec", c.Exec[j])
 		}
+		if c.MySQL != nil {
+			db := *c.MySQL
+			db.EachText(func(name string, text *string) { *text = t.text(at+"mysql."+name, *text) })
+			c.MySQL = &db
+		}
 	}
 	if t.err != nil {
 		return Parts{}, t.err

@@ -55,7 +55,7 @@ func TestFilterAndChoiceAreChecked(t *testing.T) {
 		{"two of a name", func(r *RoleSpec) { r.Machine.Implementations[1].Name = "paris" },
 			`roles[0].machine.implementations[1].name: "paris" is already the name of implementations[0]`},
 		{"a bad check", func(r *RoleSpec) { r.Machine.Implementations[1].Checks = []Check{{}} },
-			`roles[0].machine.implementations[1].checks[0]: a check is one of tcp, http, exec and ping; this one is 0 of them`},
+			`roles[0].machine.implementations[1].checks[0]: a check is one of tcp, http, exec, mysql and ping; this one is 0 of them`},
 		{"a bad file", func(r *RoleSpec) { r.Machine.Implementations[0].Files = []File{{Path: "/etc/x"}} },
 			`roles[0].machine.implementations[0].files[0].path: "/etc/x" begins with /; paths are relative to the machine's root or working folder: write "etc/x"`},
 	} {

@@ -77,6 +77,7 @@ func (s *Service) evaluate(i *Instance, now Time) {
 	if s.instances.find(i.Serial) != i {
 		return // an action has ended it
 	}
+	s.wearOut(i, now)
 	switch i.Phase {
 	case Backoff:
 		if i.Until <= now {
@@ -117,6 +118,10 @@ func (s *Service) evaluateStarting(i *Instance, now Time) {
 		}
 	case driver.Running:
 		if i.Healthy == Unhealthy && i.Phase == Starting {
+			if i.worn {
+				s.fail(i, "not up: "+i.Reason, now)
+				return
+			}
 			break
 		}
 		if (len(i.Checks()) > 0 && i.Healthy != Healthy) || (r.Spec.ReadyGate && !i.Ready) {
@@ -153,7 +158,7 @@ func (s *Service) notUp(i *Instance) string {
 	r := i.role
 	what := fmt.Sprintf("its machine is %s", i.Machine)
 	switch {
-	case i.Machine == driver.Running && i.Healthy == Unhealthy:
+	case i.Machine == driver.Running && (i.Healthy == Unhealthy || i.Healthy == Ailing):
 		what = "its health check says: " + i.Reason
 	case i.Machine == driver.Running && len(i.Checks()) > 0 && i.Healthy == Unchecked:
 		what = "its health check gave no answer"
@@ -234,7 +239,7 @@ func (s *Service) evaluateUp(i *Instance, now Time) {
 func (s *Service) evaluateDown(i *Instance, now Time) {
 	r := i.role
 	switch {
-	case i.Machine == driver.Running && i.Healthy != Unhealthy && (i.Healthy == Healthy || len(i.Checks()) == 0):
+	case i.Machine == driver.Running && i.Healthy != Unhealthy && i.Healthy != Ailing && (i.Healthy == Healthy || len(i.Checks()) == 0):
 		s.up(i, now)
 	case r.Spec.Heal == HealManual && (i.Machine == driver.Stopped || i.Machine == driver.Suspended || i.Machine == driver.Undeployed):
 		s.park(i, now)

@@ -19,7 +19,7 @@ func init() { // breaks the circle between the table and those that call line
 		"service": (*scene).service, "crash": (*scene).crash, "advance": (*scene).passTime,
 		"backend": (*scene).backend, "answer": (*scene).answerNow, "list": (*scene).list,
 		"machine": (*scene).machine, "exit": (*scene).exit, "fail": (*scene).failed, "vanish": (*scene).vanish, "absent": (*scene).absent,
-		"healthy": health(Healthy), "unhealthy": health(Unhealthy), "ready": (*scene).ready, "report": (*scene).report, "measure": (*scene).measure,
+		"healthy": health(Healthy), "unhealthy": health(Unhealthy), "ailing": (*scene).ailing, "ready": (*scene).ready, "report": (*scene).report, "measure": (*scene).measure,
 		"scale": (*scene).scaleRole, "recover": (*scene).recover, "update": (*scene).update, "rollback": (*scene).rollback, "pause": pausing(true), "continue": pausing(false),
 		"undeploy": (*scene).undeploy, "add-role": (*scene).addRole, "remove-role": (*scene).removeRole, "release": (*scene).release,
 		"act": (*scene).act, "cancel": (*scene).cancel, "replace": (*scene).replace, "expect": (*scene).expect,
@@ -178,8 +178,30 @@ func health(h Health) func(*scene, []string) error {
 		if err != nil {
 			return err
 		}
-		return x.w.tell(Fact{Kind: Checked, Serial: i.Serial, Incarnation: i.Incarnation, Health: h, Reason: strings.Join(args[1:], " ")})
+		f := Fact{Kind: Checked, Serial: i.Serial, Incarnation: i.Incarnation, Health: h, Reason: strings.Join(args[1:], " ")}
+		if h == Healthy {
+			f.Passing = 1<<len(i.Checks()) - 1
+		}
+		return x.w.tell(f)
 	}
+}
+
+// ailing tells that one check fails, and that the others pass.
+func (x *scene) ailing(args []string) error {
+	if len(args) < 2 {
+		return errors.New("ailing ROLE/N CHECK WORDS")
+	}
+	i, err := x.instance(args[0])
+	if err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	f := Fact{Kind: Checked, Serial: i.Serial, Incarnation: i.Incarnation, Health: Ailing, Failing: 1 << n, Reason: strings.Join(args[2:], " ")}
+	f.Passing = (1<<len(i.Checks()) - 1) &^ f.Failing
+	return x.w.tell(f)
 }
 
 func (x *scene) ready(args []string) error { return x.report([]string{args[0], "READY", "YES"}) }

@@ -21,9 +21,11 @@ type Fact struct {
 	Definite bool
 	// Repeat: the same creation may be asked for again without making a second machine.
 	Repeat bool
-	// Health and Reason are a check's verdict.
-	Health Health
-	Reason string
+	// Health and Reason are the verdict of an instance's checks; Failing and Passing say, by a bit for each, which of
+	// them fail and which do not. Of the others nothing is known yet.
+	Health           Health
+	Reason           string
+	Failing, Passing uint64
 	// Key and Value are an attribute that the instance reported.
 	Key, Value string
 	// Action is the serial of a finished action.

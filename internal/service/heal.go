@@ -145,7 +145,8 @@ func (s *Service) create(i *Instance, now Time) {
 	i.Revision = r.Revision
 	i.Incarnation++
 	i.Phase, i.Machine = Creating, driver.Unknown
-	i.Since, i.Until, i.Tries, i.issued, i.Doubt, i.Ready, i.Healthy, i.Hard = now, 0, 0, true, false, false, Unchecked, false
+	i.Since, i.Until, i.Tries, i.issued, i.Doubt, i.Ready, i.Hard = now, 0, 0, true, false, false, false
+	i.uncheck()
 	i.Attributes = nil
 	r.note(i)
 	s.dirty(i)

@@ -24,11 +24,14 @@ type Instance struct {
 	Wish        Rest         // what a person asked its machine to rest in; Awake for none
 	Ready       bool         // reported READY=YES
 	Healthy     Health       // what its checks say
+	Failing     []Time       // since when each of its checks fails, 0 for one that does not; nil when none does
 	Hard        bool         // the removal skips the graceful part
 	Overdue     bool         // the removal outlasted its deadline
 	issued      bool         // the effect that this phase needs was handed out
 	queued      bool         // in Service.todo
 	changed     bool         // in Service.touched
+	confirmed   bool         // its checks have spoken since it was loaded
+	worn        bool         // a check failed for longer than it may
 	Failures    uint16       // in a row
 	Tries       uint16       // unanswered or refused calls of this phase
 	ExitCode    int32
@@ -66,6 +69,8 @@ const (
 	Unchecked Health = iota // no result yet
 	Healthy
 	Unhealthy
+	Ailing // a check fails, and may for a while
+	healths
 )
 
 // Role returns the role that the instance belongs to.

@@ -76,7 +76,7 @@ func drawRole(t *rapid.T, k int, strict bool) RoleSpec {
 	r.Update = UpdatePolicy{Batch: rapid.IntRange(1, 3).Draw(t, "batch"), Surge: intp(rapid.IntRange(0, 2).Draw(t, "surge"))}
 	r.Machine = Machine{Name: "a", Implementations: []Implementation{{Driver: "sim"}}}
 	if rapid.IntRange(0, 5).Draw(t, "checks") == 0 {
-		r.Machine.Checks = []Check{{TCP: ":80"}}
+		r.Machine.Checks = []Check{{TCP: ":80", Down: time.Duration(rapid.IntRange(0, 1).Draw(t, "down")) * time.Minute}}
 	}
 	if rapid.IntRange(0, 3).Draw(t, "failover") == 0 {
 		r.Machine.Implementations = append(r.Machine.Implementations, Implementation{Driver: "sim2", Labels: map[string]any{"zone": "b"}}, Implementation{Driver: "sim3", Labels: map[string]any{"zone": "b"}, Checks: []Check{{Ping: true}}})
@@ -159,8 +159,14 @@ func misfortune(t *rapid.T, w *world) {
 	case 4:
 		w.late = append(w.late, Fact{Kind: Reported, Serial: i.Serial, Key: "READY", Value: "YES"})
 	case 5:
-		w.late = append(w.late, Fact{Kind: Checked, Serial: i.Serial, Incarnation: i.Incarnation,
-			Health: rapid.SampledFrom([]Health{Healthy, Unhealthy}).Draw(t, "health"), Reason: "refused"})
+		f.Kind, f.Reason = Checked, "refused"
+		switch f.Health = rapid.SampledFrom([]Health{Healthy, Unhealthy, Ailing}).Draw(t, "health"); f.Health {
+		case Healthy:
+			f.Passing = 1
+		case Ailing:
+			f.Failing = 1
+		}
+		w.late = append(w.late, f)
 	}
 }
 

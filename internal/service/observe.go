@@ -53,14 +53,7 @@ func (s *Service) Observe(f Fact, now time.Time) error {
 	case Absent:
 		s.absent(i, t)
 	case Checked:
-		if i.Healthy != f.Health {
-			i.Healthy = f.Health
-			if f.Health == Unhealthy {
-				i.Reason = f.Reason
-			}
-			s.dirty(i)
-			s.enqueue(i)
-		}
+		s.checked(i, f, t)
 	case Acted:
 		s.acted(i, f, t)
 	}
@@ -166,7 +159,7 @@ func (s *Service) seen(i *Instance, m driver.Machine, now Time) {
 		s.turnsUp(i.role, i.Implementation())
 		s.setMachine(i, m.State)
 		s.enter(i, Starting, now)
-		i.Healthy = Unchecked
+		i.uncheck()
 		i.Until = now.Add(i.role.startTimeout())
 		s.wake(i.Until, i.Serial)
 		return
@@ -273,7 +266,8 @@ func (s *Service) removed(i *Instance, now Time) {
 
 func (s *Service) clearMachine(i *Instance) {
 	s.setWish(i, Awake)
-	i.Native, i.Doubt, i.Ready, i.Healthy, i.Hard, i.Tried = "", false, false, Unchecked, false, 0
+	i.Native, i.Doubt, i.Ready, i.Hard, i.Tried = "", false, false, false, 0
+	i.uncheck()
 	if i.role.Spec.Identity != Stable {
 		i.Addresses = nil
 	}

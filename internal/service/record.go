@@ -161,7 +161,12 @@ func appendInstance(b []byte, i *Instance) []byte {
 		b = appendText(appendText(b, string(a.Action)), a.Args)
 		b = binary.AppendVarint(b, int64(a.At))
 	}
-	return binary.AppendUvarint(b, uint64(i.Tried))
+	b = binary.AppendUvarint(b, uint64(i.Tried))
+	b = binary.AppendUvarint(b, uint64(len(i.Failing)))
+	for _, t := range i.Failing {
+		b = binary.AppendVarint(b, int64(t))
+	}
+	return b
 }
 
 func appendText(b []byte, s string) []byte {
@@ -265,7 +270,7 @@ func (r *reader) instance() (*Instance, uint16) {
 	f := r.uint()
 	i.Doubt, i.Wish, i.Ready = f&flagDoubt != 0, wishOf(f, i.Machine), f&flagReady != 0
 	i.Hard, i.Overdue = f&flagHard != 0, f&flagOverdue != 0
-	i.Healthy, i.Failures, i.Tries = Health(r.small(uint64(Unhealthy))), uint16(r.small(math.MaxUint16)), uint16(r.small(math.MaxUint16))
+	i.Healthy, i.Failures, i.Tries = Health(r.small(uint64(healths-1))), uint16(r.small(math.MaxUint16)), uint16(r.small(math.MaxUint16))
 	i.ExitCode = int32(r.int())
 	i.Created, i.Since, i.Until = Time(r.int()), Time(r.int()), Time(r.int())
 	i.Native, i.Reason = r.text(), r.text()
@@ -285,6 +290,9 @@ func (r *reader) instance() (*Instance, uint16) {
 	}
 	if r.version > 1 {
 		i.Tried = uint8(r.small(math.MaxUint8))
+		for n := r.count(); n > 0 && r.err == nil; n-- {
+			i.Failing = append(i.Failing, Time(r.int()))
+		}
 	}
 	return i, role
 }

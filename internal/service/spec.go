@@ -146,22 +146,6 @@ type File struct {
 	Content string `json:"content"`
 }
 
-// A Check is a health check of an instance. Exactly one of TCP, HTTP, Exec and Ping is set.
-// Host, port and URL may be Jinja templates; "" as host means the instance's first address.
-type Check struct {
-	TCP       string        `json:"tcp,omitempty"`  // "host:port" or ":port"
-	HTTP      string        `json:"http,omitempty"` // URL, or ":port/path"
-	Status    int           `json:"status,omitempty"`
-	Exec      []string      `json:"exec,omitempty"` // inside the machine, healthy when it exits 0
-	Ping      bool          `json:"ping,omitempty"`
-	Interval  time.Duration `json:"interval,omitempty"`  // 0: 10 s
-	Timeout   time.Duration `json:"timeout,omitempty"`   // 0: 5 s
-	Failures  int           `json:"failures,omitempty"`  // in a row until unhealthy; 0: 3
-	Successes int           `json:"successes,omitempty"` // in a row until healthy; 0: 1
-	// StartPeriod: failures in this time after the start do not count.
-	StartPeriod time.Duration `json:"start_period,omitempty"`
-}
-
 // UpdatePolicy says how a role rolls over to a changed spec.
 type UpdatePolicy struct {
 	Batch int `json:"batch,omitempty"` // instances replaced at a time; 0: 1

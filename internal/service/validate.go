@@ -247,6 +247,10 @@ func (v *validator) contents(at string, env map[string]string, files []File, use
 	if len(userData) > MaxText {
 		v.fail(at+"user_data", "the user data has %d bytes; %d is the most", len(userData), MaxText)
 	}
+	if len(checks) > MaxChecks {
+		v.fail(at+"checks", "%d checks; %d is the most", len(checks), MaxChecks)
+		return
+	}
 	for i := range checks {
 		v.check(indexed(at+"checks", i), &checks[i])
 	}
@@ -267,41 +271,6 @@ func (v *validator) file(at string, f File) {
 	if len(f.Content) > MaxText {
 		v.fail(at+".content", "the file has %d bytes; %d is the most", len(f.Content), MaxText)
 	}
-}
-
-func (v *validator) check(at string, c *Check) {
-	kinds := 0
-	for _, set := range []bool{c.TCP != "", c.HTTP != "", len(c.Exec) > 0, c.Ping} {
-		if set {
-			kinds++
-		}
-	}
-	if kinds != 1 {
-		v.fail(at, "a check is one of tcp, http, exec and ping; this one is %d of them", kinds)
-	}
-	templated := func(s string) bool { return strings.Contains(s, "{{") || strings.Contains(s, "{%") }
-	if c.TCP != "" && !templated(c.TCP) {
-		if i := strings.LastIndexByte(c.TCP, ':'); i < 0 || !isPort(c.TCP[i+1:]) {
-			v.fail(at+".tcp", "%q is no address: write host:port or :port", c.TCP)
-		}
-	}
-	if c.HTTP != "" && !templated(c.HTTP) {
-		rest, local := strings.CutPrefix(c.HTTP, ":")
-		number, _, _ := strings.Cut(rest, "/")
-		if local && !isPort(number) || !local && !strings.HasPrefix(rest, "http://") && !strings.HasPrefix(rest, "https://") {
-			v.fail(at+".http", "%q is no address: write a URL or :port/path", c.HTTP)
-		}
-	}
-	if c.Status != 0 && (c.Status < 100 || c.Status > 599) {
-		v.fail(at+".status", "%d is no HTTP status", c.Status)
-	} else if c.Status != 0 && c.HTTP == "" {
-		v.fail(at+".status", "only http checks have a status")
-	}
-	least(v, at+".interval", c.Interval, 0)
-	least(v, at+".timeout", c.Timeout, 0)
-	least(v, at+".failures", c.Failures, 0)
-	least(v, at+".successes", c.Successes, 0)
-	least(v, at+".start_period", c.StartPeriod, 0)
 }
 
 // AsProblems returns the problems that err holds.

@@ -486,8 +486,11 @@ func (w *world) revive() {
 				w.late = append(w.late, Fact{Kind: Reported, Serial: serial, Key: "READY", Value: "YES"})
 			}
 			if len(i.Checks()) > 0 && i.Healthy != Healthy {
-				w.late = append(w.late, Fact{Kind: Checked, Serial: serial, Incarnation: i.Incarnation, Health: Healthy})
+				w.late = append(w.late, Fact{Kind: Checked, Serial: serial, Incarnation: i.Incarnation, Health: Healthy, Passing: ^uint64(0)})
 			}
+		}
+		if i.Healthy == Ailing && i.Machine == driver.Running {
+			w.late = append(w.late, Fact{Kind: Checked, Serial: serial, Incarnation: i.Incarnation, Health: Healthy, Passing: ^uint64(0)})
 		}
 	}
 }

@@ -101,7 +101,7 @@ func drivers(m *service.Machine) []string {
 	return out
 }
 
-var healths = [...]string{service.Unchecked: "unchecked", service.Healthy: "healthy", service.Unhealthy: "unhealthy"}
+var healths = [...]string{service.Unchecked: "unchecked", service.Healthy: "healthy", service.Unhealthy: "unhealthy", service.Ailing: "ailing"}
 
 func (f *face) instance(s *service.Service, i *service.Instance) client.Instance {
 	r := i.Role()
@@ -115,6 +115,7 @@ func (f *face) instance(s *service.Service, i *service.Instance) client.Instance
 	if x := i.Implementation(); x != nil {
 		out.Driver, out.Account, out.Implementation, out.Choice = x.Driver, x.Account, x.Title(), s.ChoiceOf(i)
 	}
+	out.Failing = later(i.FailingSince().Time())
 	for _, a := range i.Actions {
 		out.Actions = append(out.Actions, client.PendingAction{Action: string(a.Action), Args: a.Args, At: a.At.Time()})
 	}

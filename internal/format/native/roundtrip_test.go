@@ -99,15 +99,20 @@ func drawCheck(t *rapid.T) (c service.Check) {
 	if rapid.Bool().Draw(t, "details") {
 		c = service.Check{
 			Interval: duration.Draw(t, "interval"), Timeout: duration.Draw(t, "timeout"), StartPeriod: duration.Draw(t, "start"),
-			Failures: amount.Draw(t, "failures"), Successes: amount.Draw(t, "successes"),
+			Failures: amount.Draw(t, "failures"), Successes: amount.Draw(t, "successes"), Down: duration.Draw(t, "down"),
 		}
 	}
-	switch rapid.IntRange(0, 3).Draw(t, "kind") {
+	switch rapid.IntRange(0, 4).Draw(t, "kind") {
+	case 4:
+		plain := rapid.StringMatching(`[a-z0-9 "{}]{0,9}`).Filter(func(s string) bool { return render.Check("", s) == nil })
+		c.MySQL = &service.MySQL{Host: plain.Draw(t, "host"), Port: rapid.SampledFrom([]string{"", "3307"}).Draw(t, "port"), Database: plain.Draw(t, "database"),
+			User: plain.Draw(t, "user"), Password: plain.Draw(t, "password")}
 	case 0:
 		c.TCP = rapid.SampledFrom([]string{":80", "db:5432", "{{ roles.db[0].address }}:1", "[::1]:80"}).Draw(t, "tcp")
 	case 1:
 		c.HTTP = rapid.SampledFrom([]string{":80/x", "https://a.b/c?d=#e"}).Draw(t, "http")
 		c.Status = rapid.SampledFrom([]int{0, 204}).Draw(t, "status")
+		c.Method = rapid.SampledFrom([]string{"", "HEAD"}).Draw(t, "method")
 	case 2:
 		c.Exec = rapid.OneOf(rapid.SliceOfN(prose, 1, 3), rapid.Map(prose, shell)).Draw(t, "exec")
 	case 3:

@@ -41,7 +41,7 @@ func checkField[T any](at func(*T) *[]service.Check) field[T] {
 var checkFields = []field[service.Check]{
 	textField("tcp", ":5432", "Healthy when a connection opens: host:port, or :port on the instance's address.",
 		func(c *service.Check) *string { return &c.TCP }),
-	textField("http", ":8080/healthz", "Healthy when a GET answers with 200 to 399: a URL, or :port/path on the instance's address.",
+	textField("http", ":8080/healthz", "Healthy when it is answered with 200 to 399: a URL, or :port/path on the instance's address.",
 		func(c *service.Check) *string { return &c.HTTP }),
 	{
 		key: "exec", shape: execShape, example: "pg_isready -q",
@@ -69,13 +69,38 @@ var checkFields = []field[service.Check]{
 			return c.Exec
 		},
 	},
+	textField("method", "HEAD", "GET, or HEAD, which asks for no body.", func(c *service.Check) *string { return &c.Method }),
+	{
+		key: "mysql", shape: ref("mysql"), example: "{database: shop, user: probe, password: \"{{ inputs.PASSWORD }}\"}",
+		help: "Healthy when this MySQL database accepts a connection and answers.",
+		read: func(d *decoder, n *node, c *service.Check) {
+			c.MySQL = &service.MySQL{}
+			read(d, mysqlFields, n, c.MySQL)
+		},
+		write: func(c *service.Check) any {
+			if c.MySQL == nil {
+				return nil
+			}
+			return write(mysqlFields, c.MySQL)
+		},
+	},
 	boolField("ping", "Healthy when the instance answers an ICMP echo.", func(c *service.Check) *bool { return &c.Ping }),
 	intField("status", "200 to 399", "204", "The one HTTP status that is healthy.", func(c *service.Check) *int { return &c.Status }),
 	durationField("interval", "10s", "5s", "The pause between two rounds.", func(c *service.Check) *time.Duration { return &c.Interval }),
 	durationField("timeout", "5s", "2s", "How long a round may take.", func(c *service.Check) *time.Duration { return &c.Timeout }),
-	intField("failures", "3", "5", "Failed rounds in a row until the instance is unhealthy.", func(c *service.Check) *int { return &c.Failures }),
+	durationField("down", "failures decide", "10m", "How long the check may fail, from the first failure on, until the instance is unhealthy; a success ends that time, a restart of the server does not.", func(c *service.Check) *time.Duration { return &c.Down }),
+	intField("failures", "3, with down no number", "5", "Failed rounds in a row until the instance is unhealthy.", func(c *service.Check) *int { return &c.Failures }),
 	intField("successes", "1", "2", "Good rounds in a row until the instance is healthy.", func(c *service.Check) *int { return &c.Successes }),
 	durationField("start_period", "none", "30s", "Failures in this time after the start do not count.", func(c *service.Check) *time.Duration { return &c.StartPeriod }),
+}
+
+// mysqlFields are the keys of a MySQL check.
+var mysqlFields = []field[service.MySQL]{
+	textField("host", "db.lab", "Where it listens; without one, the instance's address.", func(m *service.MySQL) *string { return &m.Host }),
+	textField("port", "3307", "Its port; without one, 3306.", func(m *service.MySQL) *string { return &m.Port }),
+	textField("database", "shop", "The database to open.", func(m *service.MySQL) *string { return &m.Database }),
+	textField("user", "probe", "Who connects.", func(m *service.MySQL) *string { return &m.User }),
+	textField("password", "\"{{ inputs.PASSWORD }}\"", "The password: a template that names a secret input, or a text, which is never shown.", func(m *service.MySQL) *string { return &m.Password }),
 }
 
 func shell(command string) []string { return []string{"/bin/sh", "-c", command} }
