@@ -62,8 +62,17 @@ type Service struct {
 	Inputs  map[string]string `json:"inputs,omitempty" doc:"Secret ones read (secret)."`
 	Labels  map[string]string `json:"labels,omitempty"`
 	Leaving bool              `json:"leaving,omitempty" doc:"It is being removed."`
+	Mode    string            `json:"mode" doc:"managed; unmanaged, which leaves it alone, so that wishes wait; or pass: managed until all has settled or failed, then unmanaged."`
+	Pass    *Pass             `json:"pass,omitempty" doc:"The pass that is under way, or the last one."`
 	Rollout *Rollout          `json:"rollout,omitempty" doc:"The update that is under way."`
 	Roles   []Role            `json:"roles"`
+}
+
+// A Pass is a time for which an unmanaged service is, or was last, managed.
+type Pass struct {
+	Until   *time.Time `json:"until,omitempty" doc:"Its deadline."`
+	Ended   *time.Time `json:"ended,omitempty" doc:"None while it goes on."`
+	Failure string     `json:"failure,omitempty" doc:"What it left undone."`
 }
 
 // Ref names the service in the methods of Services.
@@ -219,6 +228,7 @@ type Step struct {
 // An Explanation says why a service is in its state, what it waits for and what comes next.
 type Explanation struct {
 	State    string               `json:"state"`
+	Mode     string               `json:"mode" doc:"managed, unmanaged or pass."`
 	Since    time.Time            `json:"since"`
 	Why      string               `json:"why"`
 	Waits    []string             `json:"waits,omitempty"`
@@ -314,6 +324,7 @@ type Command struct {
 	Release    *Release       `json:"release,omitempty"`
 	Action     *Action        `json:"action,omitempty"`
 	Replace    uint32         `json:"replace,omitempty" doc:"Serial of an instance."`
+	Attach     *Attach        `json:"attach,omitempty"`
 }
 
 // A Scale wishes another cardinality for a role: a number, a change of the present one, or so many less as instances
@@ -362,6 +373,12 @@ type Undeploy struct {
 // A Release starts what is held.
 type Release struct {
 	Role string `json:"role,omitempty" doc:"One role; all when empty."`
+}
+
+// An Attach has a service managed again.
+type Attach struct {
+	Once     bool     `json:"once,omitempty" doc:"For one pass: until all that is wished has settled or failed."`
+	Deadline Duration `json:"deadline,omitzero" doc:"How long a pass may take; an hour when empty."`
 }
 
 // A ChangeService changes whose a service is and what it is called; nil fields stay. Owner and Group

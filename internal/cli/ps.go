@@ -99,6 +99,9 @@ func madeBy(i *client.Instance) string {
 // heading tells of a service and its roles, above its instances.
 func (t *terminal) heading(s *client.Service) {
 	fmt.Fprintf(t.out, "%s (%d) is %s since %s", s.Name, s.ID, t.paintState(s.State), since(s.Since))
+	if s.Mode == "pass" {
+		fmt.Fprint(t.out, ", managed for one pass")
+	}
 	if s.Reason != "" {
 		fmt.Fprintf(t.out, ": %s", oneLine(s.Reason))
 	}

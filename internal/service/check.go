@@ -105,7 +105,9 @@ func (s *Service) checked(i *Instance, f Fact, now Time) {
 		s.dirty(i)
 		s.enqueue(i)
 	}
+	i.role.weigh(i, -1)
 	i.Healthy, i.confirmed = f.Health, true
+	i.role.weigh(i, 1)
 	switch {
 	case f.Health == Unhealthy || f.Health == Ailing:
 		i.Reason = f.Reason
@@ -181,7 +183,9 @@ func (s *Service) wearOut(i *Instance, now Time) {
 		return
 	}
 	if !i.worn {
+		i.role.weigh(i, -1)
 		i.Healthy, i.worn = Unhealthy, true
+		i.role.weigh(i, 1)
 		i.Reason = fmt.Sprintf("a check failed for longer than %v: %s", down, i.Reason)
 		s.dirty(i)
 	}

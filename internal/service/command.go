@@ -69,6 +69,8 @@ func (s *Service) obey(c *Command, now Time) *Refusal {
 		return s.pauseUpdate(c.PauseUpdate.Pause, now)
 	case c.ReplaceOne != nil:
 		return s.replaceOne(c.ReplaceOne.Serial, c, now)
+	case c.Manage != nil:
+		return s.manage(c.Manage, c, now)
 	}
 	return refuse(BadValue, "the command is empty")
 }

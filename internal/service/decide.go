@@ -24,6 +24,10 @@ func (s *Service) Decide(now time.Time) Decision {
 	t := TimeOf(now)
 	s.drained = false
 	s.ring(t)
+	if s.unmanaged() {
+		s.watchOnly(t)
+		return s.decided()
+	}
 	for round := 0; !s.drained && (len(s.todo) > 0 || len(s.due) > 0); round++ {
 		if s.evaluateInstances(t); s.drained {
 			break
@@ -38,6 +42,12 @@ func (s *Service) Decide(now time.Time) Decision {
 		s.evaluateResources(t)
 	}
 	s.derive(t)
+	s.endPass(t)
+	return s.decided()
+}
+
+// decided returns what a decision came to.
+func (s *Service) decided() Decision {
 	d := Decision{Effects: s.effects, More: s.drained}
 	s.effects = nil
 	if len(s.timers) > 0 {
@@ -124,7 +134,7 @@ func (s *Service) evaluateStarting(i *Instance, now Time) {
 			}
 			break
 		}
-		if (len(i.Checks()) > 0 && i.Healthy != Healthy) || (r.Spec.ReadyGate && !i.Ready) {
+		if !i.works() {
 			if i.Phase == Held {
 				s.enter(i, Starting, now)
 				i.Until = now.Add(r.startTimeout())
@@ -136,6 +146,9 @@ func (s *Service) evaluateStarting(i *Instance, now Time) {
 		return
 	case driver.Exited, driver.Failed, driver.Stopped, driver.Suspended, driver.Undeployed:
 		s.ended(i, now)
+		return
+	case driver.Gone:
+		s.lost(i, i.Reason, now)
 		return
 	}
 	if i.Phase == Starting && i.Until > 0 && i.Until <= now {
@@ -226,6 +239,8 @@ func (s *Service) evaluateUp(i *Instance, now Time) {
 		i.Until = now.Add(unknownGrace)
 		s.wake(i.Until, i.Serial)
 	case driver.Held:
+	case driver.Gone:
+		s.lost(i, i.Reason, now)
 	default:
 		if i.Phase == Parked {
 			if i.Machine != driver.Failed && i.Machine != driver.Exited || i.atRest() {

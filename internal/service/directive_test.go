@@ -22,7 +22,7 @@ func init() { // breaks the circle between the table and those that call line
 		"healthy": health(Healthy), "unhealthy": health(Unhealthy), "ailing": (*scene).ailing, "ready": (*scene).ready, "report": (*scene).report, "measure": (*scene).measure,
 		"scale": (*scene).scaleRole, "recover": (*scene).recover, "update": (*scene).update, "rollback": (*scene).rollback, "pause": pausing(true), "continue": pausing(false),
 		"undeploy": (*scene).undeploy, "add-role": (*scene).addRole, "remove-role": (*scene).removeRole, "release": (*scene).release,
-		"act": (*scene).act, "cancel": (*scene).cancel, "replace": (*scene).replace, "expect": (*scene).expect,
+		"act": (*scene).act, "cancel": (*scene).cancel, "replace": (*scene).replace, "attach": managing(Managed), "detach": managing(Unmanaged), "pass": managing(OnePass), "expect": (*scene).expect,
 	}
 }
 
@@ -404,6 +404,22 @@ func (x *scene) replace(args []string) error {
 	return x.w.command(Command{ReplaceOne: &ReplaceOne{Serial: i.Serial}})
 }
 
+func managing(mode Mode) func(*scene, []string) error {
+	return func(x *scene, args []string) error {
+		o, err := options(args, 0, "deadline", "id", "by", "because")
+		if err != nil {
+			return err
+		}
+		c := &Manage{Mode: mode}
+		if o["deadline"] != "" {
+			if c.Deadline, err = time.ParseDuration(o["deadline"]); err != nil {
+				return err
+			}
+		}
+		return x.order(Command{Manage: c}, o)
+	}
+}
+
 // expect holds the service against what the scenario says.
 func (x *scene) expect(args []string) error {
 	if len(args) < 2 {
@@ -436,6 +452,8 @@ func (x *scene) expect(args []string) error {
 		return equal(strconv.Itoa(len(x.w.pending)), text)
 	case "revision":
 		return equal(strconv.Itoa(int(s.Revision)), text)
+	case "mode":
+		return equal(s.Mode.String(), text)
 	case "removed":
 		return equal(strconv.FormatBool(x.w.removed), text)
 	case "plan":

@@ -76,6 +76,7 @@ type Command struct {
 	Meta        *MetaChange
 	PauseUpdate *PauseUpdate
 	ReplaceOne  *ReplaceOne
+	Manage      *Manage
 }
 
 type (
@@ -139,6 +140,12 @@ type (
 	PauseUpdate struct{ Pause bool }
 	// ReplaceOne replaces one instance as if it had failed, without counting a failure.
 	ReplaceOne struct{ Serial uint32 }
+	// Manage says whether the service is looked after.
+	Manage struct {
+		Mode Mode
+		// Deadline is how long a pass may take; 0: an hour.
+		Deadline time.Duration
+	}
 )
 
 // A Refusal is the verdict on a command that was not accepted.

@@ -35,6 +35,9 @@ func drawSpec(t *rapid.T) *Spec {
 	}
 	s.Update.Rollback = rapid.IntRange(0, 3).Draw(t, "rollback") == 0
 	s.Hold = rapid.IntRange(0, 15).Draw(t, "hold") == 0
+	if rapid.IntRange(0, 9).Draw(t, "managed") == 0 {
+		s.Managed = UntilBuilt
+	}
 	s.AutoDelete = rapid.IntRange(0, 9).Draw(t, "autodelete") == 0
 	strict := rapid.IntRange(0, 2).Draw(t, "strict") == 0
 	s.Strict = strict
@@ -175,7 +178,10 @@ func drawCommand(t *rapid.T, w *world) Command {
 	if len(w.svc.Roles) > 0 {
 		role = w.svc.Roles[rapid.IntRange(0, len(w.svc.Roles)-1).Draw(t, "role")].Name
 	}
-	switch k := rapid.IntRange(0, 28).Draw(t, "command"); {
+	switch k := rapid.IntRange(0, 30).Draw(t, "command"); {
+	case k > 28:
+		mode := rapid.SampledFrom([]Mode{Managed, Managed, Unmanaged, OnePass}).Draw(t, "mode")
+		return Command{Manage: &Manage{Mode: mode, Deadline: time.Duration(rapid.IntRange(0, 1).Draw(t, "deadline")) * time.Minute}}
 	case k == 28:
 		serials := rapid.SliceOfN(rapid.Uint32Range(1, 20), 1, 3).Draw(t, "remove")
 		if i := w.svc.instances.find(serials[0]); i != nil {
@@ -261,6 +267,17 @@ type failer interface {
 
 // settle lets the faults stop: the service must come to rest, forget nothing, and go when asked.
 func settle(t failer, w *world) {
+	if !w.calm() {
+		t.Fatalf("law 6: does not settle: %s\n%s", w.summary(), storyOf(w))
+	}
+	if w.svc.Mode != Managed && !w.svc.Leaving {
+		if w.svc.unmanaged() && w.svc.State.Transient() {
+			t.Fatalf("law 8: an unmanaged service is for ever %s: %s\n%s", w.svc.State, w.summary(), storyOf(w))
+		}
+		if err := w.command(Command{Manage: &Manage{}}); err != nil {
+			t.Fatalf("attach: %v", err)
+		}
+	}
 	if !w.calm() {
 		t.Fatalf("law 6: does not settle: %s\n%s", w.summary(), storyOf(w))
 	}

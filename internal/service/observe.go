@@ -191,12 +191,20 @@ func (s *Service) gone(i *Instance, reason string, now Time) {
 	if i.Machine == driver.Gone && i.Phase == Down {
 		return
 	}
-	r := i.role
 	s.setMachine(i, driver.Gone)
 	if reason == "" {
 		reason = "its machine is gone"
 	}
-	if r.Spec.OnGone == Forget {
+	if s.unmanaged() {
+		i.Reason = reason // what follows waits
+		return
+	}
+	s.lost(i, reason, now)
+}
+
+// lost handles an instance whose machine exists no more.
+func (s *Service) lost(i *Instance, reason string, now Time) {
+	if i.role.Spec.OnGone == Forget {
 		s.forgetInstance(i, now)
 		return
 	}
@@ -356,7 +364,7 @@ func (s *Service) acted(i *Instance, f Fact, now Time) {
 
 // refreshChildren tells the roles that depend on r that something they may show has changed.
 func (s *Service) refreshChildren(r *Role) {
-	if !s.Deployed || s.Leaving {
+	if !s.Deployed || s.Leaving || s.unmanaged() {
 		return
 	}
 	for _, c := range r.children {

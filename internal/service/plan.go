@@ -55,7 +55,14 @@ func (s *Service) Plan(c *Command, now time.Time) (Plan, error) {
 	if err := twin.Observe(Fact{Kind: Ordered, Command: &plain}, now); err != nil {
 		return Plan{}, err
 	}
-	return simulate(twin, now), nil
+	if !twin.unmanaged() {
+		return simulate(twin, now), nil
+	}
+	twin.Mode = Managed
+	twin.takeUp(TimeOf(now))
+	p := simulate(twin, now)
+	p.Warnings = append(p.Warnings, "the service is not managed: all of this waits until it is attached")
+	return p, nil
 }
 
 // clone copies a service by way of its records.

@@ -45,6 +45,7 @@ type Role struct {
 	total             int
 	live              int // machines that run or may run
 	outdated          int
+	ills              int  // that are up and in need of healing
 	off               int  // parked ones whose machines are powered off
 	progress          Time // when an instance last came up
 	alarm             Time // the timer that looks after progress
@@ -137,6 +138,9 @@ func (r *Role) weigh(i *Instance, by int) {
 	}
 	if i.Rest() == RestPoweredOff {
 		r.off += by
+	}
+	if i.ill() {
+		r.ills += by
 	}
 	r.countUser(i, by)
 }

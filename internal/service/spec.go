@@ -23,6 +23,8 @@ type Spec struct {
 	Alarms []alarm.Definition `json:"alarms,omitempty"`
 	// OnFailure says what a failed first deployment leaves behind.
 	OnFailure OnFailure `json:"on_failure,omitempty"`
+	// Managed says for how long a service that is made from the spec is managed; "": UntilDetached.
+	Managed Care `json:"managed,omitempty"`
 	// Hold makes every role wait for release after its machines exist.
 	Hold bool `json:"hold,omitempty"`
 	// AutoDelete removes the service when its last instance is gone.

@@ -97,6 +97,8 @@ func (c *Command) Name() string {
 		return "pause-update"
 	case c.ReplaceOne != nil:
 		return "replace"
+	case c.Manage != nil:
+		return map[Mode]string{Managed: "attach", Unmanaged: "detach", OnePass: "pass"}[c.Manage.Mode]
 	}
 	return "order"
 }

@@ -122,6 +122,7 @@ func (v *validator) spec(s *Spec) {
 	}
 	one(v, "strategy", s.Strategy, Straight, NoOrder)
 	one(v, "on_failure", s.OnFailure, Keep, Rollback, "")
+	one(v, "managed", s.Managed, UntilDetached, UntilBuilt, "")
 	least(v, "retain", s.Retain, 0)
 	v.update("update", s.Update)
 	for i, name := range s.Secrets {

@@ -92,6 +92,20 @@ func (f *face) release(_ *identity.Caller, _ uint64, in *client.Release) (servic
 	return service.Command{Release: &service.Release{Role: in.Role}}, nil
 }
 
+func (f *face) attach(_ *identity.Caller, _ uint64, in *client.Attach) (service.Command, error) {
+	c := &service.Manage{Deadline: time.Duration(in.Deadline)}
+	if in.Once {
+		c.Mode = service.OnePass
+	} else if in.Deadline != 0 {
+		return service.Command{}, invalid("body.deadline", "only a pass has a deadline: set once, too")
+	}
+	return service.Command{Manage: c}, nil
+}
+
+func detach(*Commanded) service.Command {
+	return service.Command{Manage: &service.Manage{Mode: service.Unmanaged}}
+}
+
 func (f *face) act(_ *identity.Caller, _ uint64, in *client.Action) (service.Command, error) {
 	return service.Command{Act: &service.Act{Role: in.Role, Serial: in.Serial, Action: in.Name, Args: in.Args,
 		Period: time.Duration(in.Period), Number: in.Number}}, nil
@@ -245,7 +259,7 @@ func (f *face) planned(ctx context.Context, who *identity.Caller, id uint64, in 
 	c := &in.Body
 	set := 0
 	for _, on := range [...]bool{c.Scale != nil, c.Update != nil, c.Rollback != nil, c.Recover != nil, c.Undeploy != nil, c.AddRole != nil,
-		c.RemoveRole != "", c.Release != nil, c.Action != nil, c.Replace != 0} {
+		c.RemoveRole != "", c.Release != nil, c.Action != nil, c.Replace != 0, c.Attach != nil} {
 		if on {
 			set++
 		}
@@ -277,6 +291,8 @@ func (f *face) planned(ctx context.Context, who *identity.Caller, id uint64, in 
 		return f.release(who, id, c.Release)
 	case c.Action != nil:
 		return f.act(who, id, c.Action)
+	case c.Attach != nil:
+		return f.attach(who, id, c.Attach)
 	}
 	return service.Command{ReplaceOne: &service.ReplaceOne{Serial: c.Replace}}, nil
 }

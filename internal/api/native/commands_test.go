@@ -144,6 +144,50 @@ func TestScale(t *testing.T) {
 	}
 }
 
+// A service that is left alone takes wishes, does nothing about them, and goes when it is asked to.
+func TestManaged(t *testing.T) {
+	s := newStage(t)
+	ctx := t.Context()
+	made := s.up(s.Client, web)
+	if made.Mode != "managed" {
+		t.Errorf("made as %q", made.Mode)
+	}
+	s.must(s.Services().Detach(ctx, "web"))
+	s.must(s.Services().Scale(ctx, "web", client.Scale{Role: "app", Cardinality: "4"}))
+	got, err := s.Services().Get(ctx, "web")
+	if err != nil || got.Mode != "unmanaged" || got.State != "WARNING" || got.Role("app").Settled != 2 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	p, err := s.Services().Plan(ctx, "web", client.Command{Attach: &client.Attach{Once: true}})
+	if err != nil || len(p.Steps) == 0 || p.Total != 5 {
+		t.Errorf("plan %+v, %v", p, err)
+	}
+	p, err = s.Services().Plan(ctx, "web", client.Command{Scale: &client.Scale{Role: "app", Cardinality: "5"}})
+	if err != nil || len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0], "waits until it is attached") || p.Total != 6 {
+		t.Errorf("plan %+v, %v", p, err)
+	}
+	e, err := s.Services().Explain(ctx, "web")
+	if err != nil || e.Mode != "unmanaged" || !slices.Contains(e.Waits, "to be attached: role app: 2 of 4 instances up") {
+		t.Errorf("%+v, %v", e, err)
+	}
+	s.must(s.Services().Attach(ctx, "web", client.Attach{Once: true, Deadline: client.Duration(time.Hour)}))
+	if got, err = s.Services().WaitForPass(ctx, "web"); err != nil || got.Mode != "unmanaged" || got.Role("app").Settled != 4 || got.Pass.Ended == nil || got.Pass.Failure != "" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, err := s.Services().Attach(ctx, "web", client.Attach{Deadline: 1}); !client.IsInvalid(err) {
+		t.Errorf("a deadline of no pass: %v", err)
+	}
+	s.must(s.Services().Attach(ctx, "web", client.Attach{}))
+	if got := s.settled("web"); got.Mode != "managed" {
+		t.Errorf("%+v", got)
+	}
+	s.must(s.Services().Detach(ctx, "web"))
+	s.must(s.Services().Remove(ctx, "web", client.Undeploy{}))
+	if _, err := s.Services().WaitFor(ctx, made.Ref(), client.Gone); err != nil {
+		t.Error(err)
+	}
+}
+
 // instances returns those of a role, by serial.
 func (s *stage) instances(ref, role string) (all []client.Instance) {
 	s.t.Helper()

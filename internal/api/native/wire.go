@@ -45,7 +45,7 @@ func (f *face) service(s *service.Service) client.Service {
 		ID: s.ID, Name: s.Meta.Name, Description: s.Spec.Description, Project: s.Meta.Project, State: s.State.String(), Reason: s.Reason,
 		Since: s.Since.Time(), Created: s.Created.Time(), Revision: s.Revision, Owner: f.user(s.Meta.Owner), Group: f.group(s.Meta.Group),
 		Permissions: identity.Bits(s.Meta.Permissions).String(), Template: s.Meta.Template, Format: s.Spec.Format, Strategy: string(s.Spec.Strategy),
-		Labels: s.Spec.Labels, Leaving: s.Leaving, Roles: make([]client.Role, len(s.Roles)),
+		Labels: s.Spec.Labels, Leaving: s.Leaving, Mode: s.Mode.String(), Roles: make([]client.Role, len(s.Roles)),
 	}
 	if len(s.Spec.Inputs) > 0 {
 		out.Inputs = maps.Clone(s.Spec.Inputs)
@@ -54,6 +54,9 @@ func (f *face) service(s *service.Service) client.Service {
 				out.Inputs[name] = driver.Redacted
 			}
 		}
+	}
+	if p := s.Pass; p != nil {
+		out.Pass = &client.Pass{Until: later(p.Until.Time()), Ended: later(p.Ended.Time()), Failure: p.Failure}
 	}
 	if r := s.Rollout; r != nil {
 		out.Rollout = &client.Rollout{From: r.From, To: r.To, Rollback: r.Rollback, Paused: r.Paused, Reason: r.Reason}
@@ -152,7 +155,7 @@ func plan(p *service.Plan, id uint64, name string) client.Plan {
 }
 
 func explanation(id uint64, name string, e *service.Explanation) client.Explanation {
-	out := client.Explanation{State: e.State, Since: e.Since.UTC(), Why: e.Why, Waits: e.Waits, Next: e.Next, Advice: e.Advice, Rollback: e.Rollback,
+	out := client.Explanation{State: e.State, Mode: e.Mode, Since: e.Since.UTC(), Why: e.Why, Waits: e.Waits, Next: e.Next, Advice: e.Advice, Rollback: e.Rollback,
 		Roles: make([]client.RoleExplanation, len(e.Roles))}
 	for n, r := range e.Roles {
 		out.Roles[n] = client.RoleExplanation{Name: r.Name, State: r.State, Why: r.Why, Cardinality: r.Cardinality, Phases: r.Phases, Bad: r.Bad,

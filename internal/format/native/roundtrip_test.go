@@ -234,6 +234,7 @@ func drawSpec(t *rapid.T) *service.Spec {
 	s.Description, s.NamePattern = prose.Draw(t, "description"), prose.Draw(t, "pattern")
 	s.Strategy = rapid.SampledFrom([]service.Strategy{service.Straight, service.NoOrder}).Draw(t, "strategy")
 	s.OnFailure = rapid.SampledFrom([]service.OnFailure{service.Keep, service.Rollback}).Draw(t, "on failure")
+	s.Managed = rapid.SampledFrom([]service.Care{"", service.UntilBuilt}).Draw(t, "managed")
 	s.Strict, s.Hold, s.AutoDelete, s.Retain, s.Update = flag("strict"), flag("hold"), flag("auto"), duration.Draw(t, "retain"), drawUpdate(t)
 	s.Inputs, s.Labels = dict.Draw(t, "inputs"), dict.Draw(t, "labels")
 	for k := range s.Inputs {

@@ -23,6 +23,8 @@ var serviceFields = []field[service.Spec]{
 		func(s *service.Spec) *service.Strategy { return &s.Strategy }, service.Straight, service.NoOrder),
 	choiceField("on_failure", "What a first deployment that failed leaves: keep leaves it for inspection, rollback removes it, and instances must have stayed up for update.settle before the deployment counts.",
 		func(s *service.Spec) *service.OnFailure { return &s.OnFailure }, service.Keep, service.Rollback),
+	choiceField("managed", "For how long a service made from this is looked after: always, until it is detached; build leaves it alone when its first deployment has come to its end.",
+		func(s *service.Spec) *service.Care { return &s.Managed }, service.UntilDetached, service.UntilBuilt),
 	boolField("hold", "The machines of every role are made but wait for release.",
 		func(s *service.Spec) *bool { return &s.Hold }),
 	boolField("auto_delete", "The service is removed when its last instance is gone.",
