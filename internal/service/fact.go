@@ -28,7 +28,7 @@ type Fact struct {
 	Failing, Passing uint64
 	// Key and Value are an attribute that the instance reported.
 	Key, Value string
-	// Action is the serial of a finished action.
+	// Action is the Token of the effect that an Acted, a Made or an Unmade answers; 0 when that is not known.
 	Action uint32
 	// Resource is what the back end tells of a resource; nil with an Err.
 	Resource *driver.Resource
@@ -185,7 +185,7 @@ type Effect struct {
 	Native      string
 	Action      driver.Action
 	Args        string
-	Token       uint32 // serial of the action
+	Token       uint32 // serial of the action; of a call for a resource, its number
 }
 
 // EffectKind says what is to be done.

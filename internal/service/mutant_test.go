@@ -30,7 +30,6 @@ var mutants = []mutant{
 	{3, "what is left of a dead machine is forgotten", "heal.go", "if i.Phase == Queued || i.Phase == Backoff ||", "if i.Phase == Queued || i.Phase == Backoff || i.dead() ||", "TestLaws"},
 	{3, "a stable successor does not wait for the destruction", "heal.go", "if r.Spec.Identity != Stable && i.dead() {", "if i.dead() {\n\t\tif r.Spec.Identity == Stable {\n\t\t\ts.clearMachine(i)\n\t\t\ts.setMachine(i, driver.Gone)\n\t\t\ts.queue(i, now)\n\t\t\treturn\n\t\t}", "TestLaws"},
 	{3, "a resource that may exist is forgotten", "resource.go", "x.Made = true", "x.Made = false", "TestLaws"},
-	{3, "a resource is asked for again under its old id", "resource.go", "s.renew(x, now) // under a new id", "s.enterResource(x, ResourceWanted, now) // under a new id", "TestLaws"},
 	{4, "the upper bound is not looked at", "command.go", "n > r.Spec.MaxOf() && len(chosen) == 0:", "n > r.Spec.MaxOf()+1 && len(chosen) == 0:", "TestLaws"},
 	{4, "the lower bound is not looked at", "command.go", "!c.Force && n < r.Spec.MinOf():", "!c.Force && n < r.Spec.MinOf()-1:", "TestLaws"},
 	{5, "all roles are removed at once", "lifecycle.go", "if c.State != Done {\n\t\t\treturn false", "if c.State == Pending {\n\t\t\treturn false", "TestLaws"},
@@ -40,6 +39,8 @@ var mutants = []mutant{
 	{6, "a pause never ends", "heal.go", "s.wake(i.Until, i.Serial)\n\t\treturn", "return", "TestLaws"},
 	{6, "a role may wait for ever", "lifecycle.go", "if now < limit {\n\t\ts.watch(r, limit, now)\n\t\treturn false\n\t}", "if now < limit+1<<62 {\n\t\treturn false\n\t}", "TestNothingLastsForEver"},
 	{6, "a removal may last for ever", "decide.go", "if deadline <= now {\n\t\t\ti.Overdue = true", "if deadline < 0 {\n\t\t\ti.Overdue = true", "TestNothingLastsForEver"},
+	{8, "an unmanaged service is looked after", "decide.go", "if s.unmanaged() {", "if s.unmanaged() && len(s.todo) == 0 {", "TestLaws"},
+	{8, "one pass never ends", "manage.go", "case late:", "case late && s.State == Running:", "TestNothingLastsForEver"},
 	{7, "failures are not stored", "record.go", "uint64(i.Failures)", "0", "TestRestartsAndBatches"},
 	{7, "what is under way is not taken up again", "service.go", "!i.Phase.Settled() || len(i.Actions) > 0", "len(i.Actions) > 0", "TestRestartsAndBatches"},
 }

@@ -134,7 +134,7 @@ func (s *Service) work() bool {
 }
 
 func (s *Service) succeedAt(e Effect, now time.Time) {
-	f := Fact{Serial: e.Serial, Incarnation: e.Incarnation}
+	f := Fact{Serial: e.Serial, Incarnation: e.Incarnation, Action: e.Token}
 	i := s.instances.find(e.Serial)
 	switch e.Kind {
 	case DoCreate:
@@ -153,7 +153,7 @@ func (s *Service) succeedAt(e Effect, now time.Time) {
 		f.Kind = Unmade
 		_ = s.Observe(f, now)
 	case DoAct:
-		f.Kind, f.Action = Acted, e.Token
+		f.Kind = Acted
 		_ = s.Observe(f, now)
 		if st, ok := after(e.Action); ok {
 			s.observeWell(Fact{Kind: Seen, Serial: e.Serial, Incarnation: e.Incarnation, Machine: driver.Machine{State: st}}, i, now)

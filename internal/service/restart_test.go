@@ -234,6 +234,9 @@ func (w *world) silence(d time.Duration) {
 	w.now = end
 	w.decide()
 	s := w.svc
+	if p := s.Pass; s.Mode == OnePass && !s.Leaving && p.Until > 0 && p.Until < TimeOf(w.now) {
+		w.violate("law 8: a pass goes on after its deadline at %v", p.Until.Time())
+	}
 	waits := slices.ContainsFunc(s.Roles, func(r *Role) bool { return r.State == Hold })
 	if s.State.Transient() && !waits {
 		w.violate("law 6: the service is %s for ever", s.State)
