@@ -15,10 +15,10 @@ func (c *Control) checkNames(spec, present *service.Spec) (warnings []string, er
 	warnings, err = render.CheckNames(spec, func(r *service.RoleSpec) bool { return sameNames(present, spec, r) })
 	for n := range spec.Roles {
 		m := &spec.Roles[n].Machine
-		if !render.ShowsAddress(m) {
-			continue
-		}
-		for _, x := range m.Implementations {
+		for k, x := range m.Implementations {
+			if !render.ShowsAddress(m.By(k)) {
+				continue
+			}
 			b := c.engine.Backend(x.Driver, x.Account)
 			if b == nil {
 				continue

@@ -377,7 +377,7 @@ func (c *Control) Plan(who *identity.Caller, id uint64, cmd service.Command) (se
 		return plan, err
 	}
 	c.engine.View(id, func(s *service.Service) { plan, err = s.Plan(&cmd, time.Now()) })
-	plan.Warnings = warnings
+	plan.Warnings = append(plan.Warnings, warnings...)
 	return plan, err
 }
 

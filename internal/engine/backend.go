@@ -391,12 +391,8 @@ func (b *Backend) stamp(ctx context.Context, stale []driver.Ref) {
 
 // makes reports whether the instance's machine is this back end's.
 func (b *Backend) makes(i *service.Instance) bool {
-	impls := i.Role().Spec.Machine.Implementations
-	if int(i.Impl) >= len(impls) {
-		return false
-	}
-	impl := &impls[i.Impl]
-	return impl.Driver == b.Kind.Name && impl.Account == b.Account
+	impl := i.Implementation()
+	return impl != nil && impl.Driver == b.Kind.Name && impl.Account == b.Account
 }
 
 // missing returns the machines that should have been in the list which began then, and how many machines

@@ -112,11 +112,10 @@ func (e *Engine) backendOf(svc *service.Service, eff service.Effect) (*Backend, 
 		}
 		return e.backends[backendKey(x.Driver, x.Account)], backendKey(x.Driver, x.Account)
 	}
-	r := svc.RoleOf(eff)
-	if r == nil || int(eff.Impl) >= len(r.Spec.Machine.Implementations) {
+	impl := svc.ImplementationOf(eff)
+	if impl == nil {
 		return nil, ""
 	}
-	impl := &r.Spec.Machine.Implementations[eff.Impl]
 	return e.backends[backendKey(impl.Driver, impl.Account)], backendKey(impl.Driver, impl.Account)
 }
 

@@ -73,12 +73,11 @@ func (e *Engine) blueprint(a *actor, eff service.Effect, phase service.Phase) (p
 		if i == nil || i.Incarnation != eff.Incarnation || i.Phase != phase {
 			return
 		}
-		r := i.Role()
-		if int(i.Impl) >= len(r.Spec.Machine.Implementations) {
+		r, impl := i.Role(), i.Implementation()
+		if impl == nil {
 			return
 		}
-		p.machine = &r.Spec.Machine
-		impl := &p.machine.Implementations[i.Impl]
+		p.machine = i.Definition()
 		name := svc.InstanceName(i)
 		p.request = driver.Request{
 			ID: svc.MachineID(i), Name: name, Project: svc.Meta.Project, Service: idText(svc.ID), Role: r.Name, Number: int(i.Number),
@@ -88,21 +87,22 @@ func (e *Engine) blueprint(a *actor, eff service.Effect, phase service.Phase) (p
 		if r.Spec.Identity == service.Stable && len(i.Addresses) > 0 {
 			p.request.Address = i.Addresses[0]
 		}
-		p.scope = scopeOf(a, i)
+		p.scope = e.scopeOf(a, i)
 		ok = true
 	})
 	return p, ok
 }
 
 // scopeOf is what the templates of an instance see.
-func scopeOf(a *actor, i *service.Instance) render.Scope {
+func (e *Engine) scopeOf(a *actor, i *service.Instance) render.Scope {
 	svc := a.svc
 	r := i.Role()
 	scope := render.Scope{
-		Service:  render.Service{Name: svc.Meta.Name, ID: idText(svc.ID)},
-		Role:     render.Role{Name: r.Name, Number: r.Cardinality},
-		Instance: render.Instance{Name: svc.InstanceName(i), ID: string(svc.MachineID(i)), Number: int(i.Number)},
-		Inputs:   svc.Spec.Inputs,
+		Service: render.Service{Name: svc.Meta.Name, ID: idText(svc.ID)},
+		Role:    render.Role{Name: r.Name, Number: r.Cardinality},
+		Instance: render.Instance{Name: svc.InstanceName(i), ID: string(svc.MachineID(i)), Number: int(i.Number),
+			UUID: service.UUID(e.store.Installation().ID, svc.ID, i.Serial)},
+		Inputs: svc.Spec.Inputs,
 	}
 	if len(i.Addresses) > 0 {
 		scope.Instance.Address = i.Addresses[0]
@@ -123,7 +123,7 @@ func scopeOf(a *actor, i *service.Instance) render.Scope {
 			scope.Inputs[k] = v
 		}
 	}
-	if !refersToPeers(&r.Spec.Machine) {
+	if !refersToPeers(i.Definition()) {
 		return scope
 	}
 	scope.Roles = make(map[string]render.Peers, len(r.Parents()))

@@ -39,7 +39,7 @@ func (b *Backend) resource(ctx context.Context, j job) {
 	if !ok {
 		return
 	}
-	fact := service.Fact{Kind: service.Made, Serial: j.effect.Serial}
+	fact := service.Fact{Kind: service.Made, Serial: j.effect.Serial, Action: j.effect.Token}
 	if err != nil {
 		fact.Err, fact.Class, fact.Definite = err.Error(), driver.Class(err), true
 		b.engine.post(j.actor, message{fact: fact})
@@ -73,7 +73,7 @@ func (b *Backend) unmake(ctx context.Context, j job, r driver.Resourcer) {
 	if ctx.Err() != nil {
 		return
 	}
-	fact := service.Fact{Kind: service.Unmade, Serial: j.effect.Serial}
+	fact := service.Fact{Kind: service.Unmade, Serial: j.effect.Serial, Action: j.effect.Token}
 	b.judge(&fact, err)
 	b.engine.post(j.actor, message{fact: fact})
 }

@@ -207,7 +207,7 @@ func (k *known) wrong(r *reference, given map[string]bool) (text string, certain
 	case "service", "role", "instance":
 		if len(p) > 1 {
 			return missing("value", p[0]+"."+p[1], map[string][]string{"service": {"service.name", "service.id", "service.inputs"}, "role": {"role.name", "role.number"},
-				"instance": {"instance.name", "instance.id", "instance.number", "instance.address"}}[p[0]])
+				"instance": {"instance.name", "instance.id", "instance.number", "instance.address", "instance.uuid"}}[p[0]])
 		}
 	case "resources":
 		if len(p) > 1 && !slices.Contains(k.inputs, p[0]) {

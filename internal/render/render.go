@@ -72,6 +72,7 @@ type (
 		Name, ID string
 		Number   int // in its role, from 0
 		Address  string
+		UUID     string
 	}
 )
 
@@ -128,6 +129,11 @@ func Machine(ctx context.Context, m *service.Machine, scope *Scope) (Parts, erro
 		c.Exec = slices.Clone(c.Exec)
 		for j := range c.Exec {
 			c.Exec[j] = t.text(at+"exec", c.Exec[j])
+		}
+		if c.MySQL != nil {
+			db := *c.MySQL
+			db.EachText(func(name string, text *string) { *text = t.text(at+"mysql."+name, *text) })
+			c.MySQL = &db
 		}
 	}
 	if t.err != nil {
@@ -258,7 +264,7 @@ func (s *Scope) values() map[string]any {
 	v["service"] = map[string]any{"name": s.Service.Name, "id": s.Service.ID, "inputs": inputs}
 	v["role"] = map[string]any{"name": s.Role.Name, "number": s.Role.Number}
 	v["instance"] = map[string]any{
-		"name": s.Instance.Name, "id": s.Instance.ID, "number": s.Instance.Number, "address": s.Instance.Address,
+		"name": s.Instance.Name, "id": s.Instance.ID, "number": s.Instance.Number, "address": s.Instance.Address, "uuid": s.Instance.UUID,
 	}
 	v["roles"], v["inputs"] = roles, inputs
 	return v

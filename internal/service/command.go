@@ -69,6 +69,8 @@ func (s *Service) obey(c *Command, now Time) *Refusal {
 		return s.pauseUpdate(c.PauseUpdate.Pause, now)
 	case c.ReplaceOne != nil:
 		return s.replaceOne(c.ReplaceOne.Serial, c, now)
+	case c.Manage != nil:
+		return s.manage(c.Manage, c, now)
 	}
 	return refuse(BadValue, "the command is empty")
 }
@@ -89,35 +91,47 @@ func (s *Service) scale(c *Scale, cmd *Command, now Time) *Refusal {
 	if refusal != nil {
 		return refusal
 	}
+	chosen, refusal := s.chosen(r, c.Remove)
+	if refusal != nil {
+		return refusal
+	}
+	n := c.Cardinality
+	if len(chosen) > 0 {
+		n = r.Cardinality - len(chosen)
+	}
 	if s.Spec.Strict {
 		if s.State != Running && s.State != Warning {
 			return refuse(WrongState, "Service cannot be scaled in state: %s", s.State)
 		}
-		if r.Cardinality == c.Cardinality {
-			return refuse(BadValue, "Cardinality of %s is already at %d", r.Name, c.Cardinality)
+		if r.Cardinality == n {
+			return refuse(BadValue, "Cardinality of %s is already at %d", r.Name, n)
 		}
 	} else if s.Leaving || r.Removing {
 		return refuse(WrongState, "service %s is being removed; its roles cannot be scaled", s.Meta.Name)
 	}
 	switch {
-	case c.Cardinality < 0:
-		return refuse(BadValue, "cardinality %d is negative", c.Cardinality)
-	case c.Cardinality > MaxCardinality:
-		return refuse(BadValue, "cardinality %d is too much; %d is the most", c.Cardinality, MaxCardinality)
-	case !c.Force && c.Cardinality < r.Spec.MinOf():
+	case n < 0:
+		return refuse(BadValue, "cardinality %d is negative", n)
+	case n > MaxCardinality:
+		return refuse(BadValue, "cardinality %d is too much; %d is the most", n, MaxCardinality)
+	case !c.Force && n < r.Spec.MinOf():
 		return refuse(OutOfRange, "Minimum cardinality is %d", r.Spec.MinOf())
-	case !c.Force && r.Spec.MaxOf() >= 0 && c.Cardinality > r.Spec.MaxOf():
+	case !c.Force && r.Spec.MaxOf() >= 0 && n > r.Spec.MaxOf() && len(chosen) == 0:
 		return refuse(OutOfRange, "Maximum cardinality is %d", r.Spec.MaxOf())
 	}
-	if r.Cardinality == c.Cardinality {
+	if r.Cardinality == n {
 		return nil
 	}
 	cooldown := time.Duration(-1)
 	if c.Cooldown != nil {
 		cooldown = *c.Cooldown
 	}
-	s.told(cmd, now, "scale role %s to %d", r.Name, c.Cardinality)
-	s.scaleTo(r, c.Cardinality, cooldown, now)
+	s.told(cmd, now, "scale role %s to %d", r.Name, n)
+	s.scaleTo(r, n, cooldown, now)
+	for _, i := range chosen {
+		s.event(now, false, r, i, "%s is removed on request", s.InstanceName(i))
+		s.stop(i, now)
+	}
 	return nil
 }
 

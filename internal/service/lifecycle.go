@@ -338,6 +338,9 @@ func (s *Service) leave(u Undeploy, reason string, now Time) {
 			s.beginResource(x, now) // the deadline of its removal, no longer that of its making
 		}
 	}
+	if s.unmanaged() {
+		s.rouse() // it may have slept over what is under way
+	}
 	s.Leaving, s.head = true, true
 	s.Hard = s.Hard || u.Hard
 	s.Remove = s.Remove || u.Remove

@@ -23,6 +23,8 @@ type Spec struct {
 	Alarms []alarm.Definition `json:"alarms,omitempty"`
 	// OnFailure says what a failed first deployment leaves behind.
 	OnFailure OnFailure `json:"on_failure,omitempty"`
+	// Managed says for how long a service that is made from the spec is managed; "": UntilDetached.
+	Managed Care `json:"managed,omitempty"`
 	// Hold makes every role wait for release after its machines exist.
 	Hold bool `json:"hold,omitempty"`
 	// AutoDelete removes the service when its last instance is gone.
@@ -57,6 +59,9 @@ type RoleSpec struct {
 	// Machine is the definition as it was when the spec was stored: later changes of the
 	// named definition do not reach running services by themselves.
 	Machine Machine `json:"machine"`
+	// Filter leaves only those implementations of the machine to choose from whose labels have each of its
+	// keys with an equal value.
+	Filter map[string]any `json:"filter,omitempty"`
 
 	Heal     Heal     `json:"heal"`
 	OnGone   OnGone   `json:"on_gone,omitempty"`
@@ -70,6 +75,8 @@ type RoleSpec struct {
 	// ReadyGate: an instance is up only when it has also reported READY=YES.
 	ReadyGate bool `json:"ready_gate,omitempty"`
 	Hold      bool `json:"hold,omitempty"`
+	// ScaleIn says which instances go first when there are too many; "": Oldest.
+	ScaleIn ScaleIn `json:"scale_in,omitempty"`
 	// HardShutdown skips the graceful part of removal.
 	HardShutdown bool `json:"hard_shutdown,omitempty"`
 	// Cooldown follows each scaling; during it the role is left alone.
@@ -104,9 +111,10 @@ type ResourceSpec struct {
 type Machine struct {
 	ID   int    `json:"id,omitempty"`   // number of the named definition, for OneFlow's vm_template
 	Name string `json:"name,omitempty"` // "" when written inline
-	// Implementations are tried in order: the next one when a back end refuses for want of
-	// capacity or is down.
+	// Implementations are the ways to make the machine. Choose says with which of them the instances begin;
+	// the next one is tried when a back end refuses for want of capacity or is down.
 	Implementations []Implementation  `json:"implementations"`
+	Choose          Choose            `json:"choose,omitempty"`    // "": InOrder
 	Env             map[string]string `json:"env,omitempty"`       // values are Jinja templates
 	Files           []File            `json:"files,omitempty"`     // contents are Jinja templates
 	UserData        string            `json:"user_data,omitempty"` // cloud-init, a Jinja template
@@ -117,11 +125,20 @@ type Machine struct {
 	Attributes map[string]string `json:"attributes,omitempty"`
 }
 
-// An Implementation is one way to make the machine.
+// An Implementation is one way to make the machine. What it says of its own goes before what the machine says.
 type Implementation struct {
+	Name    string         `json:"name,omitempty"` // unique in the machine; "" for that of its driver
 	Driver  string         `json:"driver"`
 	Account string         `json:"account,omitempty"` // a configured account of the driver; "" for its default
 	Options map[string]any `json:"options,omitempty"` // the driver's own, as its Kind describes them
+	// Labels are what the filters of roles look at: values as JSON has them, nested ones too.
+	Labels map[string]any `json:"labels,omitempty"`
+	// Env is laid over the machine's.
+	Env map[string]string `json:"env,omitempty"`
+	// Files, UserData and Checks, where there are any, stand in place of the machine's.
+	Files    []File  `json:"files,omitempty"`
+	UserData string  `json:"user_data,omitempty"`
+	Checks   []Check `json:"checks,omitempty"`
 }
 
 // A File is a rendered file of a machine.
@@ -129,22 +146,6 @@ type File struct {
 	Path    string `json:"path"`
 	Mode    uint32 `json:"mode,omitempty"` // permission bits; 0 means 0644
 	Content string `json:"content"`
-}
-
-// A Check is a health check of an instance. Exactly one of TCP, HTTP, Exec and Ping is set.
-// Host, port and URL may be Jinja templates; "" as host means the instance's first address.
-type Check struct {
-	TCP       string        `json:"tcp,omitempty"`  // "host:port" or ":port"
-	HTTP      string        `json:"http,omitempty"` // URL, or ":port/path"
-	Status    int           `json:"status,omitempty"`
-	Exec      []string      `json:"exec,omitempty"` // inside the machine, healthy when it exits 0
-	Ping      bool          `json:"ping,omitempty"`
-	Interval  time.Duration `json:"interval,omitempty"`  // 0: 10 s
-	Timeout   time.Duration `json:"timeout,omitempty"`   // 0: 5 s
-	Failures  int           `json:"failures,omitempty"`  // in a row until unhealthy; 0: 3
-	Successes int           `json:"successes,omitempty"` // in a row until healthy; 0: 1
-	// StartPeriod: failures in this time after the start do not count.
-	StartPeriod time.Duration `json:"start_period,omitempty"`
 }
 
 // UpdatePolicy says how a role rolls over to a changed spec.
@@ -159,6 +160,16 @@ type UpdatePolicy struct {
 	// Rollback goes back to the revision before by itself when an instance of the new one fails.
 	Rollback bool `json:"rollback,omitempty"`
 }
+
+// Choose says with which implementation of its machine an instance begins.
+type Choose string
+
+// The ways to choose an implementation.
+const (
+	InOrder  Choose = "order"  // the first
+	AtRandom Choose = "random" // any: which one follows from the instance's id, so that it is found again
+	Spread   Choose = "spread" // the one that the fewest instances of the role have
+)
 
 // Strategy orders the roles of a service.
 type Strategy string
@@ -176,6 +187,16 @@ type Heal string
 const (
 	HealAuto   Heal = "auto"   // replace it
 	HealManual Heal = "manual" // mark role and service WARNING and wait for recover
+)
+
+// ScaleIn says which of a role's good instances go first when there are too many. Bad ones always go before, and
+// of stable ones those with the highest numbers.
+type ScaleIn string
+
+// The orders of scaling in.
+const (
+	Oldest   ScaleIn = "oldest"
+	Youngest ScaleIn = "youngest"
 )
 
 // OnGone says what happens when a machine was removed behind Troupe's back.

@@ -122,7 +122,7 @@ func (r *Role) settle() time.Duration {
 	switch {
 	case r.Spec.Update.Settle != nil:
 		return *r.Spec.Update.Settle
-	case len(r.Spec.Machine.Checks) > 0 || r.Spec.ReadyGate:
+	case r.checked || r.Spec.ReadyGate:
 		return 0
 	}
 	return time.Second
@@ -290,11 +290,23 @@ func (s *Service) revise(r *Role, revision uint32) {
 // needsNewMachines reports whether machines made for the old role differ from those of the new one.
 func needsNewMachines(before *Spec, old *RoleSpec, after *Spec, fresh *RoleSpec) bool {
 	return !sameMachine(&old.Machine, &fresh.Machine) || old.Identity != fresh.Identity || !slices.Equal(old.Needs, fresh.Needs) ||
+		len(old.Filter)+len(fresh.Filter) > 0 && !sameJSON(old.Filter, fresh.Filter) ||
 		!reflect.DeepEqual(before.Inputs, after.Inputs) || !reflect.DeepEqual(old.Inputs, fresh.Inputs)
 }
 
 func sameMachine(a, b *Machine) bool {
-	x, y := *a, *b
-	x.Checks, y.Checks = nil, nil // checks are Troupe's own and change in place
-	return reflect.DeepEqual(x, y)
+	return reflect.DeepEqual(a.made(), b.made())
+}
+
+// made is what of a definition is in the machines made from it: not the checks, which are Troupe's own and change in
+// place, nor what says by which implementation the next machine is made.
+func (m *Machine) made() Machine {
+	own := *m
+	own.Checks, own.Choose = nil, ""
+	own.Implementations = slices.Clone(m.Implementations)
+	for n := range own.Implementations {
+		x := &own.Implementations[n]
+		x.Name, x.Labels, x.Checks = "", nil, nil
+	}
+	return own
 }

@@ -38,6 +38,12 @@ func TestValidate(t *testing.T) {
 		want   string // "" when valid; otherwise each line is a problem
 	}{
 		{"valid", func(*Spec) {}, ""},
+		{"method", check(Check{HTTP: ":80/", Method: "POST"}), `roles[1].machine.checks[0].method: "POST" is none of GET, HEAD`},
+		{"method of a port", check(Check{TCP: ":80", Method: "HEAD"}), `roles[1].machine.checks[0].method: only http checks have a method`},
+		{"MySQL", check(Check{MySQL: &MySQL{Port: "{{ PORT }}"}}), ""},
+		{"MySQL's port", check(Check{MySQL: &MySQL{Port: "mysql"}}), `roles[1].machine.checks[0].mysql.port: "mysql" is no port`},
+		{"down", check(Check{Ping: true, Down: -1}), `roles[1].machine.checks[0].down: -1ns is less than 0s`},
+		{"many checks", func(s *Spec) { s.Roles[1].Machine.Checks = slices.Repeat([]Check{{Ping: true}}, 65) }, `roles[1].machine.checks: 65 checks; 64 is the most`},
 		{"no roles yet", func(s *Spec) { s.Roles = nil }, ""},
 		{"zero instances", func(s *Spec) { s.Roles[0].Cardinality = 0 }, ""},
 		{"no name", func(s *Spec) { s.Name = " " }, "name: a service needs a name"},
@@ -102,8 +108,8 @@ func TestValidate(t *testing.T) {
 		{"template", check(Check{TCP: "{{ roles.db[0].address }}:5432"}), ""},
 		{"http", check(Check{HTTP: ":80/healthz", Status: 204}), ""},
 		{"https", check(Check{HTTP: "https://example.org/"}), ""},
-		{"no kind", check(Check{}), "roles[1].machine.checks[0]: a check is one of tcp, http, exec and ping; this one is 0 of them"},
-		{"two kinds", check(Check{TCP: ":1", Ping: true}), "roles[1].machine.checks[0]: a check is one of tcp, http, exec and ping; this one is 2 of them"},
+		{"no kind", check(Check{}), "roles[1].machine.checks[0]: a check is one of tcp, http, exec, mysql and ping; this one is 0 of them"},
+		{"two kinds", check(Check{TCP: ":1", Ping: true}), "roles[1].machine.checks[0]: a check is one of tcp, http, exec, mysql and ping; this one is 2 of them"},
 		{"no port", check(Check{TCP: "db"}), `roles[1].machine.checks[0].tcp: "db" is no address: write host:port or :port`},
 		{"port 0", check(Check{TCP: ":0"}), `roles[1].machine.checks[0].tcp: ":0" is no address: write host:port or :port`},
 		{"port 65536", check(Check{HTTP: ":65536/"}), `roles[1].machine.checks[0].http: ":65536/" is no address: write a URL or :port/path`},

@@ -333,6 +333,15 @@ func wordsField[T any](key, example, help string, at func(*T) *map[string]string
 	}
 }
 
+// freeField is a map of values of any kind.
+func freeField[T any](key, example, help string, at func(*T) *map[string]any) field[T] {
+	return field[T]{
+		key: key, shape: freeShape, example: example, help: help,
+		read:  func(d *decoder, n *node, t *T) { readOptions(d, n, at(t)) },
+		write: func(t *T) any { return unlessEmpty(*at(t)) },
+	}
+}
+
 func namesField[T any](key, spec, example, help string, at func(*T) *[]string) field[T] {
 	return field[T]{
 		key: key, spec: spec, shape: namesShape, example: example, help: help,

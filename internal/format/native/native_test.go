@@ -306,6 +306,7 @@ func TestEveryKey(t *testing.T) {
 		"file":           "name: a\nroles: {r: {files: {f: {%s}}}}\n",
 		"content":        "name: a\nroles: {r: {user_data: {%s}}}\n",
 		"check":          "name: a\nroles: {r: {check: {%s}}}\n",
+		"mysql":          "name: a\nroles: {r: {check: {mysql: {%s}}}}\n",
 		"update":         "name: a\nroles: {r: {update: {%s}}}\n",
 		"policy":         "name: a\nroles: {r: {policies: {p: {%s}}}}\n",
 		"step":           "name: a\nroles: {r: {policies: {p: {value: avg(x), steps: [{%s}]}}}}\n",
