@@ -149,7 +149,7 @@ type ChangeAlarm struct {
 // An AlarmTransition is a change of an alarm's state, with the actions that it led to, or would have.
 type AlarmTransition struct {
 	Time       time.Time     `json:"time"`
-	Occasion   string        `json:"occasion,omitempty" doc:"Of a replay or test: changed, released (what was held back), repeated or tested."`
+	Occasion   string        `json:"occasion,omitempty" doc:"Of a replay or test: changed, released (what was held back), repeated, tested or ended (with what the alarm was about)."`
 	Definition string        `json:"definition,omitempty"`
 	Alarm      string        `json:"alarm,omitempty"`
 	Name       string        `json:"name"`

@@ -196,9 +196,7 @@ func (m *Monitor) abandon(a *alarm) {
 			m.partial.dropFeed(m, f)
 		}
 		m.withdraw(f, a)
-		if len(f.cells) == 0 {
-			delete(m.orphans, f.series.String())
-		}
+		m.discard(f)
 	}
 }
 
@@ -210,6 +208,7 @@ func (m *Monitor) restore(a *alarm, r metricRecord) *Feed {
 	if f == nil {
 		f = &Feed{monitor: m, series: s, left: true}
 		m.orphans[name] = f
+		m.enroll(f)
 	}
 	m.connect(a, f)
 	return f

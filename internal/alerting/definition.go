@@ -199,6 +199,7 @@ func (a *Alerting) dismiss(ctx context.Context, w *watch) error {
 	}
 	a.mu.Lock()
 	delete(a.watches, w.id)
+	a.inattentive(w)
 	delete(a.prefixes, w.monitor.IDPrefix())
 	if w.service == 0 {
 		delete(a.names, metricKey{w.tenant, w.monitor.Definition().Name})

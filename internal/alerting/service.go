@@ -24,19 +24,21 @@ type governed struct {
 	watches map[string]*watch  // of its alarms, by name; guarded by Alerting.defining
 	readers map[string]*reader // of its policies, by role
 	down    map[string]bool    // roles with a parent that is down
+	leaving bool               // the service is being removed, and its alarms have ended
 	gone    bool
 }
 
 // A look is what is seen of a service at one moment.
 type look struct {
-	id     uint64
-	tenant int
-	spec   *service.Spec
-	down   map[string]bool // by role
+	id      uint64
+	tenant  int
+	spec    *service.Spec
+	down    map[string]bool // by role
+	leaving bool
 }
 
 func lookAt(s *service.Service) *look {
-	l := &look{id: s.ID, tenant: s.Meta.Group, spec: s.Spec, down: make(map[string]bool, len(s.Roles))}
+	l := &look{id: s.ID, tenant: s.Meta.Group, spec: s.Spec, down: make(map[string]bool, len(s.Roles)), leaving: s.Leaving || s.State == service.Done}
 	for _, r := range s.Roles {
 		l.down[r.Name] = slices.ContainsFunc(r.Parents(), func(p *service.Role) bool { return !p.Ready() })
 	}
@@ -54,19 +56,21 @@ func (a *Alerting) serviceChanged(c engine.Change) {
 		a.mu.RLock()
 		known := a.services[c.Service] != nil
 		a.mu.RUnlock()
-		if !known {
+		if !known && !a.attended(c.Service) {
 			return
 		}
 	}
 	a.due.Push(func() {
 		if c.Removed {
 			a.letGo(c.Service)
+			a.depart(c.Service)
 			return
 		}
 		var l *look
 		if a.engine.View(c.Service, func(s *service.Service) { l = lookAt(s) }) {
 			a.follow(l)
 		}
+		a.attend(c.Service, c.Instances, a.attentiveTo(c.Service)...)
 	})
 }
 
@@ -93,6 +97,7 @@ func (a *Alerting) follow(l *look) {
 		a.followPolicies(g, l)
 		a.due.Push(func() { a.followAlarms(g, l) })
 	}
+	a.followRemoval(g, l)
 	a.followParents(g, l)
 	for _, r := range g.readers {
 		r.look(a)
@@ -189,6 +194,7 @@ func (a *Alerting) followAlarms(g *governed, l *look) {
 		g.watches[name] = w
 		a.begin(w)
 		a.ready(a.ctx, w)
+		a.endOrBegin(g, w)
 	}
 }
 

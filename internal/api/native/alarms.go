@@ -334,7 +334,7 @@ func alarmOf(a alerting.Alarm) client.Alarm {
 		Lifecycle: a.LifecycleState, Link: a.Link, Hold: string(a.Hold), Owed: a.Owed, Created: at(a.Created), Updated: at(a.Updated), StateUpdated: at(a.StateUpdated)}
 }
 
-var occasions = [...]string{alarm.Changed: "changed", alarm.Released: "released", alarm.Repeated: "repeated", alarm.Tested: "tested"}
+var occasions = [...]string{alarm.Changed: "changed", alarm.Released: "released", alarm.Repeated: "repeated", alarm.Tested: "tested", alarm.Ended: "ended"}
 
 func transition(t *alarm.Transition) client.AlarmTransition {
 	out := client.AlarmTransition{Time: time.UnixMilli(t.Time).UTC(), Occasion: occasions[t.Occasion], Definition: t.Definition, Alarm: t.Alarm, Name: t.Name,
