@@ -200,7 +200,7 @@ func (x *scene) measure(args []string) error {
 	for _, a := range args[min(1, len(args)):] {
 		name, text, _ := strings.Cut(a, "=")
 		text, of, average := strings.Cut(text, "/")
-		r := Reading{Of: 1}
+		r := Reading{Of: 1, At: x.w.now}
 		var err error
 		if r.Value, err = strconv.ParseFloat(text, 64); err == nil && average {
 			r.Of, err = strconv.Atoi(of)
