@@ -206,7 +206,7 @@ func (m *Monitor) restore(a *alarm, r metricRecord) *Feed {
 	name := s.String()
 	f := m.orphans[name]
 	if f == nil {
-		f = &Feed{monitor: m, series: s, left: true}
+		f = &Feed{monitor: m, series: s, left: true, expected: r.Expected}
 		m.orphans[name] = f
 		m.enroll(f)
 	}

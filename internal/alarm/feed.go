@@ -19,6 +19,8 @@ type Feed struct {
 	// attendee is the instance that the series is about, in a definition for instances; nil for none.
 	attendee *attendee
 	left     bool // nobody holds the feed: it stands for a series in the metrics of an alarm
+	// expected: it stands for a series that has never come.
+	expected bool
 }
 
 // Join returns the feed of a series, or nil if the series fits no part. Alarms come into being with
@@ -34,7 +36,7 @@ func (m *Monitor) Join(s *metric.Series) *Feed {
 			if f.series.Origin != s.Origin {
 				m.dismiss(f)
 			}
-			if f.series, f.left = s, false; f.attendee == nil {
+			if f.series, f.left, f.expected = s, false, false; f.attendee == nil {
 				m.enroll(f)
 			}
 			for _, c := range f.cells {
@@ -259,9 +261,12 @@ func (m *Monitor) attach(a *alarm, f *Feed, now int64) {
 	if slices.ContainsFunc(f.cells, func(c *cell) bool { return c.alarm == a }) {
 		return
 	}
+	before := len(a.members)
 	m.connect(a, f)
 	if a.visible {
-		m.touchMetrics(a, len(a.members)-1)
+		if len(a.members) > before {
+			m.touchMetrics(a, before)
+		}
 		return
 	}
 	for i := range a.cells {
@@ -276,6 +281,10 @@ func (m *Monitor) connect(a *alarm, f *Feed) {
 	for _, i := range m.partsOf(f.series) {
 		f.cells = append(f.cells, &a.cells[i])
 		a.cells[i].series++
+	}
+	if a.visible && m.supersede(a, f) {
+		m.trace(a, f)
+		return
 	}
 	a.members = append(a.members, f)
 	m.trace(a, f)
@@ -325,7 +334,7 @@ func (m *Monitor) create(a *alarm, now int64) {
 	}
 	for i := range a.cells {
 		switch c, r := &a.cells[i], &m.rules[i]; {
-		case r.function == absent:
+		case r.function == absent && a.heard(c):
 			m.report(c, StateOK, now)
 		case r.function == last && c.buckets[0].n > 0:
 			m.decideLast(c, r, now)

@@ -2,6 +2,7 @@ package alarm
 
 import (
 	"slices"
+	"strconv"
 
 	"github.com/troupe-dev/troupe/internal/metric"
 )
@@ -87,6 +88,71 @@ func (m *Monitor) Services() (ids []uint64) {
 	}
 	slices.Sort(ids)
 	return slices.Compact(ids)
+}
+
+// Expect begins the alarm of an instance that is up and has not reported, so that its silence is found although nothing ever came: it
+// counts from now on. That needs a definition in which silence matters, and whose match_by is known of an instance that says nothing.
+func (m *Monitor) Expect(o metric.Origin, now int64) {
+	if m.attendees == nil || m.closed || !slices.ContainsFunc(m.rules, func(r rule) bool { return r.silence > 0 }) {
+		return
+	}
+	own := map[string]string{"service": strconv.FormatUint(o.Service, 10), "role": o.Role, "instance": strconv.FormatUint(uint64(o.Serial), 10)}
+	var series []metricRecord
+	key := ""
+	for i := range m.expression.Parts {
+		p := &m.expression.Parts[i]
+		dimensions := p.Dimensions.Map()
+		for name, value := range own {
+			if given, ok := dimensions[name]; ok && given != value {
+				return // it watches others
+			}
+			dimensions[name] = value
+		}
+		s := metric.Series{Name: p.Metric, Dimensions: metric.NewDimensions(dimensions)}
+		of, _ := m.keyOf(&s)
+		if _, partial := valuesOf(of); partial || i > 0 && of != key {
+			return
+		}
+		key = of
+		series = append(series, metricRecord{s.Name, s.Dimensions, o.Service, o.Role, o.Serial, true})
+	}
+	if m.groups[key] != nil {
+		return
+	}
+	now = m.at(now)
+	a := m.newAlarm(key)
+	if m.partial != nil {
+		m.partial.addGroup(a)
+	}
+	for _, r := range series {
+		m.restore(a, r)
+	}
+	m.create(a, now)
+}
+
+// supersede lets a series that has come take the place of one that was expected.
+func (m *Monitor) supersede(a *alarm, f *Feed) bool {
+	at := slices.IndexFunc(a.members, func(g *Feed) bool { return g.expected && g != f && g.series.Name == f.series.Name })
+	if at < 0 {
+		return false
+	}
+	g := a.members[at]
+	g.cells = slices.DeleteFunc(g.cells, func(c *cell) bool {
+		if c.alarm != a {
+			return false
+		}
+		c.series--
+		return true
+	})
+	m.discard(g)
+	a.members[at] = f
+	m.touchMetrics(a, at)
+	return true
+}
+
+// heard reports whether a part has a series that is not only expected.
+func (a *alarm) heard(c *cell) bool {
+	return slices.ContainsFunc(a.members, func(f *Feed) bool { return !f.expected && slices.Contains(f.cells, c) })
 }
 
 // Attend tells how an instance stands. incarnation counts its machines: the alarms of an earlier one have ended.

@@ -143,6 +143,61 @@ func TestPresenceSurvivesARestart(t *testing.T) {
 	}
 }
 
+// An instance that never reports is found silent, too, also across a restart; the first report takes the place of what was expected.
+func TestSilenceOfWhoNeverReported(t *testing.T) {
+	b := newBench(t, silent())
+	at := func(serial uint32) metric.Origin { return metric.Origin{Service: 7, Role: "app", Serial: serial} }
+	b.m.Expect(at(1), start)
+	b.m.Attend(at(1), 1, Here, start)
+	b.m.Expect(at(2), start)
+	b.run(start + 1000)
+	records, _ := b.m.Changes()
+	m, err := Load(silent(), records, start+1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Ready(start+1000, start+1000)
+	b.m = m
+	s := ofInstance("m", 2)
+	dimensions := s.Dimensions.Map()
+	dimensions["hostname"] = "two"
+	s.Dimensions = metric.NewDimensions(dimensions)
+	b.add(s, start+2000, 1, start+2000)
+	b.run(start + 4500)
+	b.expect("2000 UNDETERMINED->OK", "4000 UNDETERMINED->ALARM")
+	for a := range b.m.Alarms() {
+		if a.MetricCount != 1 || (a.State == StateAlarm) != (a.Origin.Serial == 1) {
+			t.Errorf("%+v", a)
+		}
+		for s := range b.m.Metrics(a.ID) {
+			if _, real := s.Dimensions.Get("hostname"); real != (a.Origin.Serial == 2) {
+				t.Errorf("alarm of %d shows %v", a.Origin.Serial, s)
+			}
+		}
+	}
+	b.add(ofInstance("m", 1), start+4600, 1, start+4600)
+	b.expect("4600 ALARM->OK")
+	b.attend(1, 1, Left, start+4700)
+	b.attend(2, 1, Left, start+4700)
+	if !b.m.Empty() || len(b.m.orphans) != 0 {
+		t.Errorf("empty %t, %d orphans", b.m.Empty(), len(b.m.orphans))
+	}
+}
+
+func TestOnlyWhatIsKnownIsExpected(t *testing.T) {
+	for expression, want := range map[string]int{"absent(m, 3s)": 1, "absent(m{role=app}, 3s)": 1, "absent(m{role=db}, 3s)": 0, "absent(m{disk=a}, 3s) and absent(n, 2s)": 1, "max(m) > 5": 0} {
+		b := newBench(t, definition(expression, "instance"))
+		b.m.Expect(metric.Origin{Service: 7, Role: "app", Serial: 1}, start)
+		if b.m.Len() != want {
+			t.Errorf("%s: %d alarms", expression, b.m.Len())
+		}
+	}
+	b := newBench(t, definition("absent(m, 3s)", "instance", "hostname"))
+	if b.m.Expect(metric.Origin{Service: 7, Role: "app", Serial: 1}, start); !b.m.Empty() {
+		t.Error("the name of the host was guessed")
+	}
+}
+
 func TestCloseEndsAll(t *testing.T) {
 	def := definition("last(m) > 5 and last(n) > 5", "instance")
 	def.Actions.OK = []Action{{Notify: "people"}}

@@ -74,6 +74,7 @@ type metricRecord struct {
 	Service    uint64            `json:"service,omitempty"`
 	Role       string            `json:"role,omitempty"`
 	Serial     uint32            `json:"serial,omitempty"`
+	Expected   bool              `json:"expected,omitempty"` // it has never come
 }
 
 // changes notes what has changed since the last call of Changes.
@@ -214,7 +215,7 @@ func metricsOf(b block) metricsRecord {
 	members := b.alarm.members
 	for _, f := range members[b.index*blockSize : min((b.index+1)*blockSize, len(members))] {
 		o := f.series.Origin
-		r.Metrics = append(r.Metrics, metricRecord{f.series.Name, f.series.Dimensions, o.Service, o.Role, o.Serial})
+		r.Metrics = append(r.Metrics, metricRecord{f.series.Name, f.series.Dimensions, o.Service, o.Role, o.Serial, f.expected})
 	}
 	return r
 }

@@ -89,6 +89,9 @@ func (a *Alerting) attend(id uint64, serials []uint32, watches ...*watch) {
 		w.mu.Lock()
 		if !w.gone {
 			for _, x := range all {
+				if x.presence == alarm.Here && w.service == id { // a service's own alarms wait for no sample
+					w.monitor.Expect(x.origin, now)
+				}
 				w.monitor.Attend(x.origin, x.incarnation, x.presence, now)
 			}
 			a.arm(w)
@@ -105,10 +108,24 @@ func (a *Alerting) attendAll(w *watch) {
 		serials[id] = w.monitor.Instances(id)
 	}
 	w.mu.Unlock()
+	if w.service != 0 && w.monitor.PerInstance() {
+		serials[w.service] = append(serials[w.service], a.instancesOf(w.service)...)
+	}
 	for id, some := range serials {
 		a.about(w, id)
 		a.attend(id, some, w)
 	}
+}
+
+func (a *Alerting) instancesOf(id uint64) (serials []uint32) {
+	a.engine.View(id, func(s *service.Service) {
+		for _, r := range s.Roles {
+			for i := range r.Instances {
+				serials = append(serials, i.Serial)
+			}
+		}
+	})
+	return serials
 }
 
 // depart tells watches that a service is no more.

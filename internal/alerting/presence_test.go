@@ -56,8 +56,8 @@ func (s *stage) history() (lines []string) {
 func TestPlannedRemovalRaisesNothing(t *testing.T) {
 	s := newStage(t)
 	hook := s.webhook()
-	s.silentService(3, "500ms", alarm.Action{Replace: true}, alarm.Action{Notify: hook})
-	mine := s.define(alarm.Definition{Name: "mine", Expression: "absent(cpu.user_perc, 500ms)", MatchBy: []string{"instance"}, Actions: alarm.Actions{Alarm: []alarm.Action{{Notify: hook}}}})
+	s.silentService(3, "1500ms", alarm.Action{Replace: true}, alarm.Action{Notify: hook})
+	mine := s.define(alarm.Definition{Name: "mine", Expression: "absent(cpu.user_perc, 1500ms)", MatchBy: []string{"instance"}, Actions: alarm.Actions{Alarm: []alarm.Action{{Notify: hook}}}})
 	for _, serial := range s.instances() {
 		s.report(serial)
 	}
@@ -74,7 +74,7 @@ func TestPlannedRemovalRaisesNothing(t *testing.T) {
 		}
 		return len(stay) == 1 && alarms() == 2
 	})
-	for range 8 { // longer than they may be silent
+	for range 18 { // longer than they may be silent
 		s.report(stay[0])
 		<-time.After(100 * time.Millisecond)
 	}
@@ -126,5 +126,26 @@ func TestRaisedAlarmEndsWithItsInstance(t *testing.T) {
 	}
 	if n := len(s.alerts.Alarms(tenant, d.ID, nil)); n != 0 {
 		t.Errorf("%d alarms", n)
+	}
+}
+
+// Who never reports is silent, too, and so is the one that takes its place.
+func TestWhoNeverReportsIsReplaced(t *testing.T) {
+	s := newStage(t)
+	s.silentService(1, "300ms", alarm.Action{Replace: true})
+	s.eventually("it is replaced, and its successor, too", func() bool {
+		all := s.instances()
+		return len(all) > 0 && all[0] > 2
+	})
+	first, second := false, false
+	s.engine.View(7, func(svc *service.Service) {
+		for _, e := range svc.Log {
+			first = first || strings.Contains(e.Message, "app-0") && strings.Contains(e.Message, "alarm silent")
+			second = second || strings.Contains(e.Message, "app-1") && strings.Contains(e.Message, "alarm silent")
+		}
+		t.Log(svc.Log)
+	})
+	if !first || !second {
+		t.Error("it was not the alarm that replaced them")
 	}
 }

@@ -372,7 +372,7 @@ func (x *scene) replace(args []string) error {
 	if err != nil {
 		return err
 	}
-	return x.w.command(Command{ReplaceOne: &ReplaceOne{Serial: i.Serial}})
+	return x.w.command(Command{ReplaceOne: &ReplaceOne{Serial: i.Serial, Failed: len(args) > 1 && args[1] == "failed"}})
 }
 
 // expect holds the service against what the scenario says.
