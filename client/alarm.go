@@ -96,6 +96,7 @@ type AlarmDefinition struct {
 	Deterministic bool      `json:"deterministic,omitempty" doc:"All parts are: without data it is OK."`
 	Owner         Party     `json:"owner" doc:"As whom it acts on services."`
 	Service       uint64    `json:"service,omitempty" doc:"Whose description it comes from, and changes with."`
+	ServiceName   string    `json:"service_name,omitempty"`
 	Alarms        int       `json:"alarms" doc:"How many there are."`
 	Created       time.Time `json:"created"`
 	Updated       time.Time `json:"updated"`
@@ -115,6 +116,7 @@ type Alarm struct {
 	Service      uint64            `json:"service,omitempty" doc:"What all its series are about."`
 	Role         string            `json:"role,omitempty"`
 	Instance     uint32            `json:"instance,omitempty" doc:"Serial."`
+	Place        string            `json:"place,omitempty" doc:"The same in names, as commands take it: SERVICE, SERVICE/ROLE or SERVICE/ROLE/NUMBER."`
 	Sequence     uint32            `json:"sequence" doc:"Counts its changes of state."`
 	Lifecycle    string            `json:"lifecycle_state,omitempty"`
 	Link         string            `json:"link,omitempty"`

@@ -265,3 +265,24 @@ func TestParentsDownSuppress(t *testing.T) {
 		}
 	}
 }
+
+// Alarms of services are found by name as far as that says which; what could be meant is told.
+func TestDefinitionsOfServicesByName(t *testing.T) {
+	s := newStage(t)
+	for id, name := range map[uint64]string{7: "web", 8: "shop"} {
+		s.service(id, &service.Spec{Name: name, Roles: []service.RoleSpec{{Name: "app", Cardinality: 1}}, Alarms: []alarm.Definition{
+			{Name: "down", Severity: "LOW", Expression: "max(m) > 5"}, {Name: name + "-only", Severity: "LOW", Expression: "max(m) > 5"}}})
+	}
+	s.eventually("the services' alarms are watched", func() bool { return len(s.alerts.Definitions(tenant)) == 4 })
+	for ref, want := range map[string]string{"web/down": "7-down", "8/down": "8-down", "web-only": "7-web-only", "7-down": "7-down"} {
+		if d, err := s.alerts.Definition(tenant, ref); err != nil || d.ID != want {
+			t.Errorf("%s: %q, %v", ref, d.ID, err)
+		}
+	}
+	if _, err := s.alerts.Definition(tenant, "down"); !errors.Is(err, ErrAmbiguous) || !strings.Contains(err.Error(), "shop/down, web/down") {
+		t.Errorf("down: %v", err)
+	}
+	if _, err := s.alerts.Definition(tenant, "web/donw"); !errors.Is(err, ErrNoDefinition) || !strings.Contains(err.Error(), `did you mean "web/down"`) {
+		t.Errorf("web/donw: %v", err)
+	}
+}
