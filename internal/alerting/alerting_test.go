@@ -286,3 +286,28 @@ func TestDefinitionsOfServicesByName(t *testing.T) {
 		t.Errorf("web/donw: %v", err)
 	}
 }
+
+// A parent that a person has powered off is down, however well its role counts as.
+func TestParkedParentsSuppress(t *testing.T) {
+	s := newStage(t)
+	s.service(7, &service.Spec{Name: "web", Roles: []service.RoleSpec{{Name: "db", Cardinality: 2}, {Name: "app", Cardinality: 1, Parents: []string{"db"}}}})
+	d := s.define(alarm.Definition{Name: "busy", Expression: "max(m) > 5", MatchBy: []string{"role"}, Actions: alarm.Actions{Alarm: []alarm.Action{{Notify: s.webhook()}}}})
+	s.pushAs(&telemetry.Binding{Tenant: tenant, Origin: metric.Origin{Service: 7, Role: "app", Serial: 3}}, "m", 1, nil)
+	hold := func() alarm.Hold { return s.alerts.Alarms(tenant, d.ID, nil)[0].Hold }
+	park := func(serial uint32, action string) {
+		s.order(&service.Command{Act: &service.Act{Role: "db", Serial: serial, Action: action}})
+	}
+	park(1, "poweroff")
+	s.eventually("one is parked", func() bool {
+		n := 0
+		s.engine.View(7, func(svc *service.Service) { n = svc.Role("db").Count(service.Parked) })
+		return n == 1
+	})
+	if h := hold(); h != alarm.NotHeld {
+		t.Errorf("held %q while one parent is up", h)
+	}
+	park(2, "poweroff")
+	s.eventually("it is suppressed", func() bool { return hold() == alarm.Suppressed })
+	park(2, "resume")
+	s.eventually("it is no longer", func() bool { return hold() == alarm.NotHeld })
+}

@@ -40,9 +40,15 @@ type look struct {
 func lookAt(s *service.Service) *look {
 	l := &look{id: s.ID, tenant: s.Meta.Group, spec: s.Spec, down: make(map[string]bool, len(s.Roles)), leaving: s.Leaving || s.State == service.Done}
 	for _, r := range s.Roles {
-		l.down[r.Name] = slices.ContainsFunc(r.Parents(), func(p *service.Role) bool { return !p.Ready() })
+		l.down[r.Name] = slices.ContainsFunc(r.Parents(), isDown)
 	}
 	return l
+}
+
+// isDown reports whether a role is of no use to those that need it: it is not ready, or somebody has parked all that it has. What has
+// finished its work is no less useful.
+func isDown(r *service.Role) bool {
+	return !r.Ready() || r.Count(service.Parked) > 0 && r.Count(service.Up)+r.Count(service.Finished) == 0
 }
 
 // concerns reports whether a service with that spec has anything to do with alarms or policies.
