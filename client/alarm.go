@@ -96,6 +96,7 @@ type AlarmDefinition struct {
 	Deterministic bool      `json:"deterministic,omitempty" doc:"All parts are: without data it is OK."`
 	Owner         Party     `json:"owner" doc:"As whom it acts on services."`
 	Service       uint64    `json:"service,omitempty" doc:"Whose description it comes from, and changes with."`
+	ServiceName   string    `json:"service_name,omitempty"`
 	Alarms        int       `json:"alarms" doc:"How many there are."`
 	Created       time.Time `json:"created"`
 	Updated       time.Time `json:"updated"`
@@ -115,6 +116,7 @@ type Alarm struct {
 	Service      uint64            `json:"service,omitempty" doc:"What all its series are about."`
 	Role         string            `json:"role,omitempty"`
 	Instance     uint32            `json:"instance,omitempty" doc:"Serial."`
+	Place        string            `json:"place,omitempty" doc:"The same in names, as commands take it: SERVICE, SERVICE/ROLE or SERVICE/ROLE/NUMBER."`
 	Sequence     uint32            `json:"sequence" doc:"Counts its changes of state."`
 	Lifecycle    string            `json:"lifecycle_state,omitempty"`
 	Link         string            `json:"link,omitempty"`
@@ -149,7 +151,7 @@ type ChangeAlarm struct {
 // An AlarmTransition is a change of an alarm's state, with the actions that it led to, or would have.
 type AlarmTransition struct {
 	Time       time.Time     `json:"time"`
-	Occasion   string        `json:"occasion,omitempty" doc:"Of a replay or test: changed, released (what was held back), repeated or tested."`
+	Occasion   string        `json:"occasion,omitempty" doc:"Of a replay or test: changed, released (what was held back), repeated, tested or ended (with what the alarm was about)."`
 	Definition string        `json:"definition,omitempty"`
 	Alarm      string        `json:"alarm,omitempty"`
 	Name       string        `json:"name"`

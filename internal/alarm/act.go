@@ -11,6 +11,7 @@ type pending struct {
 	Transition
 	alarm *alarm
 	retry bool
+	quiet bool // of an end: nothing else was told before
 }
 
 // act decides which actions follow from what happened since the last call, in order of time: alarms may
@@ -34,7 +35,11 @@ func (m *Monitor) act() []Transition {
 			}
 			continue
 		}
-		m.follow(p)
+		if p.Occasion == Ended {
+			m.conclude(p)
+		} else {
+			m.follow(p)
+		}
 		p.alarm.told = true
 		out = append(out, p.Transition)
 	}

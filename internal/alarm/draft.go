@@ -196,9 +196,7 @@ func (m *Monitor) abandon(a *alarm) {
 			m.partial.dropFeed(m, f)
 		}
 		m.withdraw(f, a)
-		if len(f.cells) == 0 {
-			delete(m.orphans, f.series.String())
-		}
+		m.discard(f)
 	}
 }
 
@@ -208,8 +206,9 @@ func (m *Monitor) restore(a *alarm, r metricRecord) *Feed {
 	name := s.String()
 	f := m.orphans[name]
 	if f == nil {
-		f = &Feed{monitor: m, series: s, left: true}
+		f = &Feed{monitor: m, series: s, left: true, expected: r.Expected}
 		m.orphans[name] = f
+		m.enroll(f)
 	}
 	m.connect(a, f)
 	return f

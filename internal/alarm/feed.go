@@ -16,7 +16,11 @@ type Feed struct {
 	newest  int64   // time of the newest sample
 	value   float64 // its value
 	bound   bool    // cells are complete
-	left    bool    // nobody holds the feed: it stands for a series in the metrics of an alarm
+	// attendee is the instance that the series is about, in a definition for instances; nil for none.
+	attendee *attendee
+	left     bool // nobody holds the feed: it stands for a series in the metrics of an alarm
+	// expected: it stands for a series that has never come.
+	expected bool
 }
 
 // Join returns the feed of a series, or nil if the series fits no part. Alarms come into being with
@@ -29,14 +33,21 @@ func (m *Monitor) Join(s *metric.Series) *Feed {
 		name := s.String()
 		if f := m.orphans[name]; f != nil {
 			delete(m.orphans, name)
-			f.series, f.left = s, false
+			if f.series.Origin != s.Origin {
+				m.dismiss(f)
+			}
+			if f.series, f.left, f.expected = s, false, false; f.attendee == nil {
+				m.enroll(f)
+			}
 			for _, c := range f.cells {
 				m.retrace(c.alarm)
 			}
 			return f
 		}
 	}
-	return &Feed{monitor: m, series: s}
+	f := &Feed{monitor: m, series: s}
+	m.enroll(f)
+	return f
 }
 
 // Leave lets go of a series. Alarms that show it among their metrics still do.
@@ -54,6 +65,8 @@ func (m *Monitor) Leave(f *Feed) {
 	}
 	if len(f.cells) > 0 {
 		m.orphans[f.series.String()] = f
+	} else {
+		m.dismiss(f)
 	}
 }
 
@@ -63,6 +76,9 @@ func (f *Feed) Add(t int64, value float64, now int64) bool {
 	m := f.monitor
 	if math.IsNaN(value - value) { // NaN or infinite
 		m.stats.Invalid++
+		return false
+	}
+	if m.closed || f.attendee != nil && f.attendee.away {
 		return false
 	}
 	if t == f.newest && value == f.value && f.repeats(t) {
@@ -245,9 +261,12 @@ func (m *Monitor) attach(a *alarm, f *Feed, now int64) {
 	if slices.ContainsFunc(f.cells, func(c *cell) bool { return c.alarm == a }) {
 		return
 	}
+	before := len(a.members)
 	m.connect(a, f)
 	if a.visible {
-		m.touchMetrics(a, len(a.members)-1)
+		if len(a.members) > before {
+			m.touchMetrics(a, before)
+		}
 		return
 	}
 	for i := range a.cells {
@@ -262,6 +281,10 @@ func (m *Monitor) connect(a *alarm, f *Feed) {
 	for _, i := range m.partsOf(f.series) {
 		f.cells = append(f.cells, &a.cells[i])
 		a.cells[i].series++
+	}
+	if a.visible && m.supersede(a, f) {
+		m.trace(a, f)
+		return
 	}
 	a.members = append(a.members, f)
 	m.trace(a, f)
@@ -295,6 +318,9 @@ func (m *Monitor) create(a *alarm, now int64) {
 		a.state = StateUndetermined
 	}
 	a.acted = a.state
+	if x := a.members[0].attendee; x != nil {
+		a.incarnation = x.incarnation
+	}
 	m.endDraft(a)
 	m.order = append(m.order, a)
 	m.touch(a)
@@ -308,7 +334,7 @@ func (m *Monitor) create(a *alarm, now int64) {
 	}
 	for i := range a.cells {
 		switch c, r := &a.cells[i], &m.rules[i]; {
-		case r.function == absent:
+		case r.function == absent && a.heard(c):
 			m.report(c, StateOK, now)
 		case r.function == last && c.buckets[0].n > 0:
 			m.decideLast(c, r, now)

@@ -23,6 +23,9 @@ type Monitor struct {
 	orphans map[string]*Feed  // series of alarms that nobody feeds: not joined since a load, or left
 	partial *partialIndex     // nil where no series can have a part of match_by only
 
+	attendees map[instance]*attendee // nil unless the alarms are those of instances
+	closed    bool                   // no alarm is made
+
 	timers     timers
 	pending    []pending
 	suppressed map[role]bool
@@ -70,6 +73,9 @@ func New(def Definition) (*Monitor, error) {
 		drafts: map[*alarm]*draft{}, draftsDue: never,
 	}
 	m.define(def)
+	if slices.ContainsFunc(def.MatchBy, func(name string) bool { return slices.Contains(instanceDimensions, name) }) {
+		m.attendees = map[instance]*attendee{}
+	}
 	if len(def.MatchBy) > 1 && len(m.rules) > 1 {
 		m.partial = newPartialIndex(len(m.rules))
 	}
@@ -114,10 +120,12 @@ type alarm struct {
 	created, updated, stateUpdated int64
 
 	serial, sequence     uint32
-	slot                 int32 // in timers, from 1; 0: not there
+	incarnation          uint32 // of the instance that it is about; 0: not told, or none
+	slot                 int32  // in timers, from 1; 0: not there
 	state                State
 	acted                State // the state last acted upon
 	visible, gone, dirty bool
+	away                 bool // its instance is: nothing of it is due
 	told                 bool // Decide returned a transition of it since its record was written
 	mixed, mixedInstance bool // the series are of several roles, instances
 }
@@ -235,7 +243,7 @@ func (m *Monitor) dueOf(a *alarm) int64 {
 
 // schedule sets the alarm's timer again after something may have become due earlier.
 func (m *Monitor) schedule(a *alarm) {
-	if !a.visible || a.gone || m.loading {
+	if !a.visible || a.gone || a.away || m.loading {
 		return
 	}
 	a.due = m.dueOf(a)
@@ -291,9 +299,7 @@ func (m *Monitor) remove(a *alarm) {
 	for _, f := range a.members {
 		f.cells = slices.DeleteFunc(f.cells, func(c *cell) bool { return c.alarm == a })
 		f.bound = false
-		if f.left && len(f.cells) == 0 {
-			delete(m.orphans, f.series.String())
-		}
+		m.discard(f)
 	}
 	if !a.visible {
 		return
@@ -302,5 +308,13 @@ func (m *Monitor) remove(a *alarm) {
 	if m.gone++; m.gone > len(m.order)/2 {
 		m.order = slices.DeleteFunc(m.order, func(a *alarm) bool { return a.gone })
 		m.gone = 0
+	}
+}
+
+// discard forgets a series that nobody feeds and no alarm shows.
+func (m *Monitor) discard(f *Feed) {
+	if f.left && len(f.cells) == 0 {
+		delete(m.orphans, f.series.String())
+		m.dismiss(f)
 	}
 }

@@ -45,6 +45,7 @@ type alarmRecord struct {
 	Healing      bool         `json:"healing,omitempty"` // ok_after runs
 	Lifecycle    string       `json:"lifecycle_state,omitempty"`
 	Link         string       `json:"link,omitempty"`
+	Incarnation  uint32       `json:"incarnation,omitempty"` // of the instance that it is about
 	Flaps        []int64      `json:"flaps,omitempty"`
 	Owed         bool         `json:"owed,omitempty"`
 	Retries      []int64      `json:"retries,omitempty"`
@@ -73,6 +74,7 @@ type metricRecord struct {
 	Service    uint64            `json:"service,omitempty"`
 	Role       string            `json:"role,omitempty"`
 	Serial     uint32            `json:"serial,omitempty"`
+	Expected   bool              `json:"expected,omitempty"` // it has never come
 }
 
 // changes notes what has changed since the last call of Changes.
@@ -190,7 +192,7 @@ func encode(key string, v any) Record {
 func (m *Monitor) record(a *alarm) alarmRecord {
 	r := alarmRecord{
 		V: schema, Key: a.key, State: a.state, Acted: a.acted, Created: a.created, Updated: a.updated, StateUpdated: a.stateUpdated,
-		Sequence: a.sequence, Healing: a.okDue != never, Parts: make([]partRecord, len(a.cells)),
+		Sequence: a.sequence, Incarnation: a.incarnation, Healing: a.okDue != never, Parts: make([]partRecord, len(a.cells)),
 	}
 	for i := range a.cells {
 		c := &a.cells[i]
@@ -213,7 +215,7 @@ func metricsOf(b block) metricsRecord {
 	members := b.alarm.members
 	for _, f := range members[b.index*blockSize : min((b.index+1)*blockSize, len(members))] {
 		o := f.series.Origin
-		r.Metrics = append(r.Metrics, metricRecord{f.series.Name, f.series.Dimensions, o.Service, o.Role, o.Serial})
+		r.Metrics = append(r.Metrics, metricRecord{f.series.Name, f.series.Dimensions, o.Service, o.Role, o.Serial, f.expected})
 	}
 	return r
 }
@@ -243,7 +245,9 @@ func Load(def Definition, records []Record, now int64) (*Monitor, error) {
 				continue
 			}
 			for _, r := range b.Metrics {
-				m.restore(a, r)
+				if x := m.restore(a, r).attendee; x != nil {
+					x.incarnation = a.incarnation
+				}
 			}
 		}
 	}
@@ -337,7 +341,7 @@ func (m *Monitor) revive(serial uint32, r *alarmRecord) *alarm {
 	a := m.newAlarm(r.Key)
 	a.serial, a.visible = serial, true
 	a.state, a.acted, a.sequence = r.State, r.Acted, r.Sequence
-	a.created, a.updated, a.stateUpdated = r.Created, r.Updated, r.StateUpdated
+	a.created, a.updated, a.stateUpdated, a.incarnation = r.Created, r.Updated, r.StateUpdated, r.Incarnation
 	if r.Healing {
 		a.okDue = 0 // Ready sets it
 	}
@@ -383,22 +387,27 @@ func (m *Monitor) Ready(now, complete int64) {
 			continue
 		}
 		a.slot = 0
-		for i := range a.cells {
-			c, r := &a.cells[i], &m.rules[i]
-			m.move(c, r, now)
-			c.seen, c.empty, c.recheck = now, 0, true
-			if r.function == last {
-				c.end = min(c.end, now+ahead)
-			}
-		}
 		if a.okDue != never && (a.okDue == 0 || back) {
 			a.okDue = now + m.def.OKAfter.Milliseconds()
 		}
-		if a.extra != nil && a.extra.owed {
-			a.extra.retry = now // whether it is still held back shows then
-		}
-		m.schedule(a)
+		m.resume(a, now)
 	}
+}
+
+// resume lets an alarm decide again after a time in which it did not. Silence is counted from now on.
+func (m *Monitor) resume(a *alarm, now int64) {
+	for i := range a.cells {
+		c, r := &a.cells[i], &m.rules[i]
+		m.move(c, r, now)
+		c.seen, c.empty, c.recheck = now, 0, true
+		if r.function == last {
+			c.end = min(c.end, now+ahead)
+		}
+	}
+	if a.extra != nil && a.extra.owed {
+		a.extra.retry = now // whether it is still held back shows then
+	}
+	m.schedule(a)
 }
 
 // id returns the alarm's id: a UUID made of the definition's id and the serial.

@@ -12,12 +12,13 @@ import (
 // An Occasion says why a Transition is told.
 type Occasion uint8
 
-// The occasions. Only Changed is a change of state, and belongs in the history.
+// The occasions. Only Changed is a change of state; it and Ended belong in the history.
 const (
 	Changed  Occasion = iota
 	Released          // actions that were held back when the present state was entered are tried again
 	Repeated          // actions are run again because the state lasts
 	Tested            // somebody asked for a test; nothing has changed
+	Ended             // what the alarm is about is no more, and neither is the alarm
 )
 
 // A Hold says why actions were held back.

@@ -77,13 +77,16 @@ type Alerting struct {
 	live     map[metricKey]map[uint32]*metric.Series
 	names    map[metricKey]string // ids of users' definitions by project and name
 	services map[uint64]*governed
-	readers  map[metricKey][]*reader   // that may want a metric
-	orphaned map[string][]alarm.Record // states of services' definitions that have not come yet
+	readers  map[metricKey][]*reader // that may want a metric
+	// attentive are the watches that want to know how instances of a service stand.
+	attentive map[uint64]map[*watch]struct{}
+	orphaned  map[string][]alarm.Record // states of services' definitions that have not come yet
 
 	methodsMu sync.RWMutex
 	methods   map[string]*method // by id
 
-	defining sync.Mutex // held by the one change of a definition at a time: names stay unique
+	attending [64]sync.Mutex // by service: held while it is told how instances stand
+	defining  sync.Mutex     // held by the one change of a definition at a time: names stay unique
 
 	table   table
 	clock   *wake.Clock[*watch]
@@ -112,7 +115,7 @@ func New(ctx context.Context, o Options) (*Alerting, error) {
 	a := &Alerting{
 		opts: o, log: o.Log, store: o.Store, tenure: o.Tenure, engine: o.Engine, figures: newFigures(o.Registerer),
 		watches: make(map[string]*watch), prefixes: make(map[string]*watch), byMetric: make(map[metricKey][]*watch),
-		live: make(map[metricKey]map[uint32]*metric.Series), names: make(map[metricKey]string), methods: make(map[string]*method), services: make(map[uint64]*governed), readers: make(map[metricKey][]*reader),
+		live: make(map[metricKey]map[uint32]*metric.Series), names: make(map[metricKey]string), methods: make(map[string]*method), services: make(map[uint64]*governed), readers: make(map[metricKey][]*reader), attentive: make(map[uint64]map[*watch]struct{}),
 		clock: wake.New[*watch](), rounds: wake.New[*reader](), due: fifo.New[func()](), errands: fifo.New[*errand](),
 	}
 	a.ctx, a.cancel = context.WithCancel(context.Background())

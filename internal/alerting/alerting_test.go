@@ -265,3 +265,49 @@ func TestParentsDownSuppress(t *testing.T) {
 		}
 	}
 }
+
+// Alarms of services are found by name as far as that says which; what could be meant is told.
+func TestDefinitionsOfServicesByName(t *testing.T) {
+	s := newStage(t)
+	for id, name := range map[uint64]string{7: "web", 8: "shop"} {
+		s.service(id, &service.Spec{Name: name, Roles: []service.RoleSpec{{Name: "app", Cardinality: 1}}, Alarms: []alarm.Definition{
+			{Name: "down", Severity: "LOW", Expression: "max(m) > 5"}, {Name: name + "-only", Severity: "LOW", Expression: "max(m) > 5"}}})
+	}
+	s.eventually("the services' alarms are watched", func() bool { return len(s.alerts.Definitions(tenant)) == 4 })
+	for ref, want := range map[string]string{"web/down": "7-down", "8/down": "8-down", "web-only": "7-web-only", "7-down": "7-down"} {
+		if d, err := s.alerts.Definition(tenant, ref); err != nil || d.ID != want {
+			t.Errorf("%s: %q, %v", ref, d.ID, err)
+		}
+	}
+	if _, err := s.alerts.Definition(tenant, "down"); !errors.Is(err, ErrAmbiguous) || !strings.Contains(err.Error(), "shop/down, web/down") {
+		t.Errorf("down: %v", err)
+	}
+	if _, err := s.alerts.Definition(tenant, "web/donw"); !errors.Is(err, ErrNoDefinition) || !strings.Contains(err.Error(), `did you mean "web/down"`) {
+		t.Errorf("web/donw: %v", err)
+	}
+}
+
+// A parent that a person has powered off is down, however well its role counts as.
+func TestParkedParentsSuppress(t *testing.T) {
+	s := newStage(t)
+	s.service(7, &service.Spec{Name: "web", Roles: []service.RoleSpec{{Name: "db", Cardinality: 2}, {Name: "app", Cardinality: 1, Parents: []string{"db"}}}})
+	d := s.define(alarm.Definition{Name: "busy", Expression: "max(m) > 5", MatchBy: []string{"role"}, Actions: alarm.Actions{Alarm: []alarm.Action{{Notify: s.webhook()}}}})
+	s.pushAs(&telemetry.Binding{Tenant: tenant, Origin: metric.Origin{Service: 7, Role: "app", Serial: 3}}, "m", 1, nil)
+	hold := func() alarm.Hold { return s.alerts.Alarms(tenant, d.ID, nil)[0].Hold }
+	park := func(serial uint32, action string) {
+		s.order(&service.Command{Act: &service.Act{Role: "db", Serial: serial, Action: action}})
+	}
+	park(1, "poweroff")
+	s.eventually("one is parked", func() bool {
+		n := 0
+		s.engine.View(7, func(svc *service.Service) { n = svc.Role("db").Count(service.Parked) })
+		return n == 1
+	})
+	if h := hold(); h != alarm.NotHeld {
+		t.Errorf("held %q while one parent is up", h)
+	}
+	park(2, "poweroff")
+	s.eventually("it is suppressed", func() bool { return hold() == alarm.Suppressed })
+	park(2, "resume")
+	s.eventually("it is no longer", func() bool { return hold() == alarm.NotHeld })
+}

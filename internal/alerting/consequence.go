@@ -183,7 +183,7 @@ func (a *Alerting) carryOut(w *watch, c *consequences) {
 	for i := range c.transitions {
 		t := &c.transitions[i]
 		a.hub.publish(Change{Tenant: t.Tenant, Definition: w.id, Alarm: t.Alarm})
-		if t.Occasion == alarm.Changed {
+		if t.Occasion == alarm.Changed || t.Occasion == alarm.Ended {
 			a.note(t)
 		}
 	}

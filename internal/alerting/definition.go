@@ -19,6 +19,8 @@ import (
 var (
 	// ErrNoDefinition: there is no such definition in the project.
 	ErrNoDefinition = errors.New("no such alarm definition")
+	// ErrAmbiguous: several definitions of services have the name.
+	ErrAmbiguous = errors.New("several services have an alarm of that name; write one of")
 	// ErrNoAlarm: there is no such alarm in the project.
 	ErrNoAlarm = alarm.ErrNoAlarm
 	// ErrNoMethod: there is no such notification method in the project.
@@ -36,6 +38,7 @@ type Definition struct {
 	Deterministic    bool
 	Owner            int    // as whom it acts
 	Service          uint64 // whose description it comes from; 0 for none
+	ServiceName      string
 	Alarms           int
 }
 
@@ -199,6 +202,7 @@ func (a *Alerting) dismiss(ctx context.Context, w *watch) error {
 	}
 	a.mu.Lock()
 	delete(a.watches, w.id)
+	a.inattentive(w)
 	delete(a.prefixes, w.monitor.IDPrefix())
 	if w.service == 0 {
 		delete(a.names, metricKey{w.tenant, w.monitor.Definition().Name})
@@ -279,7 +283,8 @@ func (a *Alerting) watchOf(tenant int, id string) (*watch, error) {
 }
 
 func (a *Alerting) describe(w *watch) Definition {
+	name := a.placeOf(metric.Origin{Service: w.service})
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return Definition{Definition: cloneDefinition(w.monitor.Definition()), Created: w.created, Updated: w.updated, Deterministic: w.monitor.Expression().Deterministic(), Owner: w.owner, Service: w.service, Alarms: w.monitor.Len()}
+	return Definition{Definition: cloneDefinition(w.monitor.Definition()), Created: w.created, Updated: w.updated, Deterministic: w.monitor.Expression().Deterministic(), Owner: w.owner, Service: w.service, ServiceName: name, Alarms: w.monitor.Len()}
 }

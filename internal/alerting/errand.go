@@ -150,7 +150,7 @@ func (a *Alerting) command(e *errand) (c *service.Command, why string) {
 			}
 			c.Scale = &service.Scale{Role: e.Role, Cardinality: wished(x.Scale.By, r)}
 		case x.Replace:
-			c.ReplaceOne = &service.ReplaceOne{Serial: e.Serial}
+			c.ReplaceOne = &service.ReplaceOne{Serial: e.Serial, Failed: true}
 		case x.Restart:
 			c.Act = &service.Act{Role: e.Role, Serial: e.Serial, Action: "reboot-hard"}
 		case x.Act != nil:

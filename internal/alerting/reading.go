@@ -48,6 +48,7 @@ type probe struct {
 	series      *metric.Series
 	value, rate float64
 	at          time.Time // of value; zero before the first
+	came        time.Time // when it did
 	hasRate     bool
 }
 
@@ -202,7 +203,7 @@ func (p *probe) add(a *Alerting, point *metric.Point, now time.Time) {
 	if !p.at.IsZero() && point.Value >= p.value {
 		p.rate, p.hasRate = (point.Value-p.value)/at.Sub(p.at).Seconds(), true
 	}
-	p.value, p.at = point.Value, at
+	p.value, p.at, p.came = point.Value, at, now
 	r.schedule(a, now)
 	r.mu.Unlock()
 }
@@ -246,16 +247,16 @@ func (a *Alerting) measure(r *reader) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		for _, name := range r.attributes {
-			if v, of := r.attribute(s, role, name, now); of > 0 {
-				m.Values[name] = service.Reading{Value: v, Of: of}
+			if v := r.attribute(s, role, name, now); v.Of > 0 {
+				m.Values[name] = v
 			}
 		}
 	})
 	r.mu.Lock()
 	r.waiting, r.told = false, now
 	for _, x := range r.readings {
-		if v, of, ok := r.read(x, up, now); ok {
-			m.Values[x.text] = service.Reading{Value: v, Of: of}
+		if v, ok := r.read(x, up, now); ok {
+			m.Values[x.text] = v
 		}
 		if x.predict != nil {
 			if now.Sub(x.asked) >= forecastTime {
@@ -292,43 +293,47 @@ func (r *reader) lifespan() time.Duration {
 }
 
 // read computes a reading from the newest value of each series that is not too old. The reader is locked.
-func (r *reader) read(x *reading, up int, now time.Time) (value float64, of int, ok bool) {
+func (r *reader) read(x *reading, up int, now time.Time) (v service.Reading, ok bool) {
 	var own, other []float64
 	instances := make(map[uint32]bool)
-	var newest time.Time
+	var newest time.Time // stamp
 	last := 0.0
 	for s, p := range r.probes {
 		if p.at.IsZero() || now.Sub(p.at) > x.part.Period || !x.part.Fits(s) {
 			continue
 		}
-		v := p.value
+		value := p.value
 		if x.part.Function == alarm.Rate {
 			if !p.hasRate {
 				continue
 			}
-			v = p.rate
+			value = p.rate
 		}
 		if p.at.After(newest) {
-			newest, last = p.at, v
+			newest, last = p.at, value
+		}
+		if p.came.After(v.At) {
+			v.At = p.came
 		}
 		if s.Origin.Serial != 0 {
-			own = append(own, v)
+			own = append(own, value)
 			instances[s.Origin.Serial] = true
 		} else {
-			other = append(other, v)
+			other = append(other, value)
 		}
 	}
-	of = len(instances)
-	if len(own) == 0 {
-		own, of = other, max(1, up)
+	if v.Of = len(instances); len(own) == 0 {
+		own, v.Of = other, max(1, up)
 	}
-	if len(own) == 0 {
-		return 0, 0, x.part.Function == alarm.Count
+	switch {
+	case len(own) == 0:
+		return service.Reading{}, x.part.Function == alarm.Count
+	case x.part.Function == alarm.Last:
+		v.Value = last
+	default:
+		v.Value = aggregate(x.part.Function, own)
 	}
-	if x.part.Function == alarm.Last {
-		return last, of, true
-	}
-	return aggregate(x.part.Function, own), of, true
+	return v, true
 }
 
 func aggregate(f alarm.Function, values []float64) float64 {
@@ -354,12 +359,15 @@ func aggregate(f alarm.Function, values []float64) float64 {
 }
 
 // attribute is OneFlow's value of a name: the mean over the instances that run and have it. The reader is locked.
-func (r *reader) attribute(s *service.Service, role *service.Role, name string, now time.Time) (mean float64, of int) {
+func (r *reader) attribute(s *service.Service, role *service.Role, name string, now time.Time) (v service.Reading) {
 	measured := make(map[uint32]float64)
 	for _, source := range sources(name) {
 		for x, p := range r.probes {
 			if x.Name == source.metric && x.Origin.Serial != 0 && !p.at.IsZero() && now.Sub(p.at) < attributeLife {
 				measured[x.Origin.Serial] = p.value * source.scale
+				if p.came.After(v.At) {
+					v.At = p.came
+				}
 			}
 		}
 	}
@@ -376,11 +384,9 @@ func (r *reader) attribute(s *service.Service, role *service.Role, name string, 
 			values = append(values, value)
 		}
 	}
-	mean, ok := policy.Average(values)
-	if !ok {
-		return 0, 0
-	}
-	return mean, len(values)
+	v.Value, _ = policy.Average(values)
+	v.Of = len(values)
+	return v
 }
 
 // A source is a metric in which an attribute is measured, in its own unit.

@@ -31,6 +31,7 @@ func (a *Alerting) refill(ctx context.Context) {
 
 // ready ends the loading of a monitor.
 func (a *Alerting) ready(ctx context.Context, w *watch) {
+	a.attendAll(w) // nobody is silent who left meanwhile
 	now := time.Now()
 	complete := now
 	w.mu.Lock()

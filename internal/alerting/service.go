@@ -24,23 +24,31 @@ type governed struct {
 	watches map[string]*watch  // of its alarms, by name; guarded by Alerting.defining
 	readers map[string]*reader // of its policies, by role
 	down    map[string]bool    // roles with a parent that is down
+	leaving bool               // the service is being removed, and its alarms have ended
 	gone    bool
 }
 
 // A look is what is seen of a service at one moment.
 type look struct {
-	id     uint64
-	tenant int
-	spec   *service.Spec
-	down   map[string]bool // by role
+	id      uint64
+	tenant  int
+	spec    *service.Spec
+	down    map[string]bool // by role
+	leaving bool
 }
 
 func lookAt(s *service.Service) *look {
-	l := &look{id: s.ID, tenant: s.Meta.Group, spec: s.Spec, down: make(map[string]bool, len(s.Roles))}
+	l := &look{id: s.ID, tenant: s.Meta.Group, spec: s.Spec, down: make(map[string]bool, len(s.Roles)), leaving: s.Leaving || s.State == service.Done}
 	for _, r := range s.Roles {
-		l.down[r.Name] = slices.ContainsFunc(r.Parents(), func(p *service.Role) bool { return !p.Ready() })
+		l.down[r.Name] = slices.ContainsFunc(r.Parents(), isDown)
 	}
 	return l
+}
+
+// isDown reports whether a role is of no use to those that need it: it is not ready, or somebody has parked all that it has. What has
+// finished its work is no less useful.
+func isDown(r *service.Role) bool {
+	return !r.Ready() || r.Count(service.Parked) > 0 && r.Count(service.Up)+r.Count(service.Finished) == 0
 }
 
 // concerns reports whether a service with that spec has anything to do with alarms or policies.
@@ -54,19 +62,21 @@ func (a *Alerting) serviceChanged(c engine.Change) {
 		a.mu.RLock()
 		known := a.services[c.Service] != nil
 		a.mu.RUnlock()
-		if !known {
+		if !known && !a.attended(c.Service) {
 			return
 		}
 	}
 	a.due.Push(func() {
 		if c.Removed {
 			a.letGo(c.Service)
+			a.depart(c.Service)
 			return
 		}
 		var l *look
 		if a.engine.View(c.Service, func(s *service.Service) { l = lookAt(s) }) {
 			a.follow(l)
 		}
+		a.attend(c.Service, c.Instances, a.attentiveTo(c.Service)...)
 	})
 }
 
@@ -93,6 +103,7 @@ func (a *Alerting) follow(l *look) {
 		a.followPolicies(g, l)
 		a.due.Push(func() { a.followAlarms(g, l) })
 	}
+	a.followRemoval(g, l)
 	a.followParents(g, l)
 	for _, r := range g.readers {
 		r.look(a)
@@ -189,6 +200,7 @@ func (a *Alerting) followAlarms(g *governed, l *look) {
 		g.watches[name] = w
 		a.begin(w)
 		a.ready(a.ctx, w)
+		a.endOrBegin(g, w)
 	}
 }
 

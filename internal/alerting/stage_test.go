@@ -161,7 +161,7 @@ func (s *stage) define(d alarm.Definition) Definition {
 	return must[Definition](s.t)(s.alerts.Define(s.t.Context(), 0, d))
 }
 
-// service deploys a service of one simulated role.
+// service deploys a service of simulated roles.
 func (s *stage) service(id uint64, spec *service.Spec) {
 	s.t.Helper()
 	for n := range spec.Roles {

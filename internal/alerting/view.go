@@ -5,10 +5,14 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/troupe-dev/troupe/internal/alarm"
 	"github.com/troupe-dev/troupe/internal/metric"
+	"github.com/troupe-dev/troupe/internal/nearest"
+	"github.com/troupe-dev/troupe/internal/service"
 	"github.com/troupe-dev/troupe/internal/telemetry"
 )
 
@@ -19,6 +23,8 @@ type Alarm struct {
 	Name       string
 	Severity   string
 	Metrics    []*metric.Series
+	// Place is what the alarm is about, as far as it is one thing, in names: SERVICE/ROLE/NUMBER, SERVICE/ROLE or SERVICE.
+	Place string
 }
 
 const idPrefix = 24 // characters of an alarm's id that tell its definition
@@ -54,8 +60,8 @@ func (a *Alerting) watchesOf(tenant int) (out []*watch) {
 	return out
 }
 
-// Definition returns one definition of a project, by id or, where no id is meant, by name. That of a service's is good where no
-// other has it.
+// Definition returns one definition of a project, by id or, where no id is meant, by name: that of a service's as SERVICE/NAME, the service by name or
+// number, or by NAME alone where no other has it. The error is ErrNoDefinition, with the nearest name, or ErrAmbiguous, with the choices.
 func (a *Alerting) Definition(tenant int, ref string) (Definition, error) {
 	w, err := a.watchOf(tenant, ref)
 	if err != nil {
@@ -63,24 +69,42 @@ func (a *Alerting) Definition(tenant int, ref string) (Definition, error) {
 		id := a.names[metricKey{tenant, ref}]
 		a.mu.RUnlock()
 		if w, _ = a.watchOf(tenant, id); w == nil {
-			return a.definitionOfService(tenant, ref, err)
+			return a.definitionOfService(tenant, ref)
 		}
 	}
 	return a.describe(w), nil
 }
 
-// definitionOfService returns the one definition of a service that has the name; the error none when there is no such, or another.
-func (a *Alerting) definitionOfService(tenant int, name string, none error) (Definition, error) {
+// definitionOfService finds the one definition of a service that a reference names.
+func (a *Alerting) definitionOfService(tenant int, ref string) (Definition, error) {
 	var found []Definition
+	var known, choices []string
 	for _, d := range a.Definitions(tenant) {
-		if d.Service != 0 && d.Name == name {
+		known = append(known, d.Name)
+		if d.Service == 0 {
+			continue
+		}
+		full, numbered := d.ServiceName+"/"+d.Name, idText(d.Service)+"/"+d.Name
+		known = append(known, full)
+		if ref == d.Name || ref == full || ref == numbered {
 			found = append(found, d)
+			if ref == full { // services that share their names
+				full = numbered
+			}
+			choices = append(choices, full)
 		}
 	}
-	if len(found) != 1 {
-		return Definition{}, none
+	switch len(found) {
+	case 0:
+		return Definition{}, fmt.Errorf("alarm definition %.60q: %w%s", ref, ErrNoDefinition, nearest.Hint(ref, known))
+	case 1:
+		return found[0], nil
 	}
-	return found[0], nil
+	const shown = 10
+	if slices.Sort(choices); len(choices) > shown {
+		choices = append(choices[:shown:shown], "…")
+	}
+	return Definition{}, fmt.Errorf("alarm definition %.60q: %w: %s", ref, ErrAmbiguous, strings.Join(choices, ", "))
 }
 
 // Alarms returns the alarms of a project, or of one of its definitions unless that is "", in no order. keep chooses;
@@ -95,7 +119,7 @@ func (a *Alerting) Alarms(tenant int, definition string, keep func(*Alarm) bool)
 		w.mu.Lock()
 		d := w.monitor.Definition()
 		for x := range w.monitor.Alarms() {
-			full := Alarm{Alarm: x, Definition: w.id, Name: d.Name, Severity: d.Severity, Metrics: metricsOf(w, x.ID)}
+			full := Alarm{Alarm: x, Definition: w.id, Name: d.Name, Severity: d.Severity, Metrics: metricsOf(w, x.ID), Place: a.placeOf(x.Origin)}
 			if keep == nil || keep(&full) {
 				out = append(out, full)
 			}
@@ -128,7 +152,24 @@ func (a *Alerting) Alarm(tenant int, id string) (Alarm, error) {
 		return Alarm{}, fmt.Errorf("alarm %.60q: %w", id, ErrNoAlarm)
 	}
 	d := w.monitor.Definition()
-	return Alarm{Alarm: x, Definition: w.id, Name: d.Name, Severity: d.Severity, Metrics: metricsOf(w, id)}, nil
+	return Alarm{Alarm: x, Definition: w.id, Name: d.Name, Severity: d.Severity, Metrics: metricsOf(w, id), Place: a.placeOf(x.Origin)}, nil
+}
+
+// placeOf names what an origin is, as people do; "" for nothing that is there.
+func (a *Alerting) placeOf(o metric.Origin) (place string) {
+	if o.Service == 0 || a.engine == nil {
+		return ""
+	}
+	a.engine.View(o.Service, func(s *service.Service) {
+		if place = s.Meta.Name; o.Role == "" {
+			return
+		}
+		place += "/" + o.Role
+		if i := s.Instance(o.Serial); i != nil {
+			place += "/" + strconv.FormatUint(uint64(i.Number), 10)
+		}
+	})
+	return place
 }
 
 // An Edit changes an alarm by hand; nil fields stay.

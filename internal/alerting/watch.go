@@ -84,6 +84,7 @@ func (a *Alerting) Dropped(s *metric.Series) {
 
 // join lets a watch have the points of a series, if they are for it.
 func (a *Alerting) join(w *watch, s *metric.Series) {
+	joined := false
 	a.table.change(s, func(all *subscribers) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -92,8 +93,13 @@ func (a *Alerting) join(w *watch, s *metric.Series) {
 		}
 		if f := w.monitor.Join(s); f != nil {
 			all.feeds = append(all.feeds, subscription{w, f})
+			joined = s.Origin.Serial != 0 && w.monitor.PerInstance()
 		}
 	})
+	if joined {
+		a.about(w, s.Origin.Service)
+		a.attend(s.Origin.Service, []uint32{s.Origin.Serial}, w)
+	}
 }
 
 // Observe implements telemetry.Sink: it is the way of every sample.

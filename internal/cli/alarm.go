@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -84,7 +85,7 @@ func lsDefinitions(ctx context.Context, t *terminal, c *client.Client, o *alarmL
 		}
 		raised[a.Definition]++
 	}
-	b := &table{head: []string{"NAME", "SEVERITY", "ALARMS", "RAISED", "WHEN", "ID", "BY", "SERVICE", "OWNER", "ACTIONS", "UPDATED"}, wide: 5}
+	b := &table{head: []string{"NAME", "SERVICE", "SEVERITY", "ALARMS", "RAISED", "WHEN", "ID", "BY", "OWNER", "ACTIONS", "UPDATED"}, wide: 6}
 	for _, d := range list {
 		enabled := "enabled"
 		if d.ActionsEnabled != nil && !*d.ActionsEnabled {
@@ -92,10 +93,9 @@ func lsDefinitions(ctx context.Context, t *terminal, c *client.Client, o *alarmL
 		}
 		service := "-"
 		if d.Service != 0 {
-			service = client.ID(d.Service)
+			service = oneLine(cmp.Or(d.ServiceName, client.ID(d.Service)))
 		}
-		b.add(oneLine(d.Name), d.Severity, strconv.Itoa(d.Alarms), strconv.Itoa(raised[d.ID]), oneLine(d.Expression), d.ID, orDash(strings.Join(d.MatchBy, ",")), service,
-			d.Owner.Name, enabled, since(d.Updated))
+		b.add(oneLine(d.Name), service, d.Severity, strconv.Itoa(d.Alarms), strconv.Itoa(raised[d.ID]), oneLine(d.Expression), d.ID, orDash(strings.Join(d.MatchBy, ",")), d.Owner.Name, enabled, since(d.Updated))
 	}
 	return t.show(list, b)
 }
@@ -118,8 +118,14 @@ func lsAlarms(ctx context.Context, t *terminal, c *client.Client, o *alarmLsOpti
 	return t.show(list, b)
 }
 
-// about says in short what an alarm is about.
+// about says in short what an alarm is about: the instance, role or service as other commands name it, and what tells it apart.
 func about(a *client.Alarm) string {
+	switch text := dimensions(a.Match); {
+	case a.Place != "" && text != "":
+		return oneLine(a.Place) + " " + text
+	case a.Place != "" && len(a.Metrics) != 1:
+		return oneLine(a.Place)
+	}
 	if len(a.Match) > 0 {
 		return dimensions(a.Match)
 	}
@@ -140,7 +146,7 @@ func dimensions(m map[string]string) string {
 func newAlarmShowCommand(t *terminal) *cobra.Command {
 	var project string
 	cmd := &cobra.Command{
-		Use: "show ALARM", Short: "an alarm definition, or by its id an alarm", Args: exactly("ALARM"),
+		Use: "show ALARM", Short: "an alarm definition, by name (of a service: SERVICE/NAME), or by its id an alarm", Args: exactly("ALARM"),
 		RunE: calling(t, func(ctx context.Context, c *client.Client, args []string) error {
 			alarms := c.Alarms().Of(project)
 			d, err := alarms.Definition(ctx, args[0])

@@ -211,7 +211,7 @@ func (e *Engine) Machine(id uint64, serial uint32) (b *Backend, ref driver.Ref, 
 		if b == nil {
 			err = ErrNoMachine
 		}
-		ref, options = driver.Ref{ID: svc.MachineID(i), Native: i.Native}, impls[i.Impl].Options
+		ref, options = driver.Ref{ID: svc.MachineID(i), Native: i.Native}, impl.Options
 	})
 	return b, ref, options, err
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -68,16 +69,24 @@ type Input struct {
 	Now          time.Time
 	Cardinality  int
 	Lower, Upper *int // nil: none
-	// Value returns the present value of an attribute or reading, how many instances it is the average
-	// of (1 where it is not one), and whether there is a value.
-	Value func(name string) (v float64, of int, ok bool)
+	// Value returns the present value of an attribute or reading, and whether there is one.
+	Value func(name string) (v Reading, ok bool)
 	// Fresh: values came since the last decision; otherwise only time has passed.
 	Fresh bool
+	// Settled is since when the role has what was last wished; values from before say nothing about that.
+	Settled time.Time
+}
+
+// A Reading is one value that rules decide from.
+type Reading struct {
+	Value float64
+	Of    int       // instances that it is the average of; 1 where it is not an average
+	At    time.Time // when the newest sample in it came; zero where that is not known
 }
 
 func (in *Input) value(name string) (float64, bool) {
-	v, _, ok := in.Value(name)
-	return v, ok && !math.IsNaN(v)
+	v, ok := in.Value(name)
+	return v.Value, ok && !math.IsNaN(v.Value)
 }
 
 // A Memory is what is remembered of a policy between two decisions. Its exported fields are kept for good.
@@ -97,6 +106,7 @@ type Memory struct {
 	load    float64   // the last value times the instances that bear it
 	few     int       // a cardinality that was too small
 	fewFor  float64   // for this load; 0 while none is known
+	waits   string    // what is wished later, and why then; "" for nothing
 }
 
 type wish struct {
@@ -157,13 +167,16 @@ func (r *Rule) Describe(m *Memory, in Input) string {
 		}
 		return m.Evaluated
 	}
-	value, of, ok := in.Value(r.Reading())
+	value, ok := in.Value(r.Reading())
 	if !ok {
 		return r.Reading() + " has no value yet"
 	}
-	text := r.Reading() + " is " + number(value)
-	if of > 1 {
-		text += fmt.Sprintf(", over %d instances", of)
+	text := r.Reading() + " is " + number(value.Value)
+	if value.Of > 1 {
+		text += fmt.Sprintf(", over %d instances", value.Of)
+	}
+	if m.waits != "" {
+		text += "; " + m.waits
 	}
 	return text
 }
@@ -230,6 +243,7 @@ func (r *Rule) decideTimed(m *Memory, in Input) (v Verdict) {
 
 // decideWish serves the rules that know at any time which cardinality they want.
 func (r *Rule) decideWish(m *Memory, in Input) Verdict {
+	m.waits = ""
 	want, because, ok := r.want(m, &in)
 	if !ok {
 		return r.fallBack(m, in)
@@ -240,37 +254,86 @@ func (r *Rule) decideWish(m *Memory, in Input) Verdict {
 		m.watched = in.Now
 	}
 	m.remember(wish{in.Now, want}, max(r.Up.settle(0), r.Down.settle(defaultSettle)))
-	v := Verdict{Wish: in.Cardinality}
-	way, last, up := &r.Up, m.LastUp, true
-	switch settled := r.Up.settle(0); {
-	case want > in.Cardinality:
-		v.Wish = m.mildest(in.Now, settled, want, func(a, b int) int { return min(a, b) })
-		if wait := m.watched.Add(settled); wait.After(in.Now) {
-			v.Wish, v.Again = in.Cardinality, wait
-		}
-	case want < in.Cardinality:
-		way, last, up = &r.Down, m.LastDown, false
-		settled, want = r.Down.settle(defaultSettle), m.enough(want, in.Cardinality)
-		v.Wish = m.mildest(in.Now, settled, want, func(a, b int) int { return max(a, b) })
-		if wait := m.watched.Add(settled); wait.After(in.Now) {
-			v.Wish, v.Again = in.Cardinality, wait
-		} else if v.Wish >= in.Cardinality {
-			v.Again = m.turn(in.Now, settled, in.Cardinality)
+	v := Verdict{Wish: in.Cardinality, Because: r.Title() + ": " + because}
+	way, last := &r.Up, m.LastUp
+	if want < in.Cardinality {
+		way, last = &r.Down, m.LastDown
+	}
+	if wish := r.settled(m, &in, want, &v); wish != in.Cardinality && !way.Off {
+		wish = r.limit(way, in.Cardinality, wish)
+		if rest := last.Add(way.Cooldown); !last.IsZero() && rest.After(in.Now) {
+			v.Again = rest
+			m.wait(wish, rest, map[bool]string{true: " (up.cooldown)", false: " (down.cooldown)"}[wish > in.Cardinality])
+		} else if r.ripe(m, &in, wish) {
+			v.Wish, v.Scales = wish, true
+		} else {
+			m.waits = fmt.Sprintf("%d with the next value", wish)
 		}
 	}
-	v.Wish = r.limit(way, in.Cardinality, v.Wish)
-	v.Scales = v.Wish != in.Cardinality && up == (v.Wish > in.Cardinality) && !way.Off
-	if rest := last.Add(way.Cooldown); v.Scales && !last.IsZero() && rest.After(in.Now) {
-		v.Scales, v.Again = false, rest
+	if r.Queue != nil && !m.idle.IsZero() && want > 0 && in.Cardinality > 0 { // not idle long enough yet
+		due := m.idle.Add(r.idleTime())
+		if v.Again = soonest(v.Again, due); in.Lower == nil || *in.Lower == 0 {
+			m.wait(0, due, ", if that lasts (idle)")
+		}
 	}
-	if !v.Scales {
-		v.Wish = in.Cardinality
-	}
-	if r.Queue != nil && !m.idle.IsZero() && want > 0 { // not idle long enough yet
-		v.Again = soonest(v.Again, m.idle.Add(r.idleTime()))
-	}
-	v.Because = r.Title() + ": " + because
 	return v
+}
+
+// settled returns what the rule wishes once the wishes of its stabilisation windows are taken into account; the present cardinality while
+// one has not lasted long enough.
+func (r *Rule) settled(m *Memory, in *Input, want int, v *Verdict) int {
+	switch {
+	case want > in.Cardinality:
+		window := r.Up.settle(0)
+		wish := m.mildest(in.Now, window, want, func(a, b int) int { return min(a, b) })
+		if wait := m.watched.Add(window); wait.After(in.Now) {
+			v.Again = wait
+			m.wait(want, wait, ", if that lasts (up.stabilise)")
+			return in.Cardinality
+		}
+		return max(wish, in.Cardinality)
+	case want < in.Cardinality && want == 0 && r.Queue != nil: // it was idle for long enough
+		return 0
+	case want < in.Cardinality:
+		window, lowest := r.Down.settle(defaultSettle), m.enough(want, in.Cardinality)
+		wish := m.mildest(in.Now, window, lowest, func(a, b int) int { return max(a, b) })
+		if wait := m.watched.Add(window); wait.After(in.Now) {
+			v.Again = wait
+		} else if wish >= in.Cardinality {
+			v.Again = m.turn(in.Now, window, in.Cardinality)
+		} else {
+			return wish
+		}
+		if lowest < in.Cardinality {
+			m.wait(lowest, v.Again, ", if that lasts (down.stabilise)")
+		}
+	}
+	return in.Cardinality
+}
+
+// wait notes what is wished later.
+func (m *Memory) wait(wish int, at time.Time, why string) {
+	text := strconv.Itoa(wish)
+	if wish == 0 {
+		text = "none"
+	}
+	if m.waits = text + why; !at.IsZero() {
+		m.waits = text + " at " + at.Format(time.RFC3339) + why
+	}
+}
+
+// ripe reports whether the present value may change the cardinality: it counts for one change of the rule's, and the next
+// needs one that came after the role had settled. A queue that was idle wishes none whatever changed before.
+func (r *Rule) ripe(m *Memory, in *Input, wish int) bool {
+	last := m.LastUp
+	if m.LastDown.After(last) {
+		last = m.LastDown
+	}
+	value, ok := in.Value(r.Reading())
+	if last.IsZero() || !ok || r.Queue != nil && wish == 0 {
+		return true
+	}
+	return value.At.After(last) && value.At.After(in.Settled)
 }
 
 // limit keeps a change within what the way allows at a time.
@@ -290,7 +353,8 @@ func (r *Rule) limit(w *Way, current, wish int) int {
 
 // want returns the cardinality that the present value asks for.
 func (r *Rule) want(m *Memory, in *Input) (n int, because string, ok bool) {
-	value, of, ok := in.Value(r.Reading())
+	x, ok := in.Value(r.Reading())
+	value, of := x.Value, x.Of
 	if m.load = 0; ok {
 		m.load = value * float64(of)
 	}
@@ -323,7 +387,7 @@ func (t *Target) want(forecast string, value float64, of int, ok bool, in *Input
 			n = ceil(float64(of) * ratio)
 		}
 	}
-	if load, _, known := in.Value(forecast); known && forecast != "" && !math.IsNaN(load) { // the sum over the role
+	if load, known := in.value(forecast); known && forecast != "" { // the sum over the role
 		if ahead := ceil(load / t.Keep); ahead > n {
 			n, because = ahead, fmt.Sprintf("%s is expected to need %d instances, from the same hour of past days", t.Value, ahead)
 		}
@@ -367,7 +431,7 @@ func (r *Rule) wantForQueue(m *Memory, length float64, in *Input) (int, string) 
 	if in.Now.Sub(m.idle) < r.idleTime() {
 		return max(1, n), because
 	}
-	return n, because + fmt.Sprintf(", for %v", in.Now.Sub(m.idle).Round(time.Second))
+	return 0, because + fmt.Sprintf(", for %v", in.Now.Sub(m.idle).Round(time.Second))
 }
 
 // fallBack decides while there is no value.

@@ -21,7 +21,9 @@ type rig struct {
 	n            int
 	lower, upper *int
 	values       map[string]float64
-	of           int // instances that report; 0 for n
+	came         time.Time // when the values did; zero for now
+	settled      time.Time // when the role had last settled
+	of           int       // instances that report; 0 for n
 	changes      []int
 	because      string
 }
@@ -36,7 +38,18 @@ func newRig(t testing.TB, p *Policy, n, lower, upper int) *rig {
 }
 
 func (g *rig) decide(fresh bool) Verdict {
-	v := g.rule.Decide(&g.memory, Input{Now: g.now, Cardinality: g.n, Lower: g.lower, Upper: g.upper, Fresh: fresh, Value: func(name string) (float64, int, bool) {
+	v := g.rule.Decide(&g.memory, g.input(fresh))
+	if v.Scales {
+		g.because = v.Because
+		g.rule.Scaled(&g.memory, g.now, g.n, v.Wish)
+		g.changes = append(g.changes, v.Wish-g.n)
+		g.n = v.Wish
+	}
+	return v
+}
+
+func (g *rig) input(fresh bool) Input {
+	return Input{Now: g.now, Cardinality: g.n, Lower: g.lower, Upper: g.upper, Fresh: fresh, Settled: g.settled, Value: func(name string) (Reading, bool) {
 		v, ok := g.values[name]
 		of := g.of
 		if of == 0 {
@@ -45,15 +58,12 @@ func (g *rig) decide(fresh bool) Verdict {
 		if g.rule.Queue != nil {
 			of = 1
 		}
-		return v, of, ok
-	}})
-	if v.Scales {
-		g.because = v.Because
-		g.rule.Scaled(&g.memory, g.now, g.n, v.Wish)
-		g.changes = append(g.changes, v.Wish-g.n)
-		g.n = v.Wish
-	}
-	return v
+		came := g.came
+		if came.IsZero() {
+			came = g.now
+		}
+		return Reading{v, of, came}, ok
+	}}
 }
 
 // run decides each step for a while, with the value that a function gives.
@@ -180,6 +190,45 @@ func TestQueueFromAndToZero(t *testing.T) {
 	g.decide(false)
 	if g.n != 0 || !strings.Contains(g.because, "for 1m0s") {
 		t.Fatalf("%d instances after a minute: %s", g.n, g.because)
+	}
+}
+
+// Below its activation a queue wants none, once that has lasted for its idle time; down.stabilise is for the steps before.
+func TestQueueBelowActivation(t *testing.T) {
+	g := newRig(t, &Policy{Queue: &Queue{Value: "q", PerInstance: 10, Activate: 5, Idle: 5 * time.Second}}, 0, 0, 20)
+	g.run(time.Second, time.Second, "q", at(25))
+	if g.n != 3 {
+		t.Fatalf("%d instances for 25 things", g.n)
+	}
+	g.run(4*time.Second, time.Second, "q", at(3))
+	if text := g.rule.Describe(&g.memory, g.input(true)); g.n != 3 || !strings.Contains(text, "none at 2026-03-01T12:00:06Z") {
+		t.Fatalf("%d instances: %s", g.n, text)
+	}
+	g.run(time.Second, time.Second, "q", at(6)) // once more work for somebody
+	g.run(5*time.Second, time.Second, "q", at(3))
+	if g.n != 3 {
+		t.Fatalf("%d instances before the time is over", g.n)
+	}
+	g.run(2*time.Second, time.Second, "q", at(3))
+	if g.n != 0 || !strings.Contains(g.because, "for 5s") {
+		t.Fatalf("%d instances after it: %s", g.n, g.because)
+	}
+	g.run(time.Minute, time.Second, "q", at(5))
+	if g.n != 0 {
+		t.Fatalf("%d instances for what does not activate", g.n)
+	}
+}
+
+func TestDescribeSaysWhatIsWaitedFor(t *testing.T) {
+	g := newRig(t, &Policy{Target: &Target{Value: "v", Keep: 10}, Up: Way{Cooldown: time.Minute}}, 4, 1, 10)
+	g.run(time.Second, time.Second, "v", at(2))
+	if text := g.rule.Describe(&g.memory, g.input(true)); !strings.HasSuffix(text, "; 1 at 2026-03-01T12:05:00Z, if that lasts (down.stabilise)") {
+		t.Error(text)
+	}
+	g.run(time.Second, time.Second, "v", at(15))
+	g.run(time.Second, time.Second, "v", at(15))
+	if text := g.rule.Describe(&g.memory, g.input(true)); !strings.HasSuffix(text, "; 9 at 2026-03-01T12:01:01Z (up.cooldown)") {
+		t.Error(text)
 	}
 }
 
@@ -331,18 +380,76 @@ func TestLawConstantLoadSettles(t *testing.T) {
 		if p.Queue != nil {
 			value = at(load)
 		}
-		g.run(30*time.Minute, 5*time.Second, "v", value)
+		g.run(2*time.Hour, 5*time.Second, "v", value)
+		changes := len(g.changes)
+		if g.run(20*time.Minute, 5*time.Second, "v", value); len(g.changes) > changes {
+			r.Fatalf("it does not settle under a constant load of %v: %v", load, g.changes)
+		}
 		turns := 0
 		for i := 1; i < len(g.changes); i++ {
 			if (g.changes[i] > 0) != (g.changes[i-1] > 0) {
 				turns++
 			}
 		}
-		if turns > 2 {
+		if turns > 2*(upper-lower+1) { // each turn upwards rules out what it came from
 			r.Fatalf("%d turns under a constant load of %v: %v", turns, load, g.changes)
 		}
 		if g.n < lower || g.n > upper {
 			r.Fatalf("%d instances, outside %d to %d", g.n, lower, upper)
+		}
+	})
+}
+
+// A step acts once on a value, and then on one that came after the role had settled.
+func TestStepActsOnceOnAValue(t *testing.T) {
+	p := &Policy{Steps: &Steps{Value: "v", Steps: []Step{{Above: bound(90), Adjustment: Adjustment{Kind: Change, Adjust: 4}}, {Below: bound(50), Adjustment: Adjustment{Kind: Change, Adjust: -1}}}},
+		Down: Way{Stabilise: duration(0)}}
+	g := newRig(t, p, 1, 1, 10)
+	g.values["v"], g.came = 95, g.now
+	for range 5 {
+		g.decide(true)
+		g.now = g.now.Add(time.Millisecond)
+	}
+	if g.n != 5 {
+		t.Fatalf("one value made %d instances of one", g.n)
+	}
+	g.came, g.settled = g.now, g.now.Add(time.Second)
+	g.now = g.now.Add(2 * time.Second)
+	if g.decide(true); g.n != 5 {
+		t.Fatalf("a value from before the new instances were up made it %d", g.n)
+	}
+	g.came = g.now
+	if g.decide(true); g.n != 9 {
+		t.Fatalf("a new value made it %d", g.n)
+	}
+	g.values["v"], g.settled = 10, time.Time{}
+	g.now = g.now.Add(time.Second)
+	g.came = g.now
+	for range 5 {
+		g.decide(true)
+		g.now = g.now.Add(time.Millisecond)
+	}
+	if g.n != 8 {
+		t.Fatalf("one value took it down to %d", g.n)
+	}
+}
+
+// Law: no policy changes a cardinality twice on the same value; only to none, when nothing happened for a while.
+func TestLawOneChangeForAValue(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		p := anyRule(r)
+		g := newRig(t, p, rapid.IntRange(0, 10).Draw(r, "from"), 0, 40)
+		for range 20 {
+			g.values["v"], g.came = rapid.Float64Range(0, 300).Draw(r, "value"), g.now
+			before := len(g.changes)
+			for range rapid.IntRange(1, 5).Draw(r, "looks") {
+				g.decide(rapid.Bool().Draw(r, "fresh"))
+				g.of = rapid.IntRange(1, 10).Draw(r, "of") // of a value that all share: more are up by now
+				g.now = g.now.Add(time.Duration(rapid.IntRange(0, 40_000).Draw(r, "ms")) * time.Millisecond)
+			}
+			if n := len(g.changes) - before; n > 1 && (p.Queue == nil || g.n != 0 || n > 2) {
+				r.Fatalf("%d changes on one value: %v", n, g.changes)
+			}
 		}
 	})
 }

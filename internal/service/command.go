@@ -68,7 +68,7 @@ func (s *Service) obey(c *Command, now Time) *Refusal {
 	case c.PauseUpdate != nil:
 		return s.pauseUpdate(c.PauseUpdate.Pause, now)
 	case c.ReplaceOne != nil:
-		return s.replaceOne(c.ReplaceOne.Serial, c, now)
+		return s.replaceOne(c.ReplaceOne, c, now)
 	case c.Manage != nil:
 		return s.manage(c.Manage, c, now)
 	}
@@ -460,15 +460,18 @@ func (s *Service) pauseUpdate(pause bool, now Time) *Refusal {
 	return nil
 }
 
-func (s *Service) replaceOne(serial uint32, cmd *Command, now Time) *Refusal {
-	i := s.instances.find(serial)
+func (s *Service) replaceOne(c *ReplaceOne, cmd *Command, now Time) *Refusal {
+	i := s.instances.find(c.Serial)
 	if i == nil {
-		return refuse(NoSuch, "service %s has no instance %d", s.Meta.Name, serial)
+		return refuse(NoSuch, "service %s has no instance %d", s.Meta.Name, c.Serial)
 	}
 	if s.Leaving || i.Phase == Stopping || i.Phase == Replacing {
 		return refuse(WrongState, "%s is already being removed", s.InstanceName(i))
 	}
 	s.told(cmd, now, "replace %s", s.InstanceName(i))
+	if c.Failed {
+		i.countFailure(now)
+	}
 	s.replace(i, now)
 	return nil
 }

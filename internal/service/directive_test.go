@@ -222,7 +222,7 @@ func (x *scene) measure(args []string) error {
 	for _, a := range args[min(1, len(args)):] {
 		name, text, _ := strings.Cut(a, "=")
 		text, of, average := strings.Cut(text, "/")
-		r := Reading{Of: 1}
+		r := Reading{Of: 1, At: x.w.now}
 		var err error
 		if r.Value, err = strconv.ParseFloat(text, 64); err == nil && average {
 			r.Of, err = strconv.Atoi(of)
@@ -401,7 +401,7 @@ func (x *scene) replace(args []string) error {
 	if err != nil {
 		return err
 	}
-	return x.w.command(Command{ReplaceOne: &ReplaceOne{Serial: i.Serial}})
+	return x.w.command(Command{ReplaceOne: &ReplaceOne{Serial: i.Serial, Failed: len(args) > 1 && args[1] == "failed"}})
 }
 
 func managing(mode Mode) func(*scene, []string) error {

@@ -138,8 +138,12 @@ type (
 	}
 	// PauseUpdate pauses or continues a rolling update.
 	PauseUpdate struct{ Pause bool }
-	// ReplaceOne replaces one instance as if it had failed, without counting a failure.
-	ReplaceOne struct{ Serial uint32 }
+	// ReplaceOne replaces one instance as if it had failed.
+	ReplaceOne struct {
+		Serial uint32
+		// Failed counts a failure, so that successors which are replaced again and again wait longer and longer.
+		Failed bool
+	}
 	// Manage says whether the service is looked after.
 	Manage struct {
 		Mode Mode

@@ -33,11 +33,7 @@ func (s *Service) fail(i *Instance, reason string, now Time) {
 		s.stop(i, now)
 		return
 	}
-	wasUp := i.Phase == Up
-	if wasUp && now.Sub(i.Since) >= r.stable() {
-		i.Failures = 0
-	}
-	i.Failures++
+	i.countFailure(now)
 	s.event(now, true, r, i, "%s failed: %s", s.InstanceName(i), reason)
 	if s.Rollout != nil && r.State == Updating && i.Revision == r.Revision {
 		s.pauseRollout(fmt.Sprintf("%s of the new revision failed: %s", s.InstanceName(i), reason), now)
@@ -53,6 +49,14 @@ func (s *Service) fail(i *Instance, reason string, now Time) {
 	default:
 		s.replace(i, now)
 	}
+}
+
+// countFailure counts one more failure in a row: none has gone before where the instance was up for long.
+func (i *Instance) countFailure(now Time) {
+	if i.Phase == Up && now.Sub(i.Since) >= i.role.stable() {
+		i.Failures = 0
+	}
+	i.Failures++
 }
 
 // rest gives an instance up until a person recovers it.

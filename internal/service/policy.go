@@ -18,10 +18,7 @@ type Measurement struct {
 }
 
 // A Reading is one value.
-type Reading struct {
-	Value float64
-	Of    int // instances that it is the average of; 1 where it is not an average
-}
+type Reading = policy.Reading
 
 // governance is what a role needs to follow its policies; nil for a role without.
 type governance struct {
@@ -35,9 +32,21 @@ type governance struct {
 // measured takes what was measured for a role's policies.
 func (s *Service) measured(m *Measurement) {
 	if r := s.Role(m.Role); r != nil && r.governed != nil {
-		r.governed.values, r.governed.fresh = m.Values, true
+		g := r.governed
+		g.fresh = g.fresh || newer(g.values, m.Values)
+		g.values = m.Values
 		s.touch(r)
 	}
+}
+
+// newer reports whether there is a value that is not in old, or came after it.
+func newer(old, values map[string]Reading) bool {
+	for name, x := range values {
+		if before, known := old[name]; !known || before.Value != x.Value || x.At.After(before.At) {
+			return true
+		}
+	}
+	return old == nil
 }
 
 // linkPolicies makes the policies of the role's spec ready. What is remembered of those that stay is kept.
@@ -111,7 +120,7 @@ func (s *Service) govern(r *Role, now Time) {
 // wish, the largest of theirs, so that no value is left wanting.
 func (s *Service) wished(r *Role, now Time) (chosen int, wish policy.Verdict) {
 	g := r.governed
-	in := policy.Input{Now: now.Time(), Cardinality: r.Cardinality, Lower: r.Spec.Min, Upper: r.Spec.Max, Fresh: g.fresh, Value: g.value}
+	in := policy.Input{Now: now.Time(), Cardinality: r.Cardinality, Lower: r.Spec.Min, Upper: r.Spec.Max, Fresh: g.fresh, Value: g.value, Settled: r.Since.Time()}
 	if in.Upper == nil && !s.Spec.Strict { // OneFlow's roles do not grow without one
 		most := MaxCardinality
 		in.Upper = &most
@@ -161,9 +170,9 @@ func (s *Service) governable(r *Role) bool {
 	return r.State == Running || r.State == Warning && !s.Spec.Strict
 }
 
-func (g *governance) value(name string) (float64, int, bool) {
+func (g *governance) value(name string) (policy.Reading, bool) {
 	v, ok := g.values[name]
-	return v.Value, v.Of, ok
+	return v, ok
 }
 
 // wake sees to it that the rules are asked again.

@@ -2,6 +2,7 @@ package native
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -25,7 +26,7 @@ type Tenant struct {
 }
 
 func (f *face) alarmDefinition(d alerting.Definition) client.AlarmDefinition {
-	return client.AlarmDefinition{ID: d.ID, AlarmRule: RuleOf(&d.Definition), Deterministic: d.Deterministic, Owner: f.user(d.Owner), Service: d.Service,
+	return client.AlarmDefinition{ID: d.ID, AlarmRule: RuleOf(&d.Definition), Deterministic: d.Deterministic, Owner: f.user(d.Owner), Service: d.Service, ServiceName: d.ServiceName,
 		Alarms: d.Alarms, Created: d.Created.UTC(), Updated: d.Updated.UTC()}
 }
 
@@ -51,7 +52,7 @@ func (f *face) listDefinitions(_ context.Context, who *identity.Caller, in *list
 // OneDefinition is the path of an alarm definition.
 type OneDefinition struct {
 	Tenant
-	Definition string `path:"definition" doc:"An alarm definition, by id or name."`
+	Definition string `path:"definition" doc:"An alarm definition, by id or name; that of a service's also as SERVICE/NAME."`
 }
 
 func (f *face) getDefinition(_ context.Context, who *identity.Caller, in *OneDefinition) (*answer[client.AlarmDefinition], error) {
@@ -236,15 +237,23 @@ type alarmHistory struct {
 }
 
 func (f *face) alarmHistory(ctx context.Context, who *identity.Caller, in *alarmHistory) (*answer[client.Page[client.AlarmTransition]], error) {
-	id := in.Definition
+	id, gone := in.Definition, error(nil)
 	if id != "" {
-		if d, err := f.control.Definition(who, in.Project, id); err == nil { // otherwise the id of one that is gone
+		d, err := f.control.Definition(who, in.Project, id)
+		switch {
+		case err == nil:
 			id = d.ID
+		case !errors.Is(err, alerting.ErrNoDefinition):
+			return nil, err
 		}
+		gone = err
 	}
 	list, err := f.control.AlarmHistory(ctx, who, in.Project, in.Alarm, in.Limit, in.Since, func(e *alerting.Entry) bool {
-		return (id == "" || e.Definition == id) && (in.State == "" || e.To == in.State)
+		return (id == "" || e.Definition == id || gone != nil && e.Name == id) && (in.State == "" || e.To == in.State)
 	})
+	if err == nil && len(list) == 0 && gone != nil { // none of that id or name is remembered either
+		return nil, gone
+	}
 	out := client.Page[client.AlarmTransition]{Items: make([]client.AlarmTransition, len(list))}
 	for i := range list {
 		out.Items[i] = entry(&list[i])
@@ -330,11 +339,11 @@ func alarmParts(list []alarm.SubAlarm) []client.AlarmPart {
 func alarmOf(a alerting.Alarm) client.Alarm {
 	at := func(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
 	return client.Alarm{ID: a.ID, Definition: a.Definition, Name: a.Name, Severity: a.Severity, State: a.State.String(), Match: a.Match, Parts: alarmParts(a.SubAlarms),
-		Metrics: metrics(a.Metrics), MetricCount: a.MetricCount, Service: a.Origin.Service, Role: a.Origin.Role, Instance: a.Origin.Serial, Sequence: a.Sequence,
+		Metrics: metrics(a.Metrics), MetricCount: a.MetricCount, Service: a.Origin.Service, Role: a.Origin.Role, Instance: a.Origin.Serial, Place: a.Place, Sequence: a.Sequence,
 		Lifecycle: a.LifecycleState, Link: a.Link, Hold: string(a.Hold), Owed: a.Owed, Created: at(a.Created), Updated: at(a.Updated), StateUpdated: at(a.StateUpdated)}
 }
 
-var occasions = [...]string{alarm.Changed: "changed", alarm.Released: "released", alarm.Repeated: "repeated", alarm.Tested: "tested"}
+var occasions = [...]string{alarm.Changed: "changed", alarm.Released: "released", alarm.Repeated: "repeated", alarm.Tested: "tested", alarm.Ended: "ended"}
 
 func transition(t *alarm.Transition) client.AlarmTransition {
 	out := client.AlarmTransition{Time: time.UnixMilli(t.Time).UTC(), Occasion: occasions[t.Occasion], Definition: t.Definition, Alarm: t.Alarm, Name: t.Name,

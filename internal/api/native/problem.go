@@ -97,7 +97,7 @@ func statusOf(err error) (status, retry int) {
 		return http.StatusPreconditionFailed, 0
 	case errors.Is(err, control.ErrKeyReused):
 		return http.StatusUnprocessableEntity, 0
-	case errors.Is(err, control.ErrAmbiguousName):
+	case errors.Is(err, control.ErrAmbiguousName), errors.Is(err, alerting.ErrAmbiguous):
 		return http.StatusConflict, 0
 	case errors.Is(err, identity.ErrInvalid):
 		return http.StatusBadRequest, 0
