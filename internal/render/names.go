@@ -3,176 +3,24 @@ package render
 import (
 	"fmt"
 	"maps"
-	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 
-	"github.com/nikolalohinski/gonja/v2/config"
-	"github.com/nikolalohinski/gonja/v2/exec"
-	"github.com/nikolalohinski/gonja/v2/nodes"
-	"github.com/nikolalohinski/gonja/v2/tokens"
-
+	"github.com/troupe-dev/troupe/internal/jinja"
 	"github.com/troupe-dev/troupe/internal/nearest"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
-// A reference is a name in a template with what is looked up in it: inputs.VERSION, roles.db[0].address.
-type reference struct {
-	path []string // indices as "0"
-	line int
-	// optional: the template asks whether it is there, or says what to take otherwise.
-	optional bool
-}
-
-func (r *reference) key() string { return strings.Join(r.path, "\x00") }
-
-// references returns what a template looks up. It must parse.
-func references(text string) []reference {
-	if plain(text) {
+// references returns what a template looks up; nothing for one that does not parse.
+func references(text string) []jinja.Reference {
+	if plain(text) || len(text) > MaxTemplate {
 		return nil
 	}
-	c := config.New()
-	t, err := exec.NewTemplate(entry, c, &closed{text: text}, environment())
+	t, err := cached(text)
 	if err != nil {
 		return nil
 	}
-	f := &finder{seen: map[uintptr]bool{}}
-	f.walk(reflect.ValueOf(t.Root()), false)
-	optional := map[string]bool{}
-	for _, r := range f.found {
-		if r.optional {
-			optional[r.key()] = true
-		}
-	}
-	for n := range f.found { // asked for once, it may be used elsewhere under that condition
-		f.found[n].optional = optional[f.found[n].key()]
-	}
-	return f.found
-}
-
-// A finder walks through a parsed template as the engine has made it, fields that are not exported included.
-type finder struct {
-	seen  map[uintptr]bool
-	found []reference
-}
-
-func (f *finder) walk(v reflect.Value, optional bool) {
-	switch v.Kind() {
-	case reflect.Interface:
-		if !v.IsNil() {
-			f.walk(v.Elem(), optional)
-		}
-	case reflect.Pointer:
-		if v.IsNil() || !strings.HasPrefix(v.Type().Elem().PkgPath(), enginePath) || v.Type() == reflect.TypeFor[*tokens.Token]() || f.seen[v.Pointer()] {
-			return
-		}
-		f.seen[v.Pointer()] = true
-		if !v.CanInterface() {
-			v = reflect.NewAt(v.Type().Elem(), v.UnsafePointer())
-		}
-		f.node(v, optional)
-	case reflect.Struct:
-		if !strings.HasPrefix(v.Type().PkgPath(), enginePath) || strings.HasSuffix(v.Type().PkgPath(), "/parser") {
-			return
-		}
-		for i := range v.NumField() {
-			name := strings.ToLower(v.Type().Field(i).Name)
-			f.walk(v.Field(i), optional || strings.HasPrefix(name, "condition"))
-		}
-	case reflect.Slice:
-		for i := range v.Len() {
-			f.walk(v.Index(i), optional)
-		}
-	case reflect.Map:
-		for it := v.MapRange(); it.Next(); {
-			f.walk(it.Value(), optional)
-		}
-	}
-}
-
-// node looks at one node; v points to it.
-func (f *finder) node(v reflect.Value, optional bool) {
-	switch n := v.Interface().(type) {
-	case *nodes.Name, *nodes.GetAttribute, *nodes.GetItem:
-		f.look(n.(nodes.Node), optional)
-		return
-	case *nodes.Call: // of a method, the name is none that is looked up
-		if a, ok := n.Func.(*nodes.GetAttribute); ok {
-			f.walk(reflect.ValueOf(a.Node), true)
-		}
-		f.walk(reflect.ValueOf(n.Args), optional)
-		f.walk(reflect.ValueOf(n.Kwargs), optional)
-		return
-	case *nodes.FilteredExpression:
-		optional = optional || slices.ContainsFunc(n.Filters, func(c *nodes.FilterCall) bool { return c.Name == "default" || c.Name == "d" })
-	case *nodes.TestExpression:
-		optional = true
-	case *nodes.BinaryExpression:
-		switch n.Operator.Token.Val {
-		case "or", "and", "==", "!=", "in", "not in":
-			optional = true
-		}
-	}
-	f.walk(v.Elem(), optional)
-}
-
-// look notes a reference, and walks through what its indices are computed from.
-func (f *finder) look(n nodes.Node, optional bool) {
-	var path []string
-	for at := n; ; {
-		switch x := at.(type) {
-		case *nodes.Name:
-			path = append(path, x.Name.Val)
-			slices.Reverse(path)
-			f.found = append(f.found, reference{path, x.Name.Line, optional})
-			return
-		case *nodes.GetAttribute:
-			name := x.Attribute
-			if name == "" {
-				name = strconv.Itoa(x.Index)
-			}
-			path, at = append(path, name), x.Node
-		case *nodes.GetItem:
-			switch arg := x.Arg.(type) {
-			case *nodes.String:
-				path = append(path, arg.Val)
-			case *nodes.Integer:
-				path = append(path, strconv.Itoa(arg.Val))
-			default: // computed: what is looked up in it is not known
-				f.walk(reflect.ValueOf(x.Arg), optional)
-				path = path[:0]
-			}
-			at = x.Node
-		default:
-			f.walk(reflect.ValueOf(at), optional)
-			return
-		}
-	}
-}
-
-// Names that a template gives itself.
-var (
-	gives = regexp.MustCompile(`\{%[-+]?\s*(?:set|for|macro|call|with|filter|trans)\b([^%]*)`)
-	word  = regexp.MustCompile(`[A-Za-z_][A-Za-z0-9_]*`)
-)
-
-func givenBy(text string) map[string]bool {
-	given := map[string]bool{"loop": true, "caller": true, "varargs": true, "kwargs": true, "self": true}
-	for _, m := range gives.FindAllStringSubmatch(text, -1) {
-		names := m[1]
-		if before, _, ok := strings.Cut(names, " in "); ok {
-			names = before
-		}
-		for part := range strings.SplitSeq(names, ",") {
-			before, _, _ := strings.Cut(part, "=")
-			for _, w := range word.FindAllString(before, -1) {
-				given[w] = true
-			}
-		}
-	}
-	return given
+	return t.References()
 }
 
 // A known says which names there are below those that a scope has.
@@ -183,13 +31,10 @@ type known struct {
 }
 
 // wrong says what is wrong with a reference; certain, when no template can make it right.
-func (k *known) wrong(r *reference, given map[string]bool) (text string, certain bool) {
-	p := r.path
+func (k *known) wrong(r *jinja.Reference) (text string, certain bool) {
+	p := r.Path
 	if len(p) > 1 && p[0] == "service" && p[1] == "inputs" {
 		p = p[1:]
-	}
-	if given[p[0]] {
-		return "", false
 	}
 	missing := func(what, name string, names []string) (string, bool) {
 		if slices.Contains(names, name) {
@@ -214,7 +59,7 @@ func (k *known) wrong(r *reference, given map[string]bool) (text string, certain
 			return missing("resource among those that the role needs,", p[1], k.role.Needs)
 		}
 	default:
-		if !slices.Contains(k.inputs, p[0]) && !environment().Context.Has(p[0]) {
+		if !slices.Contains(k.inputs, p[0]) && !slices.Contains(jinja.Globals(), p[0]) {
 			return fmt.Sprintf("no value %q, so that it is empty%s", p[0], nearest.Hint(p[0], k.inputs)), false
 		}
 	}
@@ -253,15 +98,14 @@ func CheckNames(s *service.Spec, skip func(*service.RoleSpec) bool) (warnings []
 		k := &known{s, r, slices.Sorted(maps.Keys(s.Inputs))}
 		k.inputs = append(k.inputs, slices.Sorted(maps.Keys(r.Inputs))...)
 		eachTemplate(fmt.Sprintf("roles[%d].machine.", i), &r.Machine, func(place, text string) {
-			given := givenBy(text)
 			told := map[string]bool{}
 			for _, x := range references(text) {
-				wrong, certain := k.wrong(&x, given)
-				if wrong == "" || x.optional || told[wrong] {
+				wrong, certain := k.wrong(&x)
+				if wrong == "" || x.Optional || told[wrong] {
 					continue
 				}
 				told[wrong] = true
-				if wrong = fmt.Sprintf("line %d: %s", x.line, wrong); !certain {
+				if wrong = fmt.Sprintf("line %d: %s", x.Line, wrong); !certain {
 					warnings = append(warnings, place+": "+wrong)
 				} else if len(found) < service.MaxProblems {
 					found = append(found, &service.Problem{Path: place, Text: wrong})

@@ -5,45 +5,27 @@
 //
 //	{{ roles.db[0].address }}  {{ inputs.VERSION }}  {{ VERSION }}  {{ instance.number }}
 //
-// A template is text from a user and is not trusted. It reaches no file: include, import, from, extends
-// and block are unknown to it, and the loader refuses whatever else might ask. Its steps, the bytes it
-// makes on the way, its output and its time are limited (guard.go).
-//
-// The engine is gonja, which differs from Jinja in Python in a few points. replace() without a count,
-// None and tojson are made to agree. Left as they are: % does not format (it is refused: use ~ or
-// format), 2 ** 3 is 8.0, urlencode keeps &, pprint differs, integers wrap at 64 bits, "set a, b = 1, 2"
-// does not parse, and do, break and continue are always there. The newline at the end of a template
-// stays. lipsum and random are gone: the same instance renders the same text each time.
+// A template is text from a user and is not trusted: see package jinja for what it can do, and its limits.
+// The newline at the end of a template stays.
 package render
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
-
-	"github.com/nikolalohinski/gonja/v2/exec"
 
 	"github.com/troupe-dev/troupe/driver"
-	"github.com/troupe-dev/troupe/internal/nearest"
+	"github.com/troupe-dev/troupe/internal/jinja"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
 // Limits of a template. Text without template marks has none but the caller's.
 const (
 	MaxTemplate = 256 << 10       // bytes of one template
-	MaxOutput   = 4 << 20         // bytes of what it renders to
-	maxMade     = 64 << 20        // bytes of all intermediate values
-	maxSteps    = 200_000         // loop rounds, calls, filters
-	maxFrames   = 3000            // of the Go stack: templates that recurse
-	maxBlocks   = 200             // statements within statements
-	maxTokens   = 1000            // of one expression or statement
-	maxTime     = 5 * time.Second // of one text
+	MaxOutput   = jinja.MaxOutput // bytes of what it renders to
 )
 
 // A Scope is what templates see.
@@ -153,7 +135,7 @@ func ShowsAddress(m *service.Machine) bool {
 type texts struct {
 	ctx    context.Context
 	scope  *Scope
-	values map[string]any
+	values *jinja.Values
 	err    error // the first
 }
 
@@ -190,57 +172,23 @@ func (t *texts) render(name, template string) (out string, err error) {
 	if err := t.ctx.Err(); err != nil {
 		return "", err
 	}
-	ctx, cancel := context.WithTimeout(t.ctx, maxTime)
-	defer cancel()
-	b := &budget{ctx: ctx}
-	defer func() {
-		if p := recover(); p != nil {
-			out, err = "", &Error{Name: name, Line: b.line, Text: panicText(p)}
-		}
-	}()
-	parsed, err := cached(template, t.scope.Strict)
+	parsed, err := cached(template)
 	if err != nil {
-		return "", t.explain(name, err)
+		return "", named(name, err)
 	}
 	if t.values == nil {
-		t.values = t.scope.values()
+		t.values = jinja.NewValues(t.scope.values())
 	}
-	values := maps.Clone(t.values)
-	values[budgetKey] = b
-	w := &limited{max: MaxOutput}
-	err = parsed.Execute(w, exec.NewContext(values))
-	switch {
-	case t.ctx.Err() != nil:
-		return "", t.ctx.Err()
-	case b.err != nil:
-		// Some statements pass over errors in what they evaluate; a spent budget is none of those.
-		return "", &Error{Name: name, Line: b.line, Text: b.err.Error()}
-	case err != nil:
-		return "", t.explain(name, err)
-	}
-	return w.String(), nil
+	out, err = parsed.Render(t.ctx, t.values, t.scope.Strict)
+	return out, named(name, err)
 }
 
-// panicText says in words what made the engine panic.
-func panicText(p any) string {
-	if err, ok := p.(error); ok && strings.Contains(err.Error(), "divide by zero") {
-		return "division by zero"
+// named puts a template's name to an error of it; other errors stay as they are.
+func named(name string, err error) error {
+	if e, ok := err.(*jinja.Error); ok {
+		return &Error{Name: name, Line: e.Line, Text: e.Text}
 	}
-	return fmt.Sprintf("the template cannot be evaluated: %.200v", p)
-}
-
-// A limited writer refuses more than max bytes.
-type limited struct {
-	strings.Builder
-	max int
-}
-
-func (w *limited) Write(p []byte) (int, error) { return w.WriteString(string(p)) }
-func (w *limited) WriteString(s string) (int, error) {
-	if w.Len()+len(s) > w.max {
-		return 0, fmt.Errorf("the text has more than %d bytes", w.max)
-	}
-	return w.Builder.WriteString(s)
+	return err
 }
 
 // values turns the scope into what the engine reads.
@@ -262,56 +210,4 @@ func (s *Scope) values() map[string]any {
 	}
 	v["roles"], v["inputs"] = roles, inputs
 	return v
-}
-
-var (
-	atLine = regexp.MustCompile(`(?i)\bat line (\d+)|Line: (\d+)|Line=(\d+)`)
-	// The engine takes each error of a function for a wrong call, and says so at length.
-	invalidCall = regexp.MustCompile(`(?s)^.*invalid call to (?:function|filter) '[^']*': `)
-	missingName = regexp.MustCompile(`Unable to evaluate name "([^"]*)"`)
-	missingItem = regexp.MustCompile(`(?:attribute|item) '([^']*)' not found`)
-)
-
-// explain makes one line of the engine's chain of errors: the innermost cause and its line.
-func (t *texts) explain(name string, err error) error {
-	e := &Error{Name: name}
-	whole := err.Error()
-	if all := atLine.FindAllStringSubmatch(whole, -1); all != nil {
-		last := all[len(all)-1]
-		e.Line, _ = strconv.Atoi(last[1] + last[2] + last[3])
-	}
-	for cause := err; cause != nil; {
-		err = cause
-		if next, ok := cause.(interface{ Cause() error }); ok {
-			cause = next.Cause()
-		} else {
-			cause = errors.Unwrap(cause)
-		}
-		if v, ok := cause.(*exec.Value); ok && v == nil {
-			break
-		}
-	}
-	e.Text = invalidCall.ReplaceAllString(err.Error(), "")
-	if m := missingName.FindStringSubmatch(whole); m != nil {
-		e.Text = fmt.Sprintf("no value %q%s", m[1], nearest.Hint(m[1], slices.Sorted(maps.Keys(t.values))))
-	} else if m := missingItem.FindStringSubmatch(whole); m != nil {
-		e.Text = fmt.Sprintf("no value %q%s", m[1], nearest.Hint(m[1], t.fields()))
-	}
-	if len(e.Text) > 300 {
-		e.Text = strings.ToValidUTF8(e.Text[:300], "") + "…"
-	}
-	return e
-}
-
-// fields returns the names below the scope's values, for suggestions.
-func (t *texts) fields() []string {
-	names := []string{"name", "id", "number", "address", "addresses", "attributes", "inputs"}
-	for k := range t.scope.Roles {
-		names = append(names, k)
-	}
-	for k := range t.scope.Inputs {
-		names = append(names, k)
-	}
-	slices.Sort(names)
-	return names
 }
