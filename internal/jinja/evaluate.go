@@ -13,7 +13,7 @@ type frame struct {
 	values *Values // of the outermost
 }
 
-func (f *frame) get(name string) (any, bool) {
+func (r *run) lookUp(f *frame, name string) (any, bool) {
 	for ; ; f = f.up {
 		if v, ok := f.vars[name]; ok {
 			return v, true
@@ -22,7 +22,7 @@ func (f *frame) get(name string) (any, bool) {
 			break
 		}
 	}
-	if v, ok := f.values.get(name); ok {
+	if v, ok := f.values.get(r, name); ok {
 		return v, true
 	}
 	g, ok := globals[name]
@@ -50,7 +50,7 @@ func (r *run) eval(x expression, f *frame) any {
 	case *literal:
 		return n.value
 	case *ident:
-		if v, ok := f.get(n.name); ok {
+		if v, ok := r.lookUp(f, n.name); ok {
 			return v
 		}
 		return &Undefined{n.name, f.names}

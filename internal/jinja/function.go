@@ -227,6 +227,9 @@ func Globals() []string {
 	return out
 }
 
+// DictMethods returns the names of the methods of mappings.
+func DictMethods() []string { return keys(dictMethods) }
+
 func (r *run) cycler(items Tuple) any {
 	if len(items) == 0 {
 		r.fail("cycler needs at least one value")

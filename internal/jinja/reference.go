@@ -12,11 +12,14 @@ type Reference struct {
 	Line int
 	// Optional: the template asks whether it is there, or says what to take otherwise.
 	Optional bool
-	// Called: it is a function. Args are its values as far as they stand in the template; Undefined ones
-	// are computed.
+	// Called: it is a function. Args are its values as far as they stand in the template, a Path for what is
+	// looked up, and *Undefined for what is computed.
 	Called bool
 	Args   []any
 }
+
+// A Path is a name with those that are looked up in it.
+type Path []string
 
 // References returns what a template looks up, but for the names that it gives itself.
 func (t *Template) References() []Reference {
@@ -145,9 +148,18 @@ func (f *finder) look(x expression, optional bool) {
 func constantArgs(n *call) []any {
 	var out []any
 	for _, a := range n.args.plain {
-		if l, ok := a.(*literal); ok {
-			out = append(out, l.value)
-		} else {
+		inner := &finder{given: map[string]bool{}}
+		switch a := a.(type) {
+		case *literal:
+			out = append(out, a.value)
+		case *ident, *attribute:
+			inner.path(a, false)
+			if len(inner.found) == 1 && !inner.found[0].Called {
+				out = append(out, Path(inner.found[0].Path))
+				continue
+			}
+			out = append(out, &Undefined{})
+		default:
 			out = append(out, &Undefined{})
 		}
 	}

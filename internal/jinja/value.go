@@ -1,6 +1,7 @@
 package jinja
 
 import (
+	"context"
 	"encoding/json"
 	"maps"
 	"math"
@@ -54,25 +55,44 @@ type (
 type Values struct {
 	given map[string]any
 	made  map[string]any
+	busy  map[string]bool // being made
 }
 
-// NewValues takes Go's basic kinds, maps with text as keys, slices, Objects and Functions. Nothing that
-// a template says changes them.
-func NewValues(given map[string]any) *Values { return &Values{given, map[string]any{}} }
+// A Lazy value is made when a template first asks for it. The context is the rendering's.
+type Lazy func(ctx context.Context) (any, error)
 
-func (v *Values) get(name string) (any, bool) {
+// NewValues takes Go's basic kinds, maps with text as keys, slices, Objects and Functions, and Lazy for
+// each of them. Nothing that a template says changes them.
+func NewValues(given map[string]any) *Values {
+	return &Values{given, map[string]any{}, map[string]bool{}}
+}
+
+func (v *Values) get(r *run, name string) (any, bool) {
 	if x, ok := v.made[name]; ok {
 		return x, true
 	}
 	x, ok := v.given[name]
-	if ok {
-		x = From(x)
-		v.made[name] = x
+	if !ok {
+		return nil, false
 	}
-	return x, ok
+	if lazy, ok := x.(Lazy); ok {
+		if v.busy[name] {
+			r.fail("%q is made from itself", name)
+		}
+		v.busy[name] = true
+		made, err := lazy(r.ctx)
+		delete(v.busy, name)
+		if err != nil {
+			r.fail("%v", err)
+		}
+		x = made
+	}
+	x = From(x)
+	v.made[name] = x
+	return x, true
 }
 
-// Names returns all names in order, those that are always there included.
+// Names returns all names in order.
 func (v *Values) Names() []string {
 	return slices.Sorted(maps.Keys(v.given))
 }
@@ -181,6 +201,9 @@ func hash(v any) (string, bool) {
 	}
 	return "", false
 }
+
+// Get returns what stands under a key.
+func (d *Dict) Get(key any) (any, bool) { return d.get(key) }
 
 func (d *Dict) get(key any) (any, bool) {
 	if h, ok := hash(key); ok {

@@ -55,7 +55,10 @@ func eachTemplate(at string, m *service.Machine, f func(place, text string)) {
 	eachContent(at, m.Env, m.Files, m.UserData, m.Checks, f)
 	for i := range m.Implementations {
 		x := &m.Implementations[i]
-		eachContent(fmt.Sprintf("%simplementations[%d].", at, i), x.Env, x.Files, x.UserData, x.Checks, f)
+		place := fmt.Sprintf("%simplementations[%d].", at, i)
+		eachContent(place, x.Env, x.Files, x.UserData, x.Checks, f)
+		eachText(place+"options", x.Options, f)
+		eachText(place+"rendered", map[string]any(x.Rendered), f)
 	}
 }
 

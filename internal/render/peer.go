@@ -2,6 +2,7 @@ package render
 
 import (
 	"encoding/json"
+	"time"
 
 	"github.com/troupe-dev/troupe/internal/jinja"
 )
@@ -13,6 +14,18 @@ type Peer struct {
 	Address    string            `json:"address"`   // the first of Addresses
 	Addresses  []string          `json:"addresses"` // most useful first
 	Attributes map[string]string `json:"attributes"`
+	// ID is the machine's, Native the back end's own for it, Created when the instance was wished for.
+	ID      string    `json:"-"`
+	Native  string    `json:"-"`
+	Created time.Time `json:"-"`
+}
+
+// private is the address within the back end: the second, where there are two.
+func (p *Peer) private() string {
+	if len(p.Addresses) > 1 {
+		return p.Addresses[1]
+	}
+	return p.Address
 }
 
 // Peers are the instances of a role, as templates see them. Make them once and share them between the

@@ -5,6 +5,9 @@
 //
 //	{{ roles.db[0].address }}  {{ inputs.VERSION }}  {{ VERSION }}  {{ instance.number }}
 //
+// They see variables, too: values of any kind; and functions, such as getip("db") for the address of the
+// first instance of a role. A format may add names of its own.
+//
 // A template is text from a user and is not trusted: see package jinja for what it can do, and its limits.
 // The newline at the end of a template stays.
 package render
@@ -35,8 +38,14 @@ type Scope struct {
 	Instance Instance
 	Roles    map[string]Peers // by role
 	Inputs   map[string]string
-	// Keys are further names of a face's own; they hide inputs, but none of the fields above.
+	// Variables are seen as variables, with whatever is in them.
+	Variables service.Values
+	// Names and Rendered are the implementation's own, see service.Implementation; they hide inputs.
+	Names, Rendered service.Values
+	// Keys are further names; they hide all of those, but not service, role, instance, roles and inputs.
 	Keys map[string]any
+	// Command runs a command on the server's host for cmd and returns what it prints; nil refuses.
+	Command func(ctx context.Context, command string) (string, error)
 	// Strict makes a name that is not there an error instead of an empty text.
 	Strict bool
 }
@@ -82,10 +91,12 @@ type Parts struct {
 	Files    []driver.File
 	UserData []byte // nil for none
 	Checks   []service.Check
+	Options  map[string]any // of the implementation
 }
 
-// Machine renders the environment, files, user data and checks of m for one instance.
-func Machine(ctx context.Context, m *service.Machine, scope *Scope) (Parts, error) {
+// Machine renders the environment, files, user data and checks of m for one instance, and the options of the
+// implementation that makes it; nil for none.
+func Machine(ctx context.Context, m *service.Machine, by *service.Implementation, scope *Scope) (Parts, error) {
 	t := &texts{ctx: ctx, scope: scope}
 	var p Parts
 	if len(m.Env) > 0 {
@@ -99,7 +110,11 @@ func Machine(ctx context.Context, m *service.Machine, scope *Scope) (Parts, erro
 		p.Files = append(p.Files, driver.File{Path: f.Path, Mode: f.Mode, Content: []byte(t.text("files."+f.Path, f.Content))})
 	}
 	if m.UserData != "" {
-		p.UserData = []byte(t.text("user_data", m.UserData))
+		made := t.text("user_data", m.UserData)
+		if t.err == nil {
+			t.err = checkContext("user_data", made)
+		}
+		p.UserData = []byte(made)
 	}
 	if len(m.Checks) > 0 {
 		p.Checks = slices.Clone(m.Checks)
@@ -112,23 +127,85 @@ func Machine(ctx context.Context, m *service.Machine, scope *Scope) (Parts, erro
 			c.Exec[j] = t.text(at+"exec", c.Exec[j])
 		}
 	}
+	if by != nil && len(by.Options) > 0 {
+		p.Options, _ = t.deep("options", by.Options).(map[string]any)
+	}
 	if t.err != nil {
 		return Parts{}, t.err
 	}
 	return p, nil
 }
 
+// deep renders the texts in a value. Where none is a template it returns the value itself.
+func (t *texts) deep(at string, v any) any {
+	if !hasTemplate(v) {
+		return v
+	}
+	switch v := v.(type) {
+	case string:
+		return t.text(at, v)
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			out[k] = t.deep(at+"."+k, v[k])
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, x := range v {
+			out[i] = t.deep(at+"["+strconv.Itoa(i)+"]", x)
+		}
+		return out
+	}
+	return v
+}
+
+func hasTemplate(v any) bool {
+	found := false
+	eachText("", v, func(_, text string) { found = found || !plain(text) })
+	return found
+}
+
+// eachText calls f for each text in a value, with its place.
+func eachText(at string, v any, f func(place, text string)) {
+	switch v := v.(type) {
+	case string:
+		f(at, v)
+	case map[string]any:
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			eachText(at+"."+k, v[k], f)
+		}
+	case []any:
+		for i, x := range v {
+			eachText(at+"["+strconv.Itoa(i)+"]", x, f)
+		}
+	}
+}
+
 // ShowsAddress reports whether what is rendered into a machine may show the machine's own address.
 func ShowsAddress(m *service.Machine) bool {
-	shows := func(text string) bool {
-		return !plain(text) && strings.Contains(text, "instance") && strings.Contains(text, "address")
-	}
-	for _, v := range m.Env {
-		if shows(v) {
+	found := false
+	eachTemplate("", m, func(place, text string) {
+		found = found || !strings.Contains(place, "checks[") && !plain(text) && strings.Contains(text, "instance") && strings.Contains(text, "address")
+	})
+	return found
+}
+
+// ShowsRoles reports whether a template of a machine may look at other roles, so that those which do not are
+// spared the work.
+func ShowsRoles(m *service.Machine) bool {
+	found := false
+	eachTemplate("", m, func(_, text string) { found = found || !plain(text) && looksAtRoles(text) })
+	return found
+}
+
+func looksAtRoles(text string) bool {
+	for _, name := range []string{"roles", "getip", "getprivip", "find_node_id", "ibget"} {
+		if strings.Contains(text, name) {
 			return true
 		}
 	}
-	return shows(m.UserData) || slices.ContainsFunc(m.Files, func(f service.File) bool { return shows(f.Content) })
+	return false
 }
 
 // texts renders several templates in one scope. The scope's values are made when the first needs them.
@@ -177,7 +254,7 @@ func (t *texts) render(name, template string) (out string, err error) {
 		return "", named(name, err)
 	}
 	if t.values == nil {
-		t.values = jinja.NewValues(t.scope.values())
+		t.values = jinja.NewValues(t.names())
 	}
 	out, err = parsed.Render(t.ctx, t.values, t.scope.Strict)
 	return out, named(name, err)
@@ -191,12 +268,29 @@ func named(name string, err error) error {
 	return err
 }
 
-// values turns the scope into what the engine reads.
-func (s *Scope) values() map[string]any {
-	v := make(map[string]any, len(s.Inputs)+len(s.Keys)+6)
+// names are what the scope shows.
+func (t *texts) names() map[string]any {
+	s := t.scope
+	v := make(map[string]any, len(functions)+len(s.Inputs)+len(s.Names)+len(s.Rendered)+len(s.Keys)+6)
+	for name, make := range functions {
+		v[name] = jinja.Lazy(func(ctx context.Context) (any, error) { return make(ctx, s), nil })
+	}
+	variables := s.Variables
+	if variables == nil {
+		variables = service.Values{}
+	}
+	v["variables"] = map[string]any(variables)
 	inputs := make(map[string]any, len(s.Inputs))
 	for k, x := range s.Inputs {
 		v[k], inputs[k] = x, x
+	}
+	maps.Copy(v, s.Names)
+	for name, x := range s.Rendered {
+		v[name] = jinja.Lazy(func(ctx context.Context) (any, error) {
+			inner := &texts{ctx: ctx, scope: s, values: t.values}
+			made := inner.deep(name, x)
+			return made, inner.err
+		})
 	}
 	maps.Copy(v, s.Keys)
 	roles := make(map[string]any, len(s.Roles))

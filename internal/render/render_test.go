@@ -242,7 +242,7 @@ func TestMachine(t *testing.T) {
 		UserData: "#cloud-config\nhostname: {{ instance.name }}\n",
 		Checks:   []service.Check{{TCP: ":{{ roles.db[0].attributes.PORT }}"}, {Exec: []string{"check", "{{ VERSION }}"}}, {Ping: true}},
 	}
-	got, err := Machine(t.Context(), m, scope())
+	got, err := Machine(t.Context(), m, nil, scope())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,10 +259,10 @@ func TestMachine(t *testing.T) {
 		t.Error("the definition was changed")
 	}
 	m.Files[0].Content = "x\n{{ 1 % 0 }}"
-	if _, err := Machine(t.Context(), m, scope()); err == nil || !strings.HasPrefix(err.Error(), "files.a: line 2: ") {
+	if _, err := Machine(t.Context(), m, nil, scope()); err == nil || !strings.HasPrefix(err.Error(), "files.a: line 2: ") {
 		t.Error(err)
 	}
-	if got, err := Machine(t.Context(), &service.Machine{}, scope()); err != nil || got.Env != nil || got.UserData != nil {
+	if got, err := Machine(t.Context(), &service.Machine{}, nil, scope()); err != nil || got.Env != nil || got.UserData != nil {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
@@ -358,7 +358,7 @@ func BenchmarkPlain(b *testing.B) {
 	s := scope()
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := Machine(b.Context(), m, s); err != nil {
+		if _, err := Machine(b.Context(), m, nil, s); err != nil {
 			b.Fatal(err)
 		}
 	}
