@@ -55,7 +55,7 @@ func (e *Engine) refreshOnce(a *actor, role uint16) {
 		}
 		for i := range r.Instances {
 			impl := i.Implementation()
-			if i.Phase != service.Up || i.Revision != r.Revision || impl == nil || !render.ShowsRoles(i.Definition()) {
+			if i.Phase != service.Up || i.Outdated() || impl == nil || !render.ShowsRoles(i.Definition()) {
 				continue
 			}
 			b := e.Backend(impl.Driver, impl.Account)

@@ -124,16 +124,12 @@ func (r *Role) implementation(revision uint32, impl uint8) *Implementation {
 	return &m.Implementations[impl]
 }
 
-// definition returns the machine definition that a revision of the role had, as far as it is still known, or
-// else the present one.
-func (r *Role) definition(revision uint32) *Machine {
-	return &r.Spec.Machine
-}
-
 // HasChecks reports whether any instance of the role may have health checks.
 func (r *Role) HasChecks() bool {
-	m := &r.Spec.Machine
-	return len(m.Checks) > 0 || slices.ContainsFunc(m.Implementations, func(x Implementation) bool { return len(x.Checks) > 0 })
+	has := func(m *Machine) bool {
+		return len(m.Checks) > 0 || slices.ContainsFunc(m.Implementations, func(x Implementation) bool { return len(x.Checks) > 0 })
+	}
+	return has(&r.Spec.Machine) || slices.ContainsFunc(r.Spec.Earlier, func(e EarlierMachine) bool { return has(&e.Machine) })
 }
 
 // Checks are the health checks of the instance's machine.

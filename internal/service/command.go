@@ -308,7 +308,7 @@ func (s *Service) update(c *Update, now Time) *Refusal {
 			return refuse(WrongState, "Service cannot be updated in state: %s", s.State)
 		}
 	}
-	if s.Rollout == nil && reflect.DeepEqual(c.Spec, s.Spec) {
+	if s.Rollout == nil && reflect.DeepEqual(c.Spec.plain(), s.Spec.plain()) {
 		return nil // as it is already: no revision without a change
 	}
 	if refusal := s.resourcesAgree(c.Spec); refusal != nil {
@@ -329,10 +329,13 @@ func (s *Service) update(c *Update, now Time) *Refusal {
 
 // applyLive takes over what needs no new machines; the roles are the same.
 func (s *Service) applyLive(spec *Spec) {
-	s.Spec, s.head, s.specs = spec, true, true
+	own := *spec
+	own.Roles = slices.Clone(spec.Roles)
+	s.Spec, s.head, s.specs = &own, true, true
 	for _, r := range s.Roles {
-		if n := spec.Role(r.Name); n >= 0 {
-			r.Spec = &spec.Roles[n]
+		if n := own.Role(r.Name); n >= 0 {
+			own.Roles[n].Earlier = r.Spec.Earlier
+			r.Spec = &own.Roles[n]
 		}
 	}
 	s.link()

@@ -41,6 +41,8 @@ func (s *Service) fail(i *Instance, reason string, now Time) {
 	switch {
 	case r.Spec.Heal == HealManual:
 		s.enter(i, Down, now)
+	case s.Spec.OnFailure == Abort && !s.Deployed:
+		s.enter(i, Resting, now)
 	case r.Spec.Restart == Never && i.Machine == driver.Exited:
 		s.enter(i, Resting, now)
 	case r.Spec.Restarts > 0 && int(i.Failures) > r.Spec.Restarts:

@@ -2,6 +2,7 @@ package service
 
 import (
 	"crypto/sha256"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -98,8 +99,11 @@ func (i *Instance) outdated() bool {
 	case Queued, Backoff, Stopping, Replacing:
 		return false
 	}
-	return i.Revision != i.role.Revision
+	return i.Revision != i.role.Revision && !slices.Contains(i.role.Keeps, i.Revision)
 }
+
+// Outdated reports whether an update still has to replace the instance's machine.
+func (i *Instance) Outdated() bool { return i.outdated() }
 
 // MachineID returns the id of the instance's present machine.
 func (s *Service) MachineID(i *Instance) driver.MachineID {

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,7 +32,7 @@ func intp(n int) *int { return &n }
 func drawSpec(t *rapid.T) *Spec {
 	s := &Spec{Name: "x", Strategy: rapid.SampledFrom([]Strategy{Straight, Straight, NoOrder}).Draw(t, "strategy")}
 	if rapid.IntRange(0, 5).Draw(t, "onfailure") == 0 {
-		s.OnFailure = Rollback
+		s.OnFailure = rapid.SampledFrom([]OnFailure{Rollback, Abort}).Draw(t, "how")
 	}
 	s.Update.Rollback = rapid.IntRange(0, 3).Draw(t, "rollback") == 0
 	s.Hold = rapid.IntRange(0, 15).Draw(t, "hold") == 0
@@ -76,7 +77,7 @@ func drawRole(t *rapid.T, k int, strict bool) RoleSpec {
 	r.Restart = rapid.SampledFrom([]Restart{Always, Always, OnFailureExit, Never}).Draw(t, "restart")
 	r.Cooldown = time.Duration(rapid.IntRange(0, 1).Draw(t, "cooldown")) * time.Minute
 	r.ScaleIn = rapid.SampledFrom([]ScaleIn{"", Youngest}).Draw(t, "scale in")
-	r.Update = UpdatePolicy{Batch: rapid.IntRange(1, 3).Draw(t, "batch"), Surge: intp(rapid.IntRange(0, 2).Draw(t, "surge"))}
+	r.Update = UpdatePolicy{Batch: rapid.IntRange(1, 3).Draw(t, "batch"), Surge: intp(rapid.IntRange(0, 2).Draw(t, "surge")), Existing: rapid.SampledFrom([]Existing{"", "", KeepExisting}).Draw(t, "existing")}
 	r.Machine = Machine{Name: "a", Implementations: []Implementation{{Driver: "sim"}}}
 	if rapid.IntRange(0, 5).Draw(t, "checks") == 0 {
 		r.Machine.Checks = []Check{{TCP: ":80", Down: time.Duration(rapid.IntRange(0, 1).Draw(t, "down")) * time.Minute}}
@@ -225,6 +226,8 @@ func changedSpec(t *rapid.T, s *Spec) *Spec {
 	for n := range c.Roles {
 		if rapid.Bool().Draw(t, "change") {
 			c.Roles[n].Machine.Name += "'"
+			c.Roles[n].Machine.Implementations = slices.Clone(c.Roles[n].Machine.Implementations)
+			slices.Reverse(c.Roles[n].Machine.Implementations)
 		}
 		if rapid.IntRange(0, 9).Draw(t, "resize") == 0 {
 			c.Roles[n].Cardinality = rapid.IntRange(c.Roles[n].MinOf(), upper(&c.Roles[n])).Draw(t, "size")

@@ -18,6 +18,10 @@ type Role struct {
 	Cardinality int    `json:"cardinality"`
 	NextNumber  uint32 `json:"next_number"`
 	Revision    uint32 `json:"revision"` // of the service's spec in which the role's machines last changed
+	// Keeps are earlier revisions whose instances stay as they are.
+	Keeps []uint32 `json:"keeps,omitempty"`
+	// Left is what is needed of the spec of a role that leaves; nil for others.
+	Left *RoleSpec `json:"left,omitempty"`
 	// Disposed are the serials of the last instances that left, oldest first; kept for strict services.
 	Disposed []uint32 `json:"disposed,omitempty"`
 	// Down: the last scaling went down.

@@ -142,6 +142,9 @@ func (s *Service) Load(spec, previous *Spec, instances []*Instance, roles []uint
 			}
 		}
 		if r.Spec == nil {
+			r.Spec = r.Left
+		}
+		if r.Spec == nil { // a record from before roles kept what they need to leave
 			r.Spec = &RoleSpec{Name: r.Name, Heal: HealManual, Identity: New}
 		}
 		if !r.Overdue {

@@ -61,6 +61,9 @@ type RoleSpec struct {
 	// Machine is the definition as it was when the spec was stored: later changes of the
 	// named definition do not reach running services by themselves.
 	Machine Machine `json:"machine"`
+	// Earlier are what instances were made from that an update has not replaced. The core adds them to the specs that it
+	// stores; what comes with a new one is not looked at.
+	Earlier []EarlierMachine `json:"earlier,omitempty"`
 	// Filter leaves only those implementations of the machine to choose from whose labels have each of its
 	// keys with an equal value.
 	Filter map[string]any `json:"filter,omitempty"`
@@ -168,7 +171,18 @@ type UpdatePolicy struct {
 	Settle *time.Duration `json:"settle,omitempty"`
 	// Rollback goes back to the revision before by itself when an instance of the new one fails.
 	Rollback bool `json:"rollback,omitempty"`
+	// Existing says what becomes of instances that were made before; "" in a role: as the service says.
+	Existing Existing `json:"existing,omitempty"`
 }
+
+// Existing says what becomes of the instances of a role when its content changes.
+type Existing string
+
+// What becomes of instances that exist.
+const (
+	ReplaceExisting Existing = "replace" // one after the other, by instances of the new content
+	KeepExisting    Existing = "keep"    // nothing: only new instances follow the new content
+)
 
 // Choose says with which implementation of its machine an instance begins.
 type Choose string
@@ -243,6 +257,7 @@ type OnFailure string
 const (
 	Keep     OnFailure = "keep"     // everything, for inspection
 	Rollback OnFailure = "rollback" // nothing: all that was made is removed
+	Abort    OnFailure = "abort"    // nothing, too, as soon as the first instance has failed: none is tried again
 )
 
 // Min and Max bounds, and defaults.

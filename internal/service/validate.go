@@ -121,7 +121,7 @@ func (v *validator) spec(s *Spec) {
 		v.fail("name", "%v", err)
 	}
 	one(v, "strategy", s.Strategy, Straight, NoOrder)
-	one(v, "on_failure", s.OnFailure, Keep, Rollback, "")
+	one(v, "on_failure", s.OnFailure, Keep, Rollback, Abort, "")
 	one(v, "managed", s.Managed, UntilDetached, UntilBuilt, "")
 	least(v, "retain", s.Retain, 0)
 	v.update("update", s.Update)
@@ -207,6 +207,7 @@ func (v *validator) role(at string, r *RoleSpec) {
 }
 
 func (v *validator) update(at string, u UpdatePolicy) {
+	one(v, at+".existing", u.Existing, ReplaceExisting, KeepExisting, "")
 	least(v, at+".batch", u.Batch, 0)
 	if u.Settle != nil {
 		least(v, at+".settle", *u.Settle, 0)

@@ -52,7 +52,7 @@ func TestValidate(t *testing.T) {
 		{"broken name", func(s *Spec) { s.Name = "a\xff" }, "name: the name holds a character that cannot be printed"},
 		{"strategy", func(s *Spec) { s.Strategy = "strait" }, `strategy: "strait" is none of straight, none; did you mean "straight"?`},
 		{"no strategy", func(s *Spec) { s.Strategy = "" }, `strategy: "" is none of straight, none`},
-		{"on_failure", func(s *Spec) { s.OnFailure = "leave" }, `on_failure: "leave" is none of keep, rollback`},
+		{"on_failure", func(s *Spec) { s.OnFailure = "leave" }, `on_failure: "leave" is none of keep, rollback, abort`},
 		{"retain", func(s *Spec) { s.Retain = -1 }, "retain: -1ns is less than 0s"},
 		{"secret", func(s *Spec) { s.Inputs, s.Secrets = map[string]string{"PASS": ""}, []string{"PAS"} }, `secrets[0]: no input "PAS"; did you mean "PASS"?`},
 		{"secret of a role", func(s *Spec) { s.Roles[1].Inputs, s.Secrets = map[string]string{"PASS": ""}, []string{"PASS"} }, ""},

@@ -40,6 +40,7 @@ type world struct {
 type fakeMachine struct {
 	id    driver.MachineID
 	role  string
+	by    string // the driver that made it
 	state driver.State
 	code  int
 }
@@ -202,6 +203,9 @@ func (w *world) answer(e Effect, how string) {
 		w.pending = slices.DeleteFunc(w.pending, func(p Effect) bool {
 			return p.Kind == DoCreate && p.Serial == e.Serial && p.Incarnation == e.Incarnation
 		})
+		if m := w.machines[id]; m != nil && m.by != w.driverOf(e) {
+			w.violate("law 3: machine %s, made by %s, is to be destroyed by %q: %+v", id, m.by, w.driverOf(e), e)
+		}
 		if how == "fail" {
 			f.Err, f.Class = "cannot be destroyed now", "unavailable"
 		} else {
@@ -230,6 +234,14 @@ func (w *world) answer(e Effect, how string) {
 	w.late = append(w.late, f)
 }
 
+// driverOf is the driver that an effect is for, "" when nobody knows.
+func (w *world) driverOf(e Effect) string {
+	if x := w.svc.ImplementationOf(e); x != nil {
+		return x.Driver
+	}
+	return ""
+}
+
 func (w *world) answerCreate(f *Fact, e Effect, id driver.MachineID, how string) {
 	m := w.machines[id]
 	makeIt := func() {
@@ -242,7 +254,7 @@ func (w *world) answerCreate(f *Fact, e Effect, id driver.MachineID, how string)
 			if r := w.svc.roleByID(e.Role); r != nil {
 				role = r.Name
 			}
-			m = &fakeMachine{id: id, role: role, state: st}
+			m = &fakeMachine{id: id, role: role, state: st, by: w.driverOf(e)}
 			w.machines[id] = m
 			w.made[id]++
 			if w.made[id] > 1 {

@@ -133,7 +133,7 @@ func drawCheck(t *rapid.T) (c service.Check) {
 }
 
 func drawUpdate(t *rapid.T) service.UpdatePolicy {
-	u := service.UpdatePolicy{Batch: amount.Draw(t, "batch"), Surge: optional(t, "surge"), Rollback: rapid.Bool().Draw(t, "rollback")}
+	u := service.UpdatePolicy{Existing: rapid.SampledFrom([]service.Existing{"", service.KeepExisting}).Draw(t, "existing"), Batch: amount.Draw(t, "batch"), Surge: optional(t, "surge"), Rollback: rapid.Bool().Draw(t, "rollback")}
 	if rapid.Bool().Draw(t, "settle?") {
 		u.Settle = ptr(duration.Draw(t, "settle"))
 	}
@@ -244,7 +244,7 @@ func drawSpec(t *rapid.T) *service.Spec {
 	s.Name = rapid.StringMatching(`[!-~]([ -~]{0,20}[!-~])?`).Draw(t, "name")
 	s.Description, s.NamePattern = prose.Draw(t, "description"), prose.Draw(t, "pattern")
 	s.Strategy = rapid.SampledFrom([]service.Strategy{service.Straight, service.NoOrder}).Draw(t, "strategy")
-	s.OnFailure = rapid.SampledFrom([]service.OnFailure{service.Keep, service.Rollback}).Draw(t, "on failure")
+	s.OnFailure = rapid.SampledFrom([]service.OnFailure{service.Keep, service.Rollback, service.Abort}).Draw(t, "on failure")
 	s.Managed = rapid.SampledFrom([]service.Care{"", service.UntilBuilt}).Draw(t, "managed")
 	s.Strict, s.Hold, s.AutoDelete, s.Retain, s.Update = flag("strict"), flag("hold"), flag("auto"), duration.Draw(t, "retain"), drawUpdate(t)
 	s.Inputs, s.Labels = dict.Draw(t, "inputs"), dict.Draw(t, "labels")
@@ -355,8 +355,8 @@ func TestGeneratorReachesEveryField(t *testing.T) {
 	set := map[string]bool{}
 	rapid.Check(t, func(rt *rapid.T) { visit(reflect.ValueOf(*drawSpec(rt)), "", set) })
 	for name, reached := range set {
-		// The last two come with the service.
-		if !reached && !slices.Contains([]string{".Document", ".Alarms[].ID", ".Alarms[].Tenant"}, name) {
+		// The last three come with the service.
+		if !reached && !slices.Contains([]string{".Document", ".Alarms[].ID", ".Alarms[].Tenant", ".Roles[].Earlier"}, name) {
 			t.Errorf("%s is never set", name)
 		}
 	}

@@ -21,8 +21,8 @@ var serviceFields = []field[service.Spec]{
 	includeField[service.Spec](),
 	choiceField("strategy", "straight makes the roles that others need first and removes them last; none makes and removes all at once.",
 		func(s *service.Spec) *service.Strategy { return &s.Strategy }, service.Straight, service.NoOrder),
-	choiceField("on_failure", "What a first deployment that failed leaves: keep leaves it for inspection, rollback removes it, and instances must have stayed up for update.settle before the deployment counts.",
-		func(s *service.Spec) *service.OnFailure { return &s.OnFailure }, service.Keep, service.Rollback),
+	choiceField("on_failure", "What a first deployment that failed leaves: keep leaves it for inspection, rollback removes it, and instances must have stayed up for update.settle before the deployment counts; abort is rollback as soon as one instance has failed, without a second try.",
+		func(s *service.Spec) *service.OnFailure { return &s.OnFailure }, service.Keep, service.Rollback, service.Abort),
 	choiceField("managed", "For how long a service made from this is looked after: always, until it is detached; build leaves it alone when its first deployment has come to its end.",
 		func(s *service.Spec) *service.Care { return &s.Managed }, service.UntilDetached, service.UntilBuilt),
 	boolField("hold", "The machines of every role are made but wait for release.",
@@ -207,8 +207,10 @@ var updateFields = []field[service.UpdatePolicy]{
 			return formatDuration(*u.Settle)
 		},
 	},
-	boolField("rollback", "Go back to the revision before when an instance of the new one fails.",
+	boolField("rollback", "Go back to the revision before when an instance of the new one, or a role that is new, fails. What the update had not touched stays.",
 		func(u *service.UpdatePolicy) *bool { return &u.Rollback }),
+	choiceField("existing", "What becomes of instances that exist: replace them, or keep them as they are, so that only new ones follow the new description.",
+		func(u *service.UpdatePolicy) *service.Existing { return &u.Existing }, service.ReplaceExisting, service.KeepExisting),
 }
 
 // A bounds is a count written as a map.
