@@ -195,7 +195,7 @@ func (b *Backend) call(ctx context.Context, j job) (fact service.Fact, ok bool) 
 		b.judge(&fact, err)
 		return fact, ctx.Err() == nil
 	}
-	req, err := p.render(ctx)
+	req, err := p.render(ctx, b.Kind)
 	if err != nil {
 		fact.Err, fact.Class, fact.Definite = err.Error(), "invalid", true
 		return fact, ctx.Err() == nil

@@ -125,7 +125,7 @@ func (e *Engine) startChecks(a *actor, i *service.Instance, checks []service.Che
 	if len(i.Addresses) > 0 {
 		target.Address = i.Addresses[0]
 	}
-	parts, err := render.Machine(e.ctx, &service.Machine{Checks: checks}, &scope)
+	parts, err := render.Machine(e.ctx, &service.Machine{Checks: checks}, nil, &scope)
 	if err != nil {
 		e.log.Warn("a health check cannot be rendered", "service", a.id, "instance", i.Serial, "error", service.Mask(a.svc.Spec, i.Role().Spec, err.Error()))
 		parts.Checks = checks

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"github.com/troupe-dev/troupe/driver"
+	"github.com/troupe-dev/troupe/internal/render"
 	"github.com/troupe-dev/troupe/internal/service"
 	"golang.org/x/sync/errgroup"
 )
@@ -54,7 +55,7 @@ func (e *Engine) refreshOnce(a *actor, role uint16) {
 		}
 		for i := range r.Instances {
 			impl := i.Implementation()
-			if i.Phase != service.Up || i.Revision != r.Revision || impl == nil || !refersToPeers(i.Definition()) {
+			if i.Phase != service.Up || i.Revision != r.Revision || impl == nil || !render.ShowsRoles(i.Definition()) {
 				continue
 			}
 			b := e.Backend(impl.Driver, impl.Account)

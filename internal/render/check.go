@@ -1,7 +1,6 @@
 package render
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,20 +9,15 @@ import (
 )
 
 // Check parses a template without running it. name stands for it in the error, which is of type *Error.
-func Check(name, text string) (err error) {
+func Check(name, text string) error {
 	if plain(text) {
 		return nil
 	}
 	if len(text) > MaxTemplate {
 		return tooLong(name, text)
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			err = &Error{Name: name, Text: panicText(p)}
-		}
-	}()
-	if _, err := cached(text, false); err != nil {
-		return (&texts{ctx: context.Background(), scope: &Scope{}}).explain(name, err)
+	if _, err := cached(text); err != nil {
+		return named(name, err)
 	}
 	return nil
 }
@@ -61,7 +55,10 @@ func eachTemplate(at string, m *service.Machine, f func(place, text string)) {
 	eachContent(at, m.Env, m.Files, m.UserData, m.Checks, f)
 	for i := range m.Implementations {
 		x := &m.Implementations[i]
-		eachContent(fmt.Sprintf("%simplementations[%d].", at, i), x.Env, x.Files, x.UserData, x.Checks, f)
+		place := fmt.Sprintf("%simplementations[%d].", at, i)
+		eachContent(place, x.Env, x.Files, x.UserData, x.Checks, f)
+		eachText(place+"options", x.Options, f)
+		eachText(place+"rendered", map[string]any(x.Rendered), f)
 	}
 }
 

@@ -35,6 +35,8 @@ type Spec struct {
 	// NamePattern names instances; placeholders $SERVICE_ID, $SERVICE_NAME, $ROLE_NAME, $VM_NUMBER.
 	NamePattern string            `json:"name_pattern,omitempty"`
 	Inputs      map[string]string `json:"inputs,omitempty"`
+	// Variables are what templates see as variables; those of a role are laid over them.
+	Variables Values `json:"variables,omitempty"`
 	// Secrets names the inputs that are never shown.
 	Secrets []string          `json:"secrets,omitempty"`
 	Labels  map[string]string `json:"labels,omitempty"`
@@ -92,7 +94,8 @@ type RoleSpec struct {
 	ActionNumber int           `json:"action_number,omitempty"`
 	Update       UpdatePolicy  `json:"update,omitzero"`
 	// Inputs overlay the service's.
-	Inputs map[string]string `json:"inputs,omitempty"`
+	Inputs    map[string]string `json:"inputs,omitempty"`
+	Variables Values            `json:"variables,omitempty"` // laid over the service's
 }
 
 // A ResourceSpec describes one resource that the service makes for itself and removes when it goes.
@@ -121,6 +124,8 @@ type Machine struct {
 	CPUs            float64           `json:"cpus,omitempty"`      // cores
 	Memory          int64             `json:"memory,omitempty"`    // bytes
 	Checks          []Check           `json:"checks,omitempty"`
+	// Variables lie under those of the service and the role.
+	Variables Values `json:"variables,omitempty"`
 	// Attributes are free key=value pairs of the definition (OneFlow's template contents).
 	Attributes map[string]string `json:"attributes,omitempty"`
 }
@@ -130,7 +135,11 @@ type Implementation struct {
 	Name    string         `json:"name,omitempty"` // unique in the machine; "" for that of its driver
 	Driver  string         `json:"driver"`
 	Account string         `json:"account,omitempty"` // a configured account of the driver; "" for its default
-	Options map[string]any `json:"options,omitempty"` // the driver's own, as its Kind describes them
+	Options map[string]any `json:"options,omitempty"` // the driver's own, as its Kind describes them; texts are templates
+	// Names are further names that the templates see. Rendered are more of them: the texts in those are
+	// templates themselves and see all other names.
+	Names    Values `json:"names,omitempty"`
+	Rendered Values `json:"rendered,omitempty"`
 	// Labels are what the filters of roles look at: values as JSON has them, nested ones too.
 	Labels map[string]any `json:"labels,omitempty"`
 	// Env is laid over the machine's.

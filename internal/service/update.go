@@ -291,7 +291,8 @@ func (s *Service) revise(r *Role, revision uint32) {
 func needsNewMachines(before *Spec, old *RoleSpec, after *Spec, fresh *RoleSpec) bool {
 	return !sameMachine(&old.Machine, &fresh.Machine) || old.Identity != fresh.Identity || !slices.Equal(old.Needs, fresh.Needs) ||
 		len(old.Filter)+len(fresh.Filter) > 0 && !sameJSON(old.Filter, fresh.Filter) ||
-		!reflect.DeepEqual(before.Inputs, after.Inputs) || !reflect.DeepEqual(old.Inputs, fresh.Inputs)
+		!reflect.DeepEqual(before.Inputs, after.Inputs) || !reflect.DeepEqual(old.Inputs, fresh.Inputs) ||
+		!sameJSON(before.VariablesOf(old), after.VariablesOf(fresh))
 }
 
 func sameMachine(a, b *Machine) bool {
@@ -302,7 +303,7 @@ func sameMachine(a, b *Machine) bool {
 // place, nor what says by which implementation the next machine is made.
 func (m *Machine) made() Machine {
 	own := *m
-	own.Checks, own.Choose = nil, ""
+	own.Checks, own.Choose, own.Variables = nil, "", nil // variables are compared as they are merged
 	own.Implementations = slices.Clone(m.Implementations)
 	for n := range own.Implementations {
 		x := &own.Implementations[n]

@@ -11,6 +11,7 @@ import (
 
 	"github.com/troupe-dev/troupe/driver"
 	"github.com/troupe-dev/troupe/internal/nearest"
+	"github.com/troupe-dev/troupe/internal/service"
 )
 
 // A field is one key of a map of the format: how it is read into a T and written from it, and all that
@@ -340,6 +341,11 @@ func freeField[T any](key, example, help string, at func(*T) *map[string]any) fi
 		read:  func(d *decoder, n *node, t *T) { readOptions(d, n, at(t)) },
 		write: func(t *T) any { return unlessEmpty(*at(t)) },
 	}
+}
+
+// variablesField is the field variables.
+func variablesField[T any](help string, at func(*T) *service.Values) field[T] {
+	return freeField("variables", "{db: {port: 5432}, zones: [a, b]}", help, func(t *T) *map[string]any { return (*map[string]any)(at(t)) })
 }
 
 func namesField[T any](key, spec, example, help string, at func(*T) *[]string) field[T] {

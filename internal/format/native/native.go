@@ -84,7 +84,7 @@ func (d *decoder) service(name string, data []byte) *service.Spec {
 	d.report(service.Validate(spec))
 	d.report(render.CheckSpec(spec))
 	for i := range spec.Roles {
-		d.checkOptions(fmt.Sprintf("roles[%d].machine.", i), &spec.Roles[i].Machine)
+		d.checkOptions(fmt.Sprintf("roles[%d].machine.", i), spec, &spec.Roles[i])
 	}
 	for i := range spec.Resources {
 		d.checkResource(fmt.Sprintf("resources[%d]", i), &spec.Resources[i])
@@ -113,7 +113,7 @@ func ParseMachine(name string, data []byte, opts Options) (*service.Machine, err
 	}
 	d.report(service.ValidateMachine(&doc.Machine))
 	d.report(render.CheckMachine("", &doc.Machine))
-	d.checkOptions("", &doc.Machine)
+	d.checkOptions("", &service.Spec{}, &service.RoleSpec{Machine: doc.Machine})
 	if err := d.errs.sorted(); err != nil {
 		return nil, err
 	}
@@ -134,11 +134,12 @@ func newRole(name string) service.RoleSpec {
 }
 
 // checkOptions checks the options of each implementation by its driver's own description.
-func (d *decoder) checkOptions(at string, m *service.Machine) {
+func (d *decoder) checkOptions(at string, spec *service.Spec, r *service.RoleSpec) {
 	if d.opts.Kinds == nil {
 		return
 	}
-	for i, x := range m.Implementations {
+	for i := range r.Machine.Implementations {
+		x := &r.Machine.Implementations[i]
 		if x.Driver == "" {
 			continue
 		}
@@ -148,7 +149,7 @@ func (d *decoder) checkOptions(at string, m *service.Machine) {
 			d.problem(at+".driver", err.Error())
 			continue
 		}
-		_, err = kind.Check(x.Options)
+		_, err = kind.Check(render.Foresee(spec, r, x, kind.TakesText))
 		d.optionProblems(at, err)
 	}
 }

@@ -83,8 +83,12 @@ func drawMachine(t *rapid.T) service.Machine {
 		if rapid.Bool().Draw(t, "labelled") {
 			x.Name, x.Labels = fmt.Sprint("i", len(m.Implementations)), map[string]any{"zone": "eu", "more": value.Draw(t, "label")}
 		}
+		if rapid.Bool().Draw(t, "telling") {
+			x.Names, x.Rendered = drawVariables(t), service.Values{"made": map[string]any{"of": "{{ service.name }}"}}
+		}
 		m.Implementations = append(m.Implementations, x)
 	}
+	m.Variables = drawVariables(t)
 	m.Choose = rapid.SampledFrom([]service.Choose{"", service.AtRandom, service.Spread}).Draw(t, "choose")
 	for _, path := range rapid.SliceOfNDistinct(rapid.StringMatching(`[a-z0-9]{1,4}(/[a-z0-9 #:~]{1,4})?`), 0, 2, rapid.ID).Draw(t, "files") {
 		m.Files = append(m.Files, service.File{Path: path, Mode: uint32(rapid.IntRange(0, 0o7777).Draw(t, "mode")), Content: prose.Draw(t, "content")})
@@ -93,6 +97,13 @@ func drawMachine(t *rapid.T) service.Machine {
 		m.Checks = append(m.Checks, drawCheck(t))
 	}
 	return m
+}
+
+func drawVariables(t *rapid.T) service.Values {
+	if !rapid.Bool().Draw(t, "variables") {
+		return nil
+	}
+	return service.Values{word.Draw(t, "variable"): value.Draw(t, "value"), "nested": map[string]any{"v": value.Draw(t, "value")}}
 }
 
 func drawCheck(t *rapid.T) (c service.Check) {
@@ -237,6 +248,7 @@ func drawSpec(t *rapid.T) *service.Spec {
 	s.Managed = rapid.SampledFrom([]service.Care{"", service.UntilBuilt}).Draw(t, "managed")
 	s.Strict, s.Hold, s.AutoDelete, s.Retain, s.Update = flag("strict"), flag("hold"), flag("auto"), duration.Draw(t, "retain"), drawUpdate(t)
 	s.Inputs, s.Labels = dict.Draw(t, "inputs"), dict.Draw(t, "labels")
+	s.Variables = drawVariables(t)
 	for k := range s.Inputs {
 		s.Secrets = []string{k}
 	}
@@ -285,7 +297,7 @@ func drawSpec(t *rapid.T) *service.Spec {
 		r.StartTimeout, r.StopTimeout = duration.Draw(t, "start"), duration.Draw(t, "stop")
 		r.ReadyGate, r.Hold, r.HardShutdown = flag("gate"), flag("hold"), flag("hard")
 		r.Policies = drawPolicies(t)
-		r.Update, r.Inputs, r.Machine = drawUpdate(t), dict.Draw(t, "inputs"), drawMachine(t)
+		r.Update, r.Inputs, r.Variables, r.Machine = drawUpdate(t), dict.Draw(t, "inputs"), drawVariables(t), drawMachine(t)
 		if first := &r.Machine.Implementations[0]; first.Labels != nil {
 			r.Filter = map[string]any{"zone": first.Labels["zone"]}
 		}

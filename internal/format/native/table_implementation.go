@@ -15,6 +15,10 @@ var implementationFields = []field[service.Implementation]{
 	textField("account", "lab", "The configured account of the driver; without it, the driver's default.",
 		func(x *service.Implementation) *string { return &x.Account }),
 	freeField("options", "{image: nginx}", "The driver's own options.", func(x *service.Implementation) *map[string]any { return &x.Options }),
+	freeField("names", "{flavour: small}", "Further names that the templates see.",
+		func(x *service.Implementation) *map[string]any { return (*map[string]any)(&x.Names) }),
+	freeField("rendered", `{dsn: "db.{{ service.name }}"}`, "Further names whose texts, nested ones too, are templates themselves; they see all other names.",
+		func(x *service.Implementation) *map[string]any { return (*map[string]any)(&x.Rendered) }),
 	freeField("labels", "{zone: eu}", "What the filter of a role looks at: values of any kind, nested ones too.",
 		func(x *service.Implementation) *map[string]any { return &x.Labels }),
 	overlaid(envField(func(x *service.Implementation) *map[string]string { return &x.Env }), "laid over the machine's"),
@@ -54,7 +58,7 @@ func alone(m *service.Machine) *service.Implementation {
 		return nil
 	}
 	x := &m.Implementations[0]
-	if x.Name != "" || len(x.Labels) > 0 || len(x.Env) > 0 || len(x.Files) > 0 || x.UserData != "" || len(x.Checks) > 0 {
+	if x.Name != "" || len(x.Labels)+len(x.Names)+len(x.Rendered) > 0 || len(x.Env) > 0 || len(x.Files) > 0 || x.UserData != "" || len(x.Checks) > 0 {
 		return nil
 	}
 	return x

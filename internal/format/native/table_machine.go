@@ -87,6 +87,8 @@ var machineFields = append([]field[service.Machine]{
 	},
 	choiceField("choose", "With which implementation an instance begins: order takes the first; random any; spread the one that the fewest instances of the role have.",
 		func(m *service.Machine) *service.Choose { return &m.Choose }, service.InOrder, service.AtRandom, service.Spread),
+	variablesField("Values of any kind that templates see as variables.NAME; those of the service and the role are laid over them.",
+		func(m *service.Machine) *service.Values { return &m.Variables }),
 }, sharedFields...)
 
 // sharedFields are the keys that a machine definition and a role have in common.

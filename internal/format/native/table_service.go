@@ -35,6 +35,8 @@ var serviceFields = []field[service.Spec]{
 		func(s *service.Spec) *string { return &s.NamePattern }),
 	wordsField("inputs", "{VERSION: \"1.10\"}", "Values that templates see as inputs.NAME.",
 		func(s *service.Spec) *map[string]string { return &s.Inputs }),
+	variablesField("Values of any kind that templates see as variables.NAME.",
+		func(s *service.Spec) *service.Values { return &s.Variables }),
 	namesField("secrets", "", "[PASSWORD]", "Inputs that are never shown.",
 		func(s *service.Spec) *[]string { return &s.Secrets }),
 	wordsField("labels", "{team: web}", "Words to find the service by.",
@@ -138,6 +140,8 @@ var roleFields = append([]field[service.RoleSpec]{
 		func(r *service.RoleSpec) *service.UpdatePolicy { return &r.Update }),
 	wordsField("inputs", "{DEBUG: \"1\"}", "Inputs of this role, over those of the service.",
 		func(r *service.RoleSpec) *map[string]string { return &r.Inputs }),
+	variablesField("Variables of this role, laid over those of the service and of the machine, nested mappings too.",
+		func(r *service.RoleSpec) *service.Values { return &r.Variables }),
 }...)...)
 
 // named gives a field another name in the specification.
