@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/troupe-dev/troupe/internal/format/tree"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
@@ -65,40 +66,28 @@ func (e Errors) sorted() error {
 	return e
 }
 
-// A place is where a node stands in a file.
-type place struct {
-	file         *source
-	line, column int
-}
-
-// A source is a file that was read.
-type source struct {
-	name  string
-	order int
-}
-
 // A spot is where something of the specification came from.
 type spot struct {
-	at   place
+	at   tree.Place
 	path string
 }
 
 // fail notes a mistake at the keys that are being read.
-func (d *decoder) fail(at place, format string, args ...any) {
+func (d *decoder) fail(at tree.Place, format string, args ...any) {
 	d.failAt(spot{at, d.path}, fmt.Sprintf(format, args...))
 }
 
 func (d *decoder) failAt(s spot, text string) {
 	if len(d.errs) < service.MaxProblems {
 		d.errs = append(d.errs, &Error{
-			File: s.at.file.name, Line: s.at.line, Column: s.at.column,
-			Path: s.path, Text: text, order: s.at.file.order,
+			File: s.at.File.Name, Line: s.at.Line, Column: s.at.Column,
+			Path: s.path, Text: text, order: s.at.File.Order,
 		})
 	}
 }
 
 // mark notes where a part of the specification came from.
-func (d *decoder) mark(spec string, n *node) { d.spots[spec] = spot{n.at, d.path} }
+func (d *decoder) mark(spec string, n *tree.Node) { d.spots[spec] = spot{n.At, d.path} }
 
 // report notes what validation found.
 func (d *decoder) report(err error) {
@@ -132,4 +121,14 @@ func (d *decoder) problem(path, text string) {
 func within(a, b string) bool {
 	rest, ok := strings.CutPrefix(a, b)
 	return ok && (b == "" || rest == "" || rest[0] == '.' || rest[0] == '[')
+}
+
+// tree reads a file; what keeps it from being read is noted.
+func (d *decoder) tree(name string, data []byte) (*tree.Node, bool) {
+	root, err := d.files.Read(name, data)
+	var m *tree.Mistake
+	if errors.As(err, &m) {
+		d.fail(m.At, "%s", m.Text)
+	}
+	return root, err == nil
 }
