@@ -42,7 +42,7 @@ type Options struct {
 func Parse(name string, data []byte, opts Options) (*service.Spec, error) {
 	d := newDecoder(opts)
 	spec := d.service(name, data)
-	if err := d.errs.sorted(); err != nil {
+	if err := d.errs.Sorted(); err != nil {
 		return nil, err
 	}
 	return spec, nil
@@ -54,7 +54,7 @@ func Locate(name string, data []byte, opts Options, found service.Problems) Erro
 	d := newDecoder(opts)
 	d.service(name, data)
 	d.report(found)
-	_ = d.errs.sorted()
+	_ = d.errs.Sorted()
 	return d.errs
 }
 
@@ -92,7 +92,7 @@ func ParseMachine(name string, data []byte, opts Options) (*service.Machine, err
 	d := newDecoder(opts)
 	root, ok := d.load(name, data, levelMachineDocument)
 	if !ok {
-		return nil, d.errs.sorted()
+		return nil, d.errs.Sorted()
 	}
 	doc := &machineDocument{}
 	d.mark("", root)
@@ -108,7 +108,7 @@ func ParseMachine(name string, data []byte, opts Options) (*service.Machine, err
 	d.report(service.ValidateMachine(&doc.Machine))
 	d.report(render.CheckMachine("", &doc.Machine))
 	d.checkOptions("", &service.Spec{}, &service.RoleSpec{Machine: doc.Machine})
-	if err := d.errs.sorted(); err != nil {
+	if err := d.errs.Sorted(); err != nil {
 		return nil, err
 	}
 	return &doc.Machine, nil

@@ -294,7 +294,7 @@ func ParseAlarms(name string, data []byte) ([]alarm.Definition, error) {
 	d := newDecoder(Options{})
 	root, ok := d.load(name, data, &level{})
 	if !ok {
-		return nil, d.errs.sorted()
+		return nil, d.errs.Sorted()
 	}
 	var all []alarm.Definition
 	d.mark("", root)
@@ -305,7 +305,7 @@ func ParseAlarms(name string, data []byte) ([]alarm.Definition, error) {
 		d.fail(root.At, `alarms stand by name under the key "alarms"`)
 	}
 	d.report(service.ValidateAlarms(all))
-	if err := d.errs.sorted(); err != nil {
+	if err := d.errs.Sorted(); err != nil {
 		return nil, err
 	}
 	return all, nil

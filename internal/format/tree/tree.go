@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -196,6 +197,13 @@ func (r *Reader) Take(bytes int) bool {
 	return r.bytes <= MaxTotal
 }
 
+func (r *Reader) limit() int {
+	if r.Nodes == 0 {
+		return MaxNodes
+	}
+	return r.Nodes
+}
+
 // Read makes the tree of a file. The error, if any, is a *Mistake.
 func (r *Reader) Read(name string, data []byte) (*Node, error) {
 	file := &File{Name: name, Order: r.files}
@@ -212,10 +220,7 @@ func (r *Reader) Read(name string, data []byte) (*Node, error) {
 		return nil, &Mistake{at, "the text is not UTF-8"}
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
-	limit := r.Nodes
-	if limit == 0 {
-		limit = MaxNodes
-	}
+	limit := r.limit()
 	b := &builder{src: file, anchors: map[string]*Node{}, limit: limit, budget: limit - r.nodes, tags: r.Tags}
 	var root *Node
 	var err error
@@ -241,6 +246,63 @@ func isJSON(name string, data []byte) bool {
 		return true
 	}
 	return len(data) > 0 && data[0] == '{' && json.Valid(data)
+}
+
+// Replace returns the tree with each node that has a tag replaced by what f makes of it. Nodes without tags
+// in or below them stay the same nodes, and what aliases share stays shared. The error is f's, or a *Mistake
+// when the result is too large.
+func (r *Reader) Replace(root *Node, f func(*Node) (*Node, error)) (*Node, error) {
+	s := &replacer{f: f, done: map[*Node]*Node{}, b: builder{limit: r.limit(), budget: r.limit()}}
+	return s.node(root)
+}
+
+type replacer struct {
+	f    func(*Node) (*Node, error)
+	done map[*Node]*Node
+	b    builder
+}
+
+func (s *replacer) node(n *Node) (*Node, error) {
+	if n.Tag == "" && n.Kind.Scalar() {
+		return n, nil
+	}
+	if made, ok := s.done[n]; ok {
+		return made, nil
+	}
+	made, err := s.make(n)
+	if err != nil {
+		return nil, err
+	}
+	s.done[n] = made
+	return made, nil
+}
+
+func (s *replacer) make(n *Node) (*Node, error) {
+	if n.Tag != "" {
+		return s.f(n)
+	}
+	out, changed := *n, false
+	out.Items, out.Entries = slices.Clone(n.Items), slices.Clone(n.Entries)
+	replace := func(at **Node) error {
+		made, err := s.node(*at)
+		changed = changed || made != *at
+		*at = made
+		return err
+	}
+	for i := range out.Items {
+		if err := replace(&out.Items[i]); err != nil {
+			return nil, err
+		}
+	}
+	for i := range out.Entries {
+		if err := replace(&out.Entries[i].Value); err != nil {
+			return nil, err
+		}
+	}
+	if !changed {
+		return n, nil
+	}
+	return s.b.add(&out)
 }
 
 // InvalidUTF8 returns where the text stops being UTF-8, or -1.
