@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -41,23 +42,27 @@ func (b *builder) yaml(data []byte) (root *Node, err error) {
 	if err != nil {
 		var e yaml.Error
 		if errors.As(err, &e) && e.GetToken() != nil {
-			return nil, b.wrong(b.place(e.GetToken()), "%s", e.GetMessage())
+			return nil, b.wrong(b.place(e.GetToken()), "%s", inWords(e.GetMessage()))
 		}
 		return nil, err
 	}
-	var bodies []ast.Node
+	var documents []*ast.DocumentNode
 	for _, doc := range file.Docs {
 		if doc.Body != nil && doc.Body.Type() != ast.CommentType && doc.Body.Type() != ast.DirectiveType {
-			bodies = append(bodies, doc.Body)
+			documents = append(documents, doc)
 		}
 	}
-	switch len(bodies) {
+	switch len(documents) {
 	case 0:
 		return nil, b.wrong(Place{File: b.src}, "the file is empty")
 	case 1:
-		return b.node(bodies[0])
+		return b.node(documents[0].Body)
 	}
-	return nil, b.wrong(b.place(bodies[1].GetToken()), "a file holds one document; a second one begins here")
+	start := documents[1].Start
+	if start == nil {
+		start = documents[1].Body.GetToken()
+	}
+	return nil, b.wrong(b.place(start), "a file holds one document; a second one begins here")
 }
 
 // bounded refuses what is too large or too deep for a recursive parser.
@@ -80,13 +85,21 @@ func (b *builder) bounded(tokens token.Tokens) error {
 		case token.CollectEntryType:
 			dashes = 0
 		case token.InvalidType:
-			return b.wrong(b.place(t), "%s", cmp.Or(t.Error, "this is no YAML"))
+			return b.wrong(b.place(t), "%s", inWords(cmp.Or(t.Error, "this is no YAML")))
 		}
 		if flow > MaxDepth || dashes > MaxDepth {
 			return b.tooDeep(b.place(t))
 		}
 	}
 	return nil
+}
+
+// inWords puts what the library says of a tab, which shows as nothing, into words.
+func inWords(message string) string {
+	if strings.Contains(message, "found character '\t'") {
+		return "a tab stands here: YAML is indented with blanks"
+	}
+	return message
 }
 
 func (b *builder) tooDeep(at Place) error {
