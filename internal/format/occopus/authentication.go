@@ -1,12 +1,14 @@
 package occopus
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
-	"reflect"
 	"strings"
 
 	"github.com/troupe-dev/troupe/internal/format/tree"
 	"github.com/troupe-dev/troupe/internal/nearest"
+	"github.com/troupe-dev/troupe/internal/service"
 )
 
 // An Authentication is the content of auth_data.yaml: which credentials belong to which resources.
@@ -108,6 +110,9 @@ func complete(data map[string]any, sets [][]string) bool {
 	return false
 }
 
+// ambiguous is what Occopus says of entries that it cannot tell apart.
+const ambiguous = "Cannot determine authorization information"
+
 // Match returns the credentials for a section ("resource" or "config_management") with these values: those of
 // the one entry whose keys all have equal values there. It returns nil when there is none; more than one is
 // an error, which names their lines.
@@ -122,8 +127,8 @@ func (a *Authentication) Match(section string, values map[string]any) (map[strin
 			continue
 		}
 		if found != nil {
-			return nil, fmt.Errorf("Cannot determine authorization information: the entries in line %d and line %d of %s both match; add a key, such as endpoint, that tells them apart",
-				found.at.Line, e.at.Line, e.at.File.Name)
+			return nil, fmt.Errorf("%s: the entries in line %d and line %d of %s both match; add a key, such as endpoint, that tells them apart",
+				ambiguous, found.at.Line, e.at.Line, e.at.File.Name)
 		}
 		found = e
 	}
@@ -135,9 +140,16 @@ func (a *Authentication) Match(section string, values map[string]any) (map[strin
 
 func (e *authEntry) matches(values map[string]any) bool {
 	for k, v := range e.match {
-		if have, ok := values[k]; !ok || !reflect.DeepEqual(have, v) {
+		if have, ok := values[k]; !ok || !same(have, v) {
 			return false
 		}
 	}
 	return true
+}
+
+// same reports whether two values of YAML or JSON are equal.
+func same(a, b any) bool {
+	x, err1 := json.Marshal(service.Values{"": a})
+	y, err2 := json.Marshal(service.Values{"": b})
+	return err1 == nil && err2 == nil && bytes.Equal(x, y)
 }

@@ -1,14 +1,13 @@
 package occopus
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/troupe-dev/troupe/internal/format/tree"
 	"github.com/troupe-dev/troupe/internal/nearest"
+	"github.com/troupe-dev/troupe/internal/service"
 )
 
 // A Definition is a node definition: what a machine of a type is, in one or more implementations.
@@ -20,10 +19,10 @@ type Definition struct {
 // An Implementation is one way to make a machine. Its sections hold what the file says, imports in place;
 // the texts in them are templates. A section that is not there is nil.
 type Implementation struct {
-	Resource          map[string]any `json:"resource"`
-	Contextualisation map[string]any `json:"contextualisation,omitempty"`
-	ConfigManagement  map[string]any `json:"config_management,omitempty"`
-	HealthCheck       map[string]any `json:"health_check,omitempty"`
+	Resource          service.Values `json:"resource"`
+	Contextualisation service.Values `json:"contextualisation,omitempty"`
+	ConfigManagement  service.Values `json:"config_management,omitempty"`
+	HealthCheck       service.Values `json:"health_check,omitempty"`
 }
 
 const definitionPrefix = "node_def:"
@@ -48,16 +47,7 @@ func ParseDefinitions(name string, data []byte, opts Options) ([]Definition, []W
 
 // EncodeDefinition returns a definition in the form in which it is kept: JSON that DecodeDefinition reads.
 func EncodeDefinition(def *Definition) ([]byte, error) {
-	kept := Definition{Name: def.Name, Implementations: slices.Clone(def.Implementations)}
-	for i := range kept.Implementations {
-		x := &kept.Implementations[i]
-		for _, section := range []*map[string]any{&x.Resource, &x.Contextualisation, &x.ConfigManagement, &x.HealthCheck} {
-			if *section != nil {
-				*section = exact(*section).(map[string]any)
-			}
-		}
-	}
-	out, err := json.Marshal(&kept)
+	out, err := json.Marshal(def)
 	if err != nil {
 		return nil, fmt.Errorf("write node definition %s: %w", def.Name, err)
 	}
@@ -67,41 +57,10 @@ func EncodeDefinition(def *Definition) ([]byte, error) {
 // DecodeDefinition reads what EncodeDefinition wrote.
 func DecodeDefinition(data []byte) (*Definition, error) {
 	var out Definition
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.UseNumber()
-	if err := dec.Decode(&out); err != nil {
+	if err := json.Unmarshal(data, &out); err != nil {
 		return nil, fmt.Errorf("read a stored node definition: %w", err)
 	}
-	for i := range out.Implementations {
-		x := &out.Implementations[i]
-		for _, section := range []map[string]any{x.Resource, x.Contextualisation, x.ConfigManagement, x.HealthCheck} {
-			plainNumbers(section)
-		}
-	}
 	return &out, nil
-}
-
-// plainNumbers turns the numbers of decoded JSON into those that a file would have given.
-func plainNumbers(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		for k, x := range v {
-			v[k] = plainNumbers(x)
-		}
-	case []any:
-		for i, x := range v {
-			v[i] = plainNumbers(x)
-		}
-	case json.Number:
-		if i, err := v.Int64(); err == nil {
-			return int(i)
-		}
-		if f, err := v.Float64(); err == nil {
-			return f
-		}
-		return v.String()
-	}
-	return v
 }
 
 var sections = []string{"resource", "contextualisation", "config_management", "health_check"}
@@ -207,7 +166,7 @@ func (r *sectionReader) empty(n *tree.Node, key string) bool {
 	return false
 }
 
-func (r *sectionReader) resource(item *tree.Node, path string) map[string]any {
+func (r *sectionReader) resource(item *tree.Node, path string) service.Values {
 	n := r.section(item, path, "resource")
 	path += ".resource"
 	if n == nil {
@@ -262,7 +221,7 @@ func (r *sectionReader) resource(item *tree.Node, path string) map[string]any {
 			r.fail(e.Value.At, path+"."+e.Key, r.said("resource", said), "%s", text)
 		}
 	}
-	return n.Any().(map[string]any)
+	return values(n)
 }
 
 func anyOf(n *tree.Node, keys []string) bool {

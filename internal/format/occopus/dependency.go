@@ -22,30 +22,21 @@ type Mapping struct {
 	Synch bool `json:"synch"`
 }
 
-// Dependees returns the names of the nodes that a node needs, in the order of the description.
-func (i *Infrastructure) Dependees(name string) (out []string) {
-	for _, d := range i.Dependencies {
-		if d.Connection[0] == name {
-			out = append(out, d.Connection[1])
-		}
-	}
-	return out
-}
-
-// Mappings returns what templates of a node see as mappings: inbound by dependee and outbound by dependent.
-func (i *Infrastructure) Mappings(name string) map[string]any {
-	inbound, outbound := map[string]any{}, map[string]any{}
-	for _, d := range i.Dependencies {
-		list := make([]any, len(d.Mappings))
+// mappings returns what templates of a node see as mappings: inbound by dependee and outbound by dependent.
+func mappings(node string, needs, neededBy []Dependency) map[string]any {
+	list := func(d Dependency) []any {
+		out := make([]any, len(d.Mappings))
 		for n, m := range d.Mappings {
-			list[n] = map[string]any{"attributes": []any{m.Attributes[0], m.Attributes[1]}, "synch": m.Synch}
+			out[n] = map[string]any{"attributes": []any{m.Attributes[0], m.Attributes[1]}, "synch": m.Synch}
 		}
-		if d.Connection[0] == name {
-			inbound[d.Connection[1]] = list
-		}
-		if d.Connection[1] == name {
-			outbound[d.Connection[0]] = list
-		}
+		return out
+	}
+	inbound, outbound := map[string]any{}, map[string]any{}
+	for _, d := range needs {
+		inbound[d.Connection[1]] = list(d)
+	}
+	for _, d := range neededBy {
+		outbound[d.Connection[0]] = list(d)
 	}
 	return map[string]any{"inbound": inbound, "outbound": outbound}
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/troupe-dev/troupe/internal/service"
 )
 
 func read(t testing.TB, name string) []byte {
@@ -133,14 +135,14 @@ func TestStoredForms(t *testing.T) {
 
 func TestVariables(t *testing.T) {
 	s := load(t, "template-semantics")
-	want := map[string]any{
-		"g": "local", "nest": map[string]any{"a": 2, "b": []any{"x", "y"}}, "multi": "line1\nline2\n", "flag": true, "none": nil,
+	want := service.Values{
+		"g": "local", "nest": map[string]any{"a": int64(2), "b": []any{"x", "y"}}, "multi": "line1\nline2\n", "flag": true, "none": nil,
 	}
 	if diff := cmp.Diff(want, s.infra.VariablesOf(&s.infra.Nodes[s.infra.Node("b")])); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
 	template := s.definitions[1].Implementations[0].Contextualisation["context_template"].(map[string]any)
-	for key, want := range map[string]any{"num": 755, "octal": 493, "yes": "yes", "date": "2020-01-01", "cmdtest": "out {{cmd('echo hi')}}"} {
+	for key, want := range map[string]any{"num": int64(755), "octal": int64(493), "yes": "yes", "date": "2020-01-01", "cmdtest": "out {{cmd('echo hi')}}"} {
 		if template[key] != want {
 			t.Errorf("%s: %#v, want %#v", key, template[key], want)
 		}
@@ -151,7 +153,7 @@ func TestAliasedScalars(t *testing.T) {
 	s := load(t, "flowbster-autodock-vina")
 	v := s.infra.VariablesOf(&s.infra.Nodes[s.infra.Node("COLLECTOR")])
 	out := v["flowbster"].(map[string]any)["app"].(map[string]any)["out"].([]any)[0]
-	want := map[string]any{"name": "best.pdbqt", "targetname": "COLLECTOR_result", "targetip": "UNDEFINED", "targetport": 5001}
+	want := map[string]any{"name": "best.pdbqt", "targetname": "COLLECTOR_result", "targetip": "UNDEFINED", "targetport": int64(5001)}
 	if diff := cmp.Diff(any(want), out); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}

@@ -3,14 +3,13 @@ package occopus
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"regexp"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/troupe-dev/troupe/internal/format/tree"
 	"github.com/troupe-dev/troupe/internal/nearest"
+	"github.com/troupe-dev/troupe/internal/service"
 )
 
 // An Infrastructure is an infrastructure description. Its JSON form is again a description, in which
@@ -20,7 +19,7 @@ type Infrastructure struct {
 	UserID       string         `json:"user_id"` // "undefined" when the description has none
 	Nodes        []Node         `json:"nodes"`
 	Dependencies []Dependency   `json:"dependencies,omitempty"`
-	Variables    map[string]any `json:"variables,omitempty"`
+	Variables    service.Values `json:"variables,omitempty"`
 	// Levels are the indices of the nodes in the order in which they can be made: those of a level depend
 	// on nodes of the levels before it alone.
 	Levels [][]int `json:"-"`
@@ -30,9 +29,9 @@ type Infrastructure struct {
 type Node struct {
 	Name      string         `json:"name"`
 	Type      string         `json:"type"` // of its definition
-	Filter    map[string]any `json:"filter,omitempty"`
+	Filter    service.Values `json:"filter,omitempty"`
 	Scaling   Scaling        `json:"scaling,omitzero"`
-	Variables map[string]any `json:"variables,omitempty"` // its own
+	Variables service.Values `json:"variables,omitempty"` // its own
 
 	at tree.Place
 }
@@ -59,22 +58,7 @@ func (s Scaling) Limits() (least, most int) {
 
 // VariablesOf returns the variables that a node sees: its own laid over those of the infrastructure. Maps
 // are merged key by key, anything else is the node's.
-func (i *Infrastructure) VariablesOf(n *Node) map[string]any {
-	return overlay(i.Variables, n.Variables)
-}
-
-func overlay(low, high map[string]any) map[string]any {
-	out := make(map[string]any, len(low)+len(high))
-	maps.Copy(out, low)
-	for k, v := range high {
-		below, ok := out[k].(map[string]any)
-		if above, both := v.(map[string]any); ok && both {
-			v = overlay(below, above)
-		}
-		out[k] = v
-	}
-	return out
-}
+func (i *Infrastructure) VariablesOf(n *Node) service.Values { return i.Variables.Under(n.Variables) }
 
 // Node returns the index of the named node, or -1.
 func (i *Infrastructure) Node(name string) int {
@@ -227,7 +211,7 @@ func (d *decoder) node(item *tree.Node, path string) (out Node) {
 			d.fail(n.At, path+".filter", fmt.Sprintf(schemaError+"unknown type of filter in node '%s' - has to be a dict!", out.Name),
 				"expected keys of the resource section with their values, found %s", n.Kind)
 		} else {
-			out.Filter = n.Any().(map[string]any)
+			out.Filter = values(n)
 		}
 	}
 	for _, e := range item.Entries {
@@ -283,21 +267,19 @@ func (d *decoder) scaling(item *tree.Node, path string, out *Node) {
 
 // JSON returns the description as JSON that ParseInfrastructure reads back: all imports in it.
 func (i *Infrastructure) JSON() (json.RawMessage, error) {
-	kept := *i
-	kept.Nodes = slices.Clone(i.Nodes)
-	free := func(v *map[string]any) {
-		if *v != nil {
-			*v = exact(*v).(map[string]any)
-		}
-	}
-	free(&kept.Variables)
-	for n := range kept.Nodes {
-		free(&kept.Nodes[n].Variables)
-		free(&kept.Nodes[n].Filter)
-	}
-	out, err := json.Marshal(&kept)
+	out, err := json.Marshal(i)
 	if err != nil {
 		return nil, fmt.Errorf("write the description of %s as JSON: %w", i.Name, err)
 	}
 	return out, nil
+}
+
+// Lost says what of a description has no place in a service of Troupe, in words.
+func (i *Infrastructure) Lost() (out []string) {
+	for n, d := range i.Dependencies {
+		if len(d.Mappings) > 0 {
+			out = append(out, fmt.Sprintf("dependencies[%d].mappings: only templates see them: nothing else reads connected attributes", n))
+		}
+	}
+	return out
 }

@@ -11,14 +11,15 @@
 package occopus
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path"
-	"strconv"
+	"regexp"
 	"strings"
 
 	"github.com/troupe-dev/troupe/internal/format/tree"
+	"github.com/troupe-dev/troupe/internal/service"
 )
 
 // Limits of a document, beside those of package tree.
@@ -34,16 +35,6 @@ type Options struct {
 	// file that holds it unless it is absolute. Its error is shown to the user. When nil, imports are
 	// refused.
 	Open func(path string) ([]byte, error)
-}
-
-// Files returns a function for Options.Open that knows the given files alone, by path.
-func Files(files map[string][]byte) func(string) ([]byte, error) {
-	return func(name string) ([]byte, error) {
-		if data, ok := files[name]; ok {
-			return data, nil
-		}
-		return nil, fmt.Errorf("the file %q was not sent along", name)
-	}
 }
 
 // An Invalid is a document that is refused.
@@ -145,74 +136,6 @@ func (d *decoder) load(name string, data []byte) *tree.Node {
 	return root
 }
 
-// The tags that stand for the content of a file.
-const (
-	tagYAML = "!yaml_import"
-	tagText = "!text_import"
-)
-
-// imported reads what a tag stands for.
-func (d *decoder) imported(n *tree.Node) (*tree.Node, error) {
-	wrong := func(at tree.Place, format string, args ...any) (*tree.Node, error) {
-		return nil, &tree.Mistake{At: at, Text: fmt.Sprintf(format, args...)}
-	}
-	if n.Tag != tagYAML && n.Tag != tagText {
-		bare := *n
-		bare.Tag = ""
-		return d.files.Replace(&bare, d.imported)
-	}
-	var url *tree.Node
-	for _, e := range n.Entries {
-		if e.Key != "url" {
-			return wrong(e.At, "%s knows no key %q, only url", n.Tag, e.Key)
-		}
-		url = e.Value
-	}
-	if url == nil || url.Kind != tree.Text || url.Text == "" {
-		return wrong(n.At, "%s needs the file: write {url: file://name.yaml}", n.Tag)
-	}
-	scheme, name, ok := strings.Cut(url.Text, "://")
-	switch {
-	case !ok:
-		name = url.Text
-	case scheme != "file":
-		return wrong(url.At, "only file:// is read here, not %s://", scheme)
-	}
-	switch {
-	case name == "" || strings.ContainsRune(name, 0):
-		return wrong(url.At, "%q names no file", url.Text)
-	case d.opts.Open == nil:
-		return wrong(url.At, "other files cannot be read here: send one document with everything in it")
-	case d.files.Files() >= maxFiles:
-		return wrong(url.At, "the document reads more than %d files", maxFiles)
-	case d.nest == maxNest:
-		return wrong(url.At, "imports are nested too deep; %d levels is the most", maxNest)
-	}
-	if !path.IsAbs(name) {
-		name = path.Join(path.Dir(n.At.File.Name), name)
-	}
-	data, err := d.opts.Open(name)
-	if err != nil {
-		return wrong(url.At, "import %s: %v", name, err)
-	}
-	if n.Tag == tagText {
-		switch {
-		case len(data) > tree.MaxBytes || !d.files.Take(len(data)):
-			return wrong(url.At, "%s is too large", name)
-		case tree.InvalidUTF8(data) >= 0:
-			return wrong(url.At, "%s is not UTF-8 text", name)
-		}
-		return &tree.Node{Kind: tree.Text, Text: strings.ReplaceAll(string(data), "\r\n", "\n"), At: n.At}, nil
-	}
-	root, err := d.files.Read(name, data)
-	if err != nil {
-		return nil, err
-	}
-	d.nest++
-	defer func() { d.nest-- }()
-	return d.files.Replace(root, d.imported)
-}
-
 // text reads a scalar as it is written.
 func (d *decoder) text(n *tree.Node, path string) (string, bool) {
 	switch n.Kind {
@@ -227,7 +150,7 @@ func (d *decoder) text(n *tree.Node, path string) (string, bool) {
 }
 
 // mapping reads free keys and values; nil stands for none.
-func (d *decoder) mapping(n *tree.Node, path string) map[string]any {
+func (d *decoder) mapping(n *tree.Node, path string) service.Values {
 	if n == nil {
 		return nil
 	}
@@ -235,7 +158,26 @@ func (d *decoder) mapping(n *tree.Node, path string) map[string]any {
 		d.fail(n.At, path, "", "expected keys and values, found %s", n.Kind)
 		return nil
 	}
-	return n.Any().(map[string]any)
+	return values(n)
+}
+
+// values returns keys and values as they are when they come back from where they are stored, too.
+func values(n *tree.Node) service.Values { return stored(n.Any()).(map[string]any) }
+
+func stored(v any) any {
+	switch v := v.(type) {
+	case int:
+		return int64(v)
+	case []any:
+		for i, x := range v {
+			v[i] = stored(x)
+		}
+	case map[string]any:
+		for k, x := range v {
+			v[k] = stored(x)
+		}
+	}
+	return v
 }
 
 // repr returns a text as Python shows it.
@@ -249,25 +191,28 @@ func repr(s string) string {
 	return quote + s + quote
 }
 
-// exact returns a value in which JSON keeps 1.0 apart from 1.
-func exact(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		out := make(map[string]any, len(v))
-		for k, x := range v {
-			out[k] = exact(x)
-		}
-		return out
-	case []any:
-		out := make([]any, len(v))
-		for i, x := range v {
-			out[i] = exact(x)
-		}
-		return out
-	case float64:
-		if s := strconv.FormatFloat(v, 'f', -1, 64); !strings.Contains(s, ".") {
-			return json.Number(s + ".0")
+// A key of the whole document stands at the beginning of a line, or of the document where that is in braces.
+var (
+	describes = regexp.MustCompile(`(?m)(^|\A\s*\{\s*)["']?infra_name["']?[ \t]*:`)
+	defines   = regexp.MustCompile(`(?m)(^|\A\s*\{\s*)["']?node_def:`)
+)
+
+// Describes reports whether a document looks like an infrastructure description.
+func Describes(data []byte) bool { return recognised(data, describes, "infra_name") }
+
+// Defines reports whether a document looks like node definitions.
+func Defines(data []byte) bool { return recognised(data, defines, definitionPrefix) }
+
+func recognised(data []byte, yaml *regexp.Regexp, prefix string) bool {
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	var object map[string]json.RawMessage
+	if json.Unmarshal(data, &object) != nil {
+		return yaml.Match(data)
+	}
+	for key := range object {
+		if strings.HasPrefix(key, prefix) {
+			return true
 		}
 	}
-	return v
+	return false
 }

@@ -2,12 +2,17 @@ package occopus
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/troupe-dev/troupe/internal/format/tree"
+	"github.com/troupe-dev/troupe/internal/service"
 )
 
 // Every way to write the same two dependencies.
@@ -37,7 +42,7 @@ func TestConnections(t *testing.T) {
 			if diff := cmp.Diff([][]int{{0}, {1}, {2}}, i.Levels); diff != "" {
 				t.Errorf("levels: -want +got\n%s", diff)
 			}
-			if diff := cmp.Diff(map[string]any{"a": true, "b": false}, i.Nodes[2].Variables); diff != "" {
+			if diff := cmp.Diff(service.Values{"a": true, "b": false}, i.Nodes[2].Variables); diff != "" {
 				t.Errorf("variables: -want +got\n%s", diff)
 			}
 			if i.UserID != "7" {
@@ -89,11 +94,11 @@ dependencies:
 		map[string]any{"attributes": []any{"port", "app.db.port"}, "synch": true},
 	}
 	want := map[string]any{"inbound": map[string]any{"a": list}, "outbound": map[string]any{}}
-	if diff := cmp.Diff(want, i.Mappings("b")); diff != "" {
+	if diff := cmp.Diff(want, mappings("b", i.Dependencies, nil)); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
 	want = map[string]any{"inbound": map[string]any{}, "outbound": map[string]any{"b": list}}
-	if diff := cmp.Diff(want, i.Mappings("a")); diff != "" {
+	if diff := cmp.Diff(want, mappings("a", nil, i.Dependencies)); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
 }
@@ -104,7 +109,7 @@ func TestStoredNumbers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]any{"type": "sim", "a": 1, "b": 1.0, "c": 1000.0, "d": 0.5, "e": "1"}
+	want := service.Values{"type": "sim", "a": int64(1), "b": 1.0, "c": 1000.0, "d": 0.5, "e": "1"}
 	text, err := EncodeDefinition(&defs[0])
 	if err != nil {
 		t.Fatal(err)
@@ -268,6 +273,38 @@ func TestSearch(t *testing.T) {
 	env["LOGNAME"] = "a"
 	if User(s.Getenv, "account") != "a" {
 		t.Error("user name")
+	}
+}
+
+func TestFromDisk(t *testing.T) {
+	folder := t.TempDir()
+	big := filepath.Join(folder, "big")
+	for _, err := range []error{os.WriteFile(filepath.Join(folder, "a"), []byte("a"), 0o600), os.WriteFile(big, nil, 0o600), os.Truncate(big, tree.MaxBytes+1)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := FromDisk(filepath.Join(folder, "a")); err != nil || string(got) != "a" {
+		t.Errorf("%q, %v", got, err)
+	}
+	for name, want := range map[string]string{"none": "there is no file", "": "is no regular file", "big": "has more than"} {
+		if _, err := FromDisk(filepath.Join(folder, name)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestRecognise(t *testing.T) {
+	for _, name := range sets {
+		files, _ := filepath.Glob(filepath.Join("testdata", name, "infra*.yaml"))
+		infra, nodes := read(t, files[0]), read(t, filepath.Join("testdata", name, "nodes/node_definitions.yaml"))
+		if !Describes(infra) || Defines(infra) || Describes(nodes) || !Defines(nodes) {
+			t.Errorf("%s is not recognised", name)
+		}
+	}
+	if !Describes([]byte(`{"nodes": [], "infra_name": "x"}`)) || !Describes([]byte("\ufeff{infra_name: x, nodes: []}")) ||
+		Describes([]byte("name: x\nroles:\n  a:\n    names:\n      infra_name: x\n")) || Defines([]byte(`{"a": "node_def:"}`)) || Describes([]byte("name: x\nroles: {a: {run: x}}\n")) || !Defines([]byte("'node_def:a': []")) {
+		t.Error("recognised wrongly")
 	}
 }
 

@@ -36,10 +36,13 @@ func (s Search) Authentication(given string) (Place, error) {
 	return s.find(given, "authentication", "OCCOPUS_AUTH_DATA_PATH", "auth_data.yaml", false)
 }
 
+// missingFile is what Occopus says.
+const missingFile = "Specified %s file does not exist"
+
 func (s Search) find(given, what, variable, name string, few bool) (Place, error) {
 	if given != "" {
 		if !s.Exists(given) {
-			return Place{}, fmt.Errorf("Specified %s file does not exist: '%s'", what, given)
+			return Place{}, fmt.Errorf("%s: '%s'", fmt.Sprintf(missingFile, what), given)
 		}
 		return Place{Path: given}, nil
 	}

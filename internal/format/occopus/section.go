@@ -6,6 +6,7 @@ import (
 
 	"github.com/troupe-dev/troupe/internal/format/tree"
 	"github.com/troupe-dev/troupe/internal/nearest"
+	"github.com/troupe-dev/troupe/internal/service"
 )
 
 // typed returns the type that a section names; false after noting that it has none or an unknown one.
@@ -26,7 +27,7 @@ func (r *sectionReader) typed(n *tree.Node, path, section string, types []string
 	return name.Text, true
 }
 
-func (r *sectionReader) contextualisation(item *tree.Node, path string) map[string]any {
+func (r *sectionReader) contextualisation(item *tree.Node, path string) service.Values {
 	const section = "contextualisation"
 	n := r.section(item, path, section)
 	if n == nil {
@@ -60,7 +61,7 @@ func (r *sectionReader) contextualisation(item *tree.Node, path string) map[stri
 	if a := n.Get("attributes"); a != nil && a.Kind != tree.Mapping {
 		r.fail(a.At, path+".attributes", r.said(section, "attributes must be a mapping"), "expected keys and values, found %s", a.Kind)
 	}
-	return n.Any().(map[string]any)
+	return values(n)
 }
 
 // list notes a value that is no list of scalars.
@@ -80,7 +81,7 @@ func (r *sectionReader) list(n *tree.Node, path, section, key string) {
 	}
 }
 
-func (r *sectionReader) configManagement(item *tree.Node, path string) map[string]any {
+func (r *sectionReader) configManagement(item *tree.Node, path string) service.Values {
 	const section = "config_management"
 	n := r.section(item, path, section)
 	if n == nil {
@@ -94,7 +95,7 @@ func (r *sectionReader) configManagement(item *tree.Node, path string) map[strin
 	if kind == "chef" {
 		r.keys(n, path, section, []string{"endpoint", "run_list"}, nil)
 		r.list(n, path, section, "run_list")
-		return n.Any().(map[string]any)
+		return values(n)
 	}
 	r.keys(n, path, section, []string{"manifests"}, []string{"modules", "attributes"})
 	r.list(n, path, section, "manifests")
@@ -102,12 +103,12 @@ func (r *sectionReader) configManagement(item *tree.Node, path string) map[strin
 	if a := n.Get("attributes"); a != nil && a.Kind != tree.List {
 		r.fail(a.At, path+".attributes", r.said(section, "Invalid format of 'attributes' section! Must be a list."), "expected a list, found %s", a.Found())
 	}
-	return n.Any().(map[string]any)
+	return values(n)
 }
 
 var healthKeys = []string{"ping", "ports", "urls", "mysqldbs", "timeout"}
 
-func (r *sectionReader) healthCheck(item *tree.Node, path string) map[string]any {
+func (r *sectionReader) healthCheck(item *tree.Node, path string) service.Values {
 	const section = "health_check"
 	n := r.section(item, path, section)
 	if n == nil {
@@ -140,7 +141,7 @@ func (r *sectionReader) healthCheck(item *tree.Node, path string) map[string]any
 			r.fail(t.At, path+".timeout", r.said(section, "Invalid value of 'timeout' section! Must be integer."), "expected a number of seconds, found %s", t.Found())
 		}
 	}
-	return n.Any().(map[string]any)
+	return values(n)
 }
 
 func truthOf(word string) string {
