@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/troupe-dev/troupe/internal/format/tree"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
@@ -159,7 +160,7 @@ func Reference() string {
 	b.WriteString("- A size is bytes, or text such as `512M` with a unit K, M, G or T (powers of 1024).\n")
 	b.WriteString("- Text may stand without quotes; numbers and booleans in its place are taken as written. `yes`, `no`, `on` and `off` are text.\n")
 	b.WriteString("- A key without a value counts as absent.\n")
-	fmt.Fprintf(&b, "- A service has up to %d roles; a file up to %d MiB.\n", service.MaxRoles, MaxBytes>>20)
+	fmt.Fprintf(&b, "- A service has up to %d roles; a file up to %d MiB.\n", service.MaxRoles, tree.MaxBytes>>20)
 	cell := strings.NewReplacer("|", `\|`, "\n", " ")
 	for _, t := range tables() {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n| key | value | default | example | meaning |\n|---|---|---|---|---|\n", t.title, t.help)

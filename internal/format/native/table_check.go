@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/troupe-dev/troupe/internal/format/tree"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
@@ -11,9 +12,9 @@ func checkField[T any](at func(*T) *[]service.Check) field[T] {
 	return field[T]{
 		key: "check", spec: "checks", shape: checkShape, example: "http :8080/healthz",
 		help: "One health check or a list: as text (tcp :80, http :8080/healthz, exec COMMAND, ping) or as a map. An instance is up when all its checks pass.",
-		read: func(d *decoder, n *node, t *T) {
+		read: func(d *decoder, n *tree.Node, t *T) {
 			var checks []service.Check
-			d.each(n, func(item *node) {
+			d.each(n, func(item *tree.Node) {
 				var c service.Check
 				readCheck(d, item, &c)
 				checks = append(checks, c)
@@ -46,14 +47,14 @@ var checkFields = []field[service.Check]{
 	{
 		key: "exec", shape: execShape, example: "pg_isready -q",
 		help: "Healthy when this command exits with 0 inside the machine: words, or one text for /bin/sh -c.",
-		read: func(d *decoder, n *node, c *service.Check) {
-			if n.kind != list {
+		read: func(d *decoder, n *tree.Node, c *service.Check) {
+			if n.Kind != tree.List {
 				if s, ok := d.text(n); ok {
 					c.Exec = shell(s)
 				}
 				return
 			}
-			d.each(n, func(item *node) {
+			d.each(n, func(item *tree.Node) {
 				if s, ok := d.text(item); ok {
 					c.Exec = append(c.Exec, s)
 				}
@@ -73,7 +74,7 @@ var checkFields = []field[service.Check]{
 	{
 		key: "mysql", shape: ref("mysql"), example: "{database: shop, user: probe, password: \"{{ inputs.PASSWORD }}\"}",
 		help: "Healthy when this MySQL database accepts a connection and answers.",
-		read: func(d *decoder, n *node, c *service.Check) {
+		read: func(d *decoder, n *tree.Node, c *service.Check) {
 			c.MySQL = &service.MySQL{}
 			read(d, mysqlFields, n, c.MySQL)
 		},
@@ -105,8 +106,8 @@ var mysqlFields = []field[service.MySQL]{
 
 func shell(command string) []string { return []string{"/bin/sh", "-c", command} }
 
-func readCheck(d *decoder, n *node, c *service.Check) {
-	if n.kind == mapping {
+func readCheck(d *decoder, n *tree.Node, c *service.Check) {
+	if n.Kind == tree.Mapping {
 		read(d, checkFields, n, c)
 		return
 	}
@@ -126,7 +127,7 @@ func readCheck(d *decoder, n *node, c *service.Check) {
 	case word == "exec" && rest != "":
 		c.Exec = shell(rest)
 	default:
-		d.fail(n.at, "%s is no check: write tcp :80, http :8080/healthz, exec COMMAND or ping", n.found())
+		d.fail(n.At, "%s is no check: write tcp :80, http :8080/healthz, exec COMMAND or ping", n.Found())
 	}
 }
 

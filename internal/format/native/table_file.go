@@ -7,6 +7,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/troupe-dev/troupe/internal/format/tree"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
@@ -18,7 +19,7 @@ func filesField[T any](at func(*T) *[]service.File) field[T] {
 	return field[T]{
 		key: "files", shape: mapShape("file"), example: "{etc/app.conf: {from: app.conf.j2, mode: \"0640\"}}",
 		help: "Files by path, relative to the machine's root or working folder: the content, or a map. Contents are templates.",
-		read: func(d *decoder, n *node, t *T) { readFiles(d, n, at(t)) },
+		read: func(d *decoder, n *tree.Node, t *T) { readFiles(d, n, at(t)) },
 		write: func(t *T) any {
 			files := *at(t)
 			if len(files) == 0 {
@@ -40,7 +41,7 @@ func userDataField[T any](at func(*T) *string) field[T] {
 	return field[T]{
 		key: "user_data", shape: contentShape, example: "{from: cloud-init.yaml.j2}",
 		help:  "The cloud-init text of machines that boot, a template: the text, or {from: FILE}.",
-		read:  func(d *decoder, n *node, t *T) { readContent(d, n, at(t)) },
+		read:  func(d *decoder, n *tree.Node, t *T) { readContent(d, n, at(t)) },
 		write: func(t *T) any { return unlessZero(*at(t)) },
 	}
 }
@@ -49,7 +50,7 @@ func userDataField[T any](at func(*T) *string) field[T] {
 var fileFields = []field[service.File]{
 	{
 		key: "content", shape: textShape, example: "\"port = 80\"", help: "The content, a template.",
-		read: func(d *decoder, n *node, f *service.File) {
+		read: func(d *decoder, n *tree.Node, f *service.File) {
 			if s, ok := d.text(n); ok {
 				f.Content = s
 			}
@@ -58,7 +59,7 @@ var fileFields = []field[service.File]{
 	},
 	{
 		key: "from", spec: "content", shape: textShape, example: "app.conf.j2", help: "A file beside the document, or below, that holds the content, in place of content.",
-		read: func(d *decoder, n *node, f *service.File) {
+		read: func(d *decoder, n *tree.Node, f *service.File) {
 			if data, ok := d.openText(n); ok {
 				f.Content = data
 			}
@@ -66,11 +67,11 @@ var fileFields = []field[service.File]{
 	},
 	{
 		key: "mode", shape: modeShape, def: "0644", example: "\"0640\"", help: "The permission bits, octal.",
-		read: func(d *decoder, n *node, f *service.File) {
-			s := strings.TrimPrefix(n.text, "0o")
+		read: func(d *decoder, n *tree.Node, f *service.File) {
+			s := strings.TrimPrefix(n.Text, "0o")
 			mode, err := strconv.ParseUint(s, 8, 32)
-			if err != nil || n.kind != integer && n.kind != text || mode > 0o7777 {
-				d.fail(n.at, "%s is no file mode: write one such as 0640", n.found())
+			if err != nil || n.Kind != tree.Integer && n.Kind != tree.Text || mode > 0o7777 {
+				d.fail(n.At, "%s is no file mode: write one such as 0640", n.Found())
 				return
 			}
 			f.Mode = uint32(mode)
@@ -84,30 +85,30 @@ var fileFields = []field[service.File]{
 	},
 }
 
-func readFiles(d *decoder, n *node, files *[]service.File) {
-	if n.kind != mapping {
-		d.fail(n.at, "expected files by path, found %s", n.kind)
+func readFiles(d *decoder, n *tree.Node, files *[]service.File) {
+	if n.Kind != tree.Mapping {
+		d.fail(n.At, "expected files by path, found %s", n.Kind)
 		return
 	}
 	at := make(map[string]int, len(*files))
 	for i, f := range *files {
 		at[f.Path] = i
 	}
-	for _, e := range n.entries {
-		i, there := at[e.key]
+	for _, e := range n.Entries {
+		i, there := at[e.Key]
 		if !there {
 			i = len(*files)
 			*files = append(*files, service.File{})
 		}
-		f := service.File{Path: e.key}
-		d.in(e.key, fmt.Sprintf("[%d]", i), e.value, func() {
-			d.mark(d.spec+".path", &node{at: e.at})
-			if e.value.kind == mapping {
-				read(d, fileFields, e.value, &f)
-				if e.value.get("from") != nil && e.value.get("content") != nil {
-					d.fail(e.at, "has content and from; one of them is enough")
+		f := service.File{Path: e.Key}
+		d.in(e.Key, fmt.Sprintf("[%d]", i), e.Value, func() {
+			d.mark(d.spec+".path", &tree.Node{At: e.At})
+			if e.Value.Kind == tree.Mapping {
+				read(d, fileFields, e.Value, &f)
+				if e.Value.Get("from") != nil && e.Value.Get("content") != nil {
+					d.fail(e.At, "has content and from; one of them is enough")
 				}
-			} else if s, ok := d.text(e.value); ok {
+			} else if s, ok := d.text(e.Value); ok {
 				f.Content = s
 			}
 		})
@@ -120,11 +121,11 @@ type contentSource struct{ text string }
 
 var contentFields = []field[contentSource]{{
 	key: "from", shape: textShape, example: "cloud-init.yaml.j2", help: "A file beside the document, or below, that holds the text.",
-	read: func(d *decoder, n *node, c *contentSource) { c.text, _ = d.openText(n) },
+	read: func(d *decoder, n *tree.Node, c *contentSource) { c.text, _ = d.openText(n) },
 }}
 
-func readContent(d *decoder, n *node, into *string) {
-	if n.kind == mapping {
+func readContent(d *decoder, n *tree.Node, into *string) {
+	if n.Kind == tree.Mapping {
 		var c contentSource
 		read(d, contentFields, n, &c)
 		*into = c.text
@@ -134,19 +135,17 @@ func readContent(d *decoder, n *node, into *string) {
 }
 
 // openText reads a file as text.
-func (d *decoder) openText(n *node) (string, bool) {
+func (d *decoder) openText(n *tree.Node) (string, bool) {
 	data, ok := d.open(n)
 	if !ok {
 		return "", false
 	}
-	d.files++
-	d.bytes += len(data)
-	if d.bytes > MaxTotal {
-		d.fail(n.at, "the document and what it includes have more than %d bytes", MaxTotal)
+	if !d.files.Take(len(data)) {
+		d.fail(n.At, "the document and what it includes have more than %d bytes", tree.MaxTotal)
 		return "", false
 	}
-	if bad := invalidUTF8(data); bad >= 0 {
-		d.fail(n.at, "%q is not UTF-8 text", n.text)
+	if bad := tree.InvalidUTF8(data); bad >= 0 {
+		d.fail(n.At, "%q is not UTF-8 text", n.Text)
 		return "", false
 	}
 	return string(data), true

@@ -3,6 +3,7 @@ package native
 import (
 	"strings"
 
+	"github.com/troupe-dev/troupe/internal/format/tree"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
@@ -71,21 +72,21 @@ func single(m *service.Machine) *service.Implementation {
 	return &m.Implementations[0]
 }
 
-func readRun(d *decoder, n *node, m *service.Machine) {
+func readRun(d *decoder, n *tree.Node, m *service.Machine) {
 	s, ok := d.text(n)
 	if !ok {
 		return
 	}
 	if len(m.Implementations) > 1 {
-		d.fail(n.at, "the machine has %d implementations; give the one of the driver process its option command", len(m.Implementations))
+		d.fail(n.At, "the machine has %d implementations; give the one of the driver process its option command", len(m.Implementations))
 		return
 	}
 	x := single(m)
 	switch {
 	case strings.TrimSpace(s) == "":
-		d.fail(n.at, "the command is empty")
+		d.fail(n.At, "the command is empty")
 	case x.Driver != "" && x.Driver != processDriver:
-		d.fail(n.at, "run is for the driver process; the driver here is %s", x.Driver)
+		d.fail(n.At, "run is for the driver process; the driver here is %s", x.Driver)
 	default:
 		x.Driver = processDriver
 		if x.Options == nil {
@@ -95,17 +96,17 @@ func readRun(d *decoder, n *node, m *service.Machine) {
 	}
 }
 
-func readOptions(d *decoder, n *node, into *map[string]any) {
-	if n.kind != mapping {
-		d.fail(n.at, "expected keys and values, found %s", n.kind)
+func readOptions(d *decoder, n *tree.Node, into *map[string]any) {
+	if n.Kind != tree.Mapping {
+		d.fail(n.At, "expected keys and values, found %s", n.Kind)
 		return
 	}
-	for _, e := range n.entries {
-		d.in(e.key, e.key, e.value, func() {
+	for _, e := range n.Entries {
+		d.in(e.Key, e.Key, e.Value, func() {
 			if *into == nil {
 				*into = map[string]any{}
 			}
-			(*into)[e.key] = e.value.any()
+			(*into)[e.Key] = e.Value.Any()
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package native
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/troupe-dev/troupe/driver"
+	"github.com/troupe-dev/troupe/internal/format/tree"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
@@ -18,7 +20,7 @@ type machineDocument struct{ Machine service.Machine }
 var machineDocumentFields = []field[machineDocument]{{
 	key: "machine", shape: ref("machine"), example: "{name: small, driver: process}",
 	help: "The machine definition.",
-	read: func(d *decoder, n *node, m *machineDocument) {
+	read: func(d *decoder, n *tree.Node, m *machineDocument) {
 		// Its problems have no prefix: the definition stands alone.
 		d.spec = ""
 		d.mark("", n)
@@ -37,7 +39,7 @@ var machineFields = append([]field[service.Machine]{
 	{
 		key: "driver", spec: "implementations[0].driver implementations implementations[0]", shape: textShape, example: "docker",
 		help: "The driver that makes the machine.",
-		read: func(d *decoder, n *node, m *service.Machine) {
+		read: func(d *decoder, n *tree.Node, m *service.Machine) {
 			if s, ok := d.text(n); ok {
 				single(m).Driver = s
 			}
@@ -52,7 +54,7 @@ var machineFields = append([]field[service.Machine]{
 	{
 		key: "account", spec: "implementations[0].account", shape: textShape, def: "the driver's default", example: "lab",
 		help: "The configured account of the driver.",
-		read: func(d *decoder, n *node, m *service.Machine) {
+		read: func(d *decoder, n *tree.Node, m *service.Machine) {
 			if s, ok := d.text(n); ok {
 				single(m).Account = s
 			}
@@ -67,12 +69,12 @@ var machineFields = append([]field[service.Machine]{
 	{
 		key: "implementations", shape: listShape("implementation"), example: "[{driver: docker}, {driver: ec2}]",
 		help: "Several ways to make the machine, in place of driver, account, options and run: the next one is tried when a back end has no capacity or is down. What one says of its own goes before what stands beside.",
-		read: func(d *decoder, n *node, m *service.Machine) {
+		read: func(d *decoder, n *tree.Node, m *service.Machine) {
 			if len(m.Implementations) > 0 {
-				d.fail(n.at, "stands beside driver or account; write these in the implementations")
+				d.fail(n.At, "stands beside driver or account; write these in the implementations")
 				return
 			}
-			d.each(n, func(item *node) {
+			d.each(n, func(item *tree.Node) {
 				var x service.Implementation
 				read(d, implementationFields, item, &x)
 				m.Implementations = append(m.Implementations, x)
@@ -104,9 +106,9 @@ var sharedFields = []field[service.Machine]{
 	{
 		key: "options", spec: "implementations[0].options", shape: freeShape, example: "{image: nginx}",
 		help: "The driver's own options.",
-		read: func(d *decoder, n *node, m *service.Machine) {
+		read: func(d *decoder, n *tree.Node, m *service.Machine) {
 			if len(m.Implementations) > 1 {
-				d.fail(n.at, "the machine has %d implementations; give each its own options", len(m.Implementations))
+				d.fail(n.At, "the machine has %d implementations; give each its own options", len(m.Implementations))
 				return
 			}
 			readOptions(d, n, &single(m).Options)
@@ -129,10 +131,10 @@ var sharedFields = []field[service.Machine]{
 	userDataField(func(m *service.Machine) *string { return &m.UserData }),
 	{
 		key: "cpus", shape: numberShape, def: "the driver's default", example: "0.5", help: "Cores.",
-		read: func(d *decoder, n *node, m *service.Machine) {
-			v, err := strconv.ParseFloat(n.text, 64)
-			if err != nil || n.kind != integer && n.kind != float {
-				d.fail(n.at, "expected a number of cores, found %s", n.found())
+		read: func(d *decoder, n *tree.Node, m *service.Machine) {
+			v, err := strconv.ParseFloat(n.Text, 64)
+			if err != nil || n.Kind != tree.Integer && n.Kind != tree.Float {
+				d.fail(n.At, "expected a number of cores, found %s", n.Found())
 				return
 			}
 			m.CPUs = v
@@ -142,14 +144,14 @@ var sharedFields = []field[service.Machine]{
 	{
 		key: "memory", shape: sizeShape, def: "the driver's default", example: "512M",
 		help: "Memory: bytes, or with a unit K, M, G or T (powers of 1024).",
-		read: func(d *decoder, n *node, m *service.Machine) {
+		read: func(d *decoder, n *tree.Node, m *service.Machine) {
 			s, ok := d.text(n)
 			if !ok {
 				return
 			}
 			v, err := driver.ParseSize(s)
 			if err != nil {
-				d.fail(n.at, "%v", err)
+				d.fail(n.At, "%v", err)
 				return
 			}
 			m.Memory = v
@@ -165,7 +167,7 @@ var sharedFields = []field[service.Machine]{
 func lifted() []field[service.RoleSpec] {
 	out := make([]field[service.RoleSpec], len(sharedFields))
 	for i, f := range sharedFields {
-		spec := strings.Fields(firstOf(f.spec, f.key))
+		spec := strings.Fields(cmp.Or(f.spec, f.key))
 		for j := range spec {
 			spec[j] = "machine." + spec[j]
 		}
@@ -174,7 +176,7 @@ func lifted() []field[service.RoleSpec] {
 		}
 		out[i] = field[service.RoleSpec]{
 			key: f.key, spec: strings.Join(spec, " "), shape: f.shape, def: f.def, example: f.example, help: f.help,
-			read: func(d *decoder, n *node, r *service.RoleSpec) { f.read(d, n, &r.Machine) },
+			read: func(d *decoder, n *tree.Node, r *service.RoleSpec) { f.read(d, n, &r.Machine) },
 			write: func(r *service.RoleSpec) any {
 				if !runs(&r.Machine) {
 					return nil

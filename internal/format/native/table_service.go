@@ -9,6 +9,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/troupe-dev/troupe/internal/format/tree"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
@@ -61,23 +62,23 @@ var serviceFields = []field[service.Spec]{
 	},
 }
 
-func readRoles(d *decoder, n *node, s *service.Spec) {
-	if n.kind != mapping {
-		d.fail(n.at, "expected roles by name, found %s", n.kind)
+func readRoles(d *decoder, n *tree.Node, s *service.Spec) {
+	if n.Kind != tree.Mapping {
+		d.fail(n.At, "expected roles by name, found %s", n.Kind)
 		return
 	}
-	s.Roles = make([]service.RoleSpec, 0, len(n.entries))
-	for i, e := range n.entries {
-		role := newRole(e.key)
-		key := &node{at: e.at}
-		d.in(e.key, fmt.Sprintf("[%d]", i), key, func() {
+	s.Roles = make([]service.RoleSpec, 0, len(n.Entries))
+	for i, e := range n.Entries {
+		role := newRole(e.Key)
+		key := &tree.Node{At: e.At}
+		d.in(e.Key, fmt.Sprintf("[%d]", i), key, func() {
 			d.mark(d.spec+".name", key)
-			read(d, roleFields, e.value, &role)
+			read(d, roleFields, e.Value, &role)
 		})
 		s.Roles = append(s.Roles, role)
 	}
 	if len(s.Roles) == 0 {
-		d.fail(n.at, "a service needs roles")
+		d.fail(n.At, "a service needs roles")
 	}
 }
 
@@ -153,7 +154,7 @@ func named[T any](spec string, f field[T]) field[T] {
 func updateField[T any](help string, at func(*T) *service.UpdatePolicy) field[T] {
 	return field[T]{
 		key: "update", shape: ref("update"), example: "{batch: 2, surge: 1, rollback: true}", help: help,
-		read: func(d *decoder, n *node, t *T) { read(d, updateFields, n, at(t)) },
+		read: func(d *decoder, n *tree.Node, t *T) { read(d, updateFields, n, at(t)) },
 		write: func(t *T) any {
 			if out := write(updateFields, at(t)); len(out) > 0 {
 				return out
@@ -170,7 +171,7 @@ var updateFields = []field[service.UpdatePolicy]{
 	{
 		key: "surge", shape: countShape, def: "1", example: "0",
 		help: "How many instances beyond the count may exist meanwhile; stable identities never have any.",
-		read: func(d *decoder, n *node, u *service.UpdatePolicy) {
+		read: func(d *decoder, n *tree.Node, u *service.UpdatePolicy) {
 			if i, ok := d.integer(n); ok {
 				u.Surge = &i
 			}
@@ -185,14 +186,14 @@ var updateFields = []field[service.UpdatePolicy]{
 	{
 		key: "settle", shape: durationShape, def: "1s, and none for roles with a check or a ready gate", example: "5s",
 		help: "How long a replacement must stay up before the update goes on.",
-		read: func(d *decoder, n *node, u *service.UpdatePolicy) {
+		read: func(d *decoder, n *tree.Node, u *service.UpdatePolicy) {
 			s, ok := d.text(n)
 			if !ok {
 				return
 			}
 			v, err := parseDuration(s)
 			if err != nil {
-				d.fail(n.at, "%v", err)
+				d.fail(n.At, "%v", err)
 				return
 			}
 			u.Settle = &v
@@ -226,7 +227,7 @@ var countFields = []field[bounds]{
 func boundField(key, def, example, help string, at func(*bounds) **int) field[bounds] {
 	return field[bounds]{
 		key: key, shape: countShape, def: def, example: example, help: help,
-		read: func(d *decoder, n *node, b *bounds) {
+		read: func(d *decoder, n *tree.Node, b *bounds) {
 			if i, ok := d.integer(n); ok {
 				*at(b) = &i
 			}
@@ -242,14 +243,14 @@ func boundField(key, def, example, help string, at func(*bounds) **int) field[bo
 
 var countRange = regexp.MustCompile(`^\s*(\d{1,9})\s*\.\.\s*(\d{1,9})?\s*$`)
 
-func readCount(d *decoder, n *node, r *service.RoleSpec) {
+func readCount(d *decoder, n *tree.Node, r *service.RoleSpec) {
 	var b bounds
-	switch n.kind {
-	case integer:
+	switch n.Kind {
+	case tree.Integer:
 		if i, ok := d.integer(n); ok {
 			b.initial = &i
 		}
-	case mapping:
+	case tree.Mapping:
 		before := len(d.errs)
 		read(d, countFields, n, &b)
 		if len(d.errs) > before {
@@ -257,9 +258,9 @@ func readCount(d *decoder, n *node, r *service.RoleSpec) {
 		}
 	default:
 		// "2." followed by ".10" is no number to YAML, but 2..10 without its end may look like one.
-		parts := countRange.FindStringSubmatch(n.text)
-		if parts == nil || n.kind > text {
-			d.fail(n.at, "expected a number, a range such as 2..10, or {min, max, initial}; found %s", n.found())
+		parts := countRange.FindStringSubmatch(n.Text)
+		if parts == nil || n.Kind > tree.Text {
+			d.fail(n.At, "expected a number, a range such as 2..10, or {min, max, initial}; found %s", n.Found())
 			return
 		}
 		low, _ := strconv.Atoi(parts[1])
@@ -290,8 +291,8 @@ func writeCount(r *service.RoleSpec) any {
 	return write(countFields, &bounds{r.Min, r.Max, &r.Cardinality})
 }
 
-func readMachine(d *decoder, n *node, r *service.RoleSpec) {
-	if n.kind == mapping {
+func readMachine(d *decoder, n *tree.Node, r *service.RoleSpec) {
+	if n.Kind == tree.Mapping {
 		read(d, machineFields, n, &r.Machine)
 		return
 	}
@@ -299,13 +300,13 @@ func readMachine(d *decoder, n *node, r *service.RoleSpec) {
 	switch {
 	case !ok:
 	case strings.TrimSpace(name) == "":
-		d.fail(n.at, "the machine definition has no name")
+		d.fail(n.At, "the machine definition has no name")
 	case d.opts.Machine == nil:
-		d.fail(n.at, "there are no named machine definitions here: write the definition in its place")
+		d.fail(n.At, "there are no named machine definitions here: write the definition in its place")
 	default:
 		m, err := d.opts.Machine(name)
 		if err != nil {
-			d.fail(n.at, "%v", err)
+			d.fail(n.At, "%v", err)
 			return
 		}
 		r.Machine = clone(m)

@@ -1,4 +1,4 @@
-package native
+package tree
 
 import (
 	"bytes"
@@ -14,8 +14,16 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// An emitter writes YAML in block style. The library's encoder does not give every text back as it was
-// (texts of white space, control characters, some that look like flow style), and this format promises it.
+// Emit writes a mapping as YAML in block style that reads back as it was. The error says what has no
+// YAML form.
+func Emit(m yaml.MapSlice) ([]byte, error) {
+	e := &emitter{}
+	e.entries(m, 0)
+	return e.Bytes(), e.err
+}
+
+// An emitter writes the lines. The library's encoder does not give every text back as it was (texts of
+// white space, control characters, some that look like flow style), and formats promise it.
 type emitter struct {
 	bytes.Buffer
 	err error
@@ -32,9 +40,9 @@ func (e *emitter) value(v any, indent int) {
 		e.WriteByte('\n')
 		e.entries(v, indent)
 	case map[string]any:
-		e.value(ordered(v), indent)
+		e.value(Ordered(v), indent)
 	case map[string]string:
-		e.value(ordered(v), indent)
+		e.value(Ordered(v), indent)
 	case []any:
 		emitList(e, v, indent)
 	case []string:
@@ -134,8 +142,8 @@ func (e *emitter) scalar(s string) string {
 	return strconv.Quote(s)
 }
 
-// ordered returns a map sorted by key, so that the text is the same each time.
-func ordered[V any](m map[string]V) yaml.MapSlice {
+// Ordered returns a map sorted by key, so that the text is the same each time.
+func Ordered[V any](m map[string]V) yaml.MapSlice {
 	out := make(yaml.MapSlice, 0, len(m))
 	for _, k := range slices.Sorted(maps.Keys(m)) {
 		out = append(out, yaml.MapItem{Key: k, Value: m[k]})

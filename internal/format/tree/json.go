@@ -1,4 +1,4 @@
-package native
+package tree
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 )
 
 // json parses JSON. YAML's parser could too, but is slower and would let YAML through.
-func (b *builder) json(data []byte) (*node, error) {
+func (b *builder) json(data []byte) (*Node, error) {
 	r := &jsonReader{b: b, data: data, dec: json.NewDecoder(bytes.NewReader(data)), line: 1}
 	r.dec.UseNumber()
 	root, err := r.value(0)
@@ -29,7 +29,7 @@ func (b *builder) json(data []byte) (*node, error) {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		r.seek(len(data))
 		if strings.TrimSpace(string(data)) == "" {
-			return nil, b.wrong(place{file: b.src}, "the file is empty")
+			return nil, b.wrong(Place{File: b.src}, "the file is empty")
 		}
 		return nil, b.wrong(r.here(), "the file ends in the middle of a value")
 	}
@@ -59,12 +59,12 @@ func (r *jsonReader) seek(offset int) {
 	r.offset = max(r.offset, offset)
 }
 
-func (r *jsonReader) here() place {
-	return place{r.b.src, r.line, r.column + 1}
+func (r *jsonReader) here() Place {
+	return Place{r.b.src, r.line, r.column + 1}
 }
 
 // next returns the place of the next token.
-func (r *jsonReader) next() place {
+func (r *jsonReader) next() Place {
 	i := int(r.dec.InputOffset())
 	for i < len(r.data) && strings.IndexByte(" \t\r\n:,", r.data[i]) >= 0 {
 		i++
@@ -73,7 +73,7 @@ func (r *jsonReader) next() place {
 	return r.here()
 }
 
-func (r *jsonReader) value(depth int) (*node, error) {
+func (r *jsonReader) value(depth int) (*Node, error) {
 	at := r.next()
 	t, err := r.dec.Token()
 	if err != nil {
@@ -81,21 +81,21 @@ func (r *jsonReader) value(depth int) (*node, error) {
 	}
 	switch v := t.(type) {
 	case nil:
-		return r.b.scalar(null, "null", at)
+		return r.b.scalar(Null, "null", at)
 	case bool:
 		if v {
-			return r.b.scalar(boolean, "true", at)
+			return r.b.scalar(Boolean, "true", at)
 		}
-		return r.b.scalar(boolean, "false", at)
+		return r.b.scalar(Boolean, "false", at)
 	case string:
-		return r.b.scalar(text, v, at)
+		return r.b.scalar(Text, v, at)
 	case json.Number:
 		if strings.ContainsAny(v.String(), ".eE") {
-			return r.b.scalar(float, v.String(), at)
+			return r.b.scalar(Float, v.String(), at)
 		}
-		return r.b.scalar(integer, v.String(), at)
+		return r.b.scalar(Integer, v.String(), at)
 	}
-	if depth == maxDepth {
+	if depth == MaxDepth {
 		return nil, r.b.tooDeep(at)
 	}
 	if t == json.Delim('[') {
@@ -104,14 +104,14 @@ func (r *jsonReader) value(depth int) (*node, error) {
 	return r.object(at, depth)
 }
 
-func (r *jsonReader) list(at place, depth int) (*node, error) {
-	n := &node{kind: list, at: at}
+func (r *jsonReader) list(at Place, depth int) (*Node, error) {
+	n := &Node{Kind: List, At: at}
 	for r.dec.More() {
 		item, err := r.value(depth + 1)
 		if err != nil {
 			return nil, err
 		}
-		n.items = append(n.items, item)
+		n.Items = append(n.Items, item)
 	}
 	if _, err := r.dec.Token(); err != nil {
 		return nil, err
@@ -119,9 +119,9 @@ func (r *jsonReader) list(at place, depth int) (*node, error) {
 	return r.b.add(n)
 }
 
-func (r *jsonReader) object(at place, depth int) (*node, error) {
-	n := &node{kind: mapping, at: at}
-	own := map[string]place{}
+func (r *jsonReader) object(at Place, depth int) (*Node, error) {
+	n := &Node{Kind: Mapping, At: at}
+	own := map[string]Place{}
 	for r.dec.More() {
 		where := r.next()
 		t, err := r.dec.Token()
@@ -130,14 +130,14 @@ func (r *jsonReader) object(at place, depth int) (*node, error) {
 		}
 		key, _ := t.(string) // the decoder lets nothing else pass
 		if first, twice := own[key]; twice {
-			return nil, r.b.wrong(where, "the key %q stands here a second time; it is in line %d already", key, first.line)
+			return nil, r.b.wrong(where, "the key %q stands here a second time; it is in line %d already", key, first.Line)
 		}
 		own[key] = where
 		value, err := r.value(depth + 1)
 		if err != nil {
 			return nil, err
 		}
-		n.entries = append(n.entries, entry{key, where, value})
+		n.Entries = append(n.Entries, Entry{key, where, value})
 	}
 	if _, err := r.dec.Token(); err != nil {
 		return nil, err
