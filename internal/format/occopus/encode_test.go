@@ -85,3 +85,30 @@ func TestEncodeNative(t *testing.T) {
 		}
 	}
 }
+
+// Each set becomes a native document that asks for the same, with the same names in templates.
+func TestAsNative(t *testing.T) {
+	for _, name := range sets {
+		t.Run(name, func(t *testing.T) {
+			spec := load(t, name).compile(t, CompileOptions{})
+			text, err := native.Encode(spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			back, err := native.Parse("service.yaml", text, native.Options{})
+			if err != nil {
+				t.Fatalf("%v\n%s", err, text)
+			}
+			if diff := cmp.Diff(asked(spec), asked(back)); diff != "" {
+				t.Errorf("-want +got\n%s", diff)
+			}
+			for n := range spec.Roles {
+				want, got := spec.Roles[n].Machine.Implementations[0], back.Roles[n].Machine.Implementations[0]
+				if diff := cmp.Diff(stored(map[string]any{"n": map[string]any(want.Names), "r": map[string]any(want.Rendered)}),
+					stored(map[string]any{"n": map[string]any(got.Names), "r": map[string]any(got.Rendered)})); diff != "" {
+					t.Errorf("names: -want +got\n%s", diff)
+				}
+			}
+		})
+	}
+}
