@@ -41,6 +41,7 @@ type stage struct {
 	hooks   chan string // bodies that the receiver got
 	url     string
 	stopAll func()
+	stamp   int64 // of the newest sample, milliseconds
 }
 
 func newStage(t *testing.T) *stage {
@@ -130,7 +131,8 @@ func (s *stage) pushAs(who *telemetry.Binding, name string, value float64, dimen
 	if text != "" {
 		text = text[:len(text)-1]
 	}
-	body := fmt.Sprintf(`{"name":%q,"value":%g,"timestamp":%d,"dimensions":{%s}}`, name, value, time.Now().UnixMilli(), text)
+	s.stamp = max(s.stamp+1, time.Now().UnixMilli()) // a second sample of one millisecond would not count
+	body := fmt.Sprintf(`{"name":%q,"value":%g,"timestamp":%d,"dimensions":{%s}}`, name, value, s.stamp, text)
 	if err := telemetry.DecodeMonasca(b, []byte(body)); err != nil {
 		s.t.Fatal(err)
 	}
