@@ -50,13 +50,24 @@ func programs() []program {
 	return []program{buildProgram(), destroyProgram(), maintainProgram(), scaleProgram(), importProgram(), restProgram()}
 }
 
-// Names returns the names of the programs, without "occopus-".
-func Names() []string {
-	var names []string
+// A Program is one of the six, for help: its name without "occopus-", how it is used, and what it does.
+type Program struct{ Name, Use, Help string }
+
+// Programs returns all of them.
+func Programs() []Program {
+	var out []Program
 	for _, p := range programs() {
-		names = append(names, p.name)
+		out = append(out, Program{p.name, p.use, p.help})
 	}
-	return names
+	return out
+}
+
+func names() []string {
+	var out []string
+	for _, p := range programs() {
+		out = append(out, p.name)
+	}
+	return out
 }
 
 // Run runs a program, named without "occopus-", and returns its exit code.
@@ -64,7 +75,7 @@ func Run(ctx context.Context, name string, args []string, t Terminal) int {
 	all := programs()
 	n := slices.IndexFunc(all, func(p program) bool { return p.name == name })
 	if n < 0 {
-		fmt.Fprintf(t.Err, "occopus: no program %q%s; there are %s\n", name, nearest.Hint(name, Names()), strings.Join(Names(), ", "))
+		fmt.Fprintf(t.Err, "occopus: no program %q%s; there are %s\n", name, nearest.Hint(name, names()), strings.Join(names(), ", "))
 		return exitUsage
 	}
 	p := &all[n]

@@ -7,12 +7,16 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/troupe-dev/troupe/internal/format/occopus"
 )
 
 // A run is one program at work.
 type run struct {
 	Terminal
 	options options
+	config  *occopus.Configuration
+	auth    *occopus.Authentication
 
 	mu      sync.Mutex // of what is printed
 	release func() error

@@ -7,6 +7,9 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"github.com/troupe-dev/troupe/client"
+	"github.com/troupe-dev/troupe/internal/nearest"
 )
 
 func scaleProgram() program {
@@ -75,4 +78,67 @@ func scale(ctx context.Context, r *run, _ []string) error {
 	}
 	r.say("%s", text)
 	return r.wish(ctx, w)
+}
+
+// wish records what is asked for; an infrastructure that is managed is scaled at once.
+func (r *run) wish(ctx context.Context, w wish) error {
+	if err := r.settle(false); err != nil {
+		return err
+	}
+	c, err := r.connect()
+	if err != nil {
+		return err
+	}
+	id, node := r.options.infra, r.options.node
+	s, err := infrastructure(ctx, c, id)
+	if client.IsNotFound(err) {
+		return r.options.forgiven(fmt.Sprintf("Unknown infrastructure: \"%s\"", id))
+	}
+	if err != nil {
+		return err
+	}
+	role := s.Role(node)
+	if role == nil {
+		names := make([]string, len(s.Roles))
+		for n := range s.Roles {
+			names[n] = s.Roles[n].Name
+		}
+		return r.options.forgiven(fmt.Sprintf("Unknown node: '%s'%s; there are %s", node, nearest.Hint(node, names), strings.Join(names, ", ")))
+	}
+	order := client.Scale{Role: node}
+	switch {
+	case w.drop != "":
+		order.Remove = []string{w.drop}
+	case w.change != 0:
+		order.Cardinality = client.Cardinality(fmt.Sprintf("%+d", r.bounded(role, role.Cardinality+w.change)-role.Cardinality))
+	default:
+		order.Cardinality = client.Cardinality(strconv.Itoa(r.bounded(role, w.to)))
+	}
+	if order.Cardinality == "+0" {
+		return nil
+	}
+	_, err = c.Services().Scale(ctx, s.Ref(), order)
+	switch {
+	case err == nil:
+		return nil
+	case w.drop != "" && role.Cardinality <= role.Min:
+		r.bounded(role, role.Min-1)
+		return nil
+	case client.IsNotFound(err), client.IsInvalid(err):
+		return r.options.forgiven(err.Error())
+	}
+	return err
+}
+
+// bounded holds a count within the limits of a node, and tells when it does.
+func (r *run) bounded(role *client.Role, n int) int {
+	switch {
+	case n < role.Min:
+		r.log("Scaling: request(s) ignored, minimum count (%d) reached for node '%s'", role.Min, role.Name)
+		return role.Min
+	case role.Max != nil && n > *role.Max:
+		r.log("Scaling: request(s) ignored, maximum count (%d) reached for node '%s'", *role.Max, role.Name)
+		return *role.Max
+	}
+	return n
 }
