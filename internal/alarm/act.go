@@ -29,13 +29,13 @@ func (m *Monitor) act() []Transition {
 		p := &list[i]
 		if p.retry {
 			if m.retry(p) {
-				p.alarm.told = true
+				m.tell(p.alarm)
 				out = append(out, p.Transition)
 			}
 			continue
 		}
 		m.follow(p)
-		p.alarm.told = true
+		m.tell(p.alarm)
 		out = append(out, p.Transition)
 	}
 	return out

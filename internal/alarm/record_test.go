@@ -1,0 +1,70 @@
+package alarm
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/troupe-dev/troupe/internal/metric"
+)
+
+// Alarms that come into being together are told of in parts; those with transitions at once, and each once.
+func TestChangesInParts(t *testing.T) {
+	const n = 3*alarmsATime - 10
+	m, err := New(definition("last(m) > 5", "host"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	feeds := make([]*Feed, n)
+	for i := range feeds {
+		feeds[i] = m.Join(&metric.Series{ID: uint32(i), Tenant: 1, Name: "m", Dimensions: metric.Dimensions{{Name: "host", Value: fmt.Sprint(i)}}})
+		feeds[i].Add(start, 1, start)
+	}
+	feeds[n-1].Add(start+1, 9, start+1)
+	seen := make(map[string]int)
+	read := func() (more bool) {
+		records, more := m.Changes()
+		for _, r := range records {
+			seen[r.Key]++
+		}
+		return more
+	}
+	// All alarms were decided, so that all have transitions: they belong into the commit that follows.
+	m.Decide(start + 1)
+	if read() || len(seen) != 1+2*n {
+		t.Fatalf("%d records, want %d and no more", len(seen), 1+2*n)
+	}
+	clear(seen)
+	for _, a := range m.order { // as a change of the definition does
+		m.touch(a)
+	}
+	feeds[n-1].Add(start+2, 1, start+2)
+	m.Decide(start + 2)
+	calls := 1
+	if !read() || seen[fmt.Sprintf("alarm/%d", m.order[n-1].serial)] != 1 {
+		t.Error("what has a transition is not told of first, or nothing is left for later")
+	}
+	for read() {
+		calls++
+	}
+	if calls != 2 {
+		t.Errorf("%d calls had more after them, want 2", calls)
+	}
+	if len(seen) != n {
+		t.Errorf("told of %d alarms, want %d", len(seen), n)
+	}
+	for key, times := range seen {
+		if times != 1 {
+			t.Errorf("%s: %d times", key, times)
+		}
+	}
+	if records, more := m.Changes(); len(records) > 0 || more {
+		t.Errorf("nothing has changed, and %d records have", len(records))
+	}
+	// A series that joins an alarm is written with it, or alone.
+	one := m.order[0]
+	m.connect(one, feeds[1])
+	m.touchMetrics(one, len(one.members)-1)
+	if records, _ := m.Changes(); len(records) != 1 || records[0].Key != blockKey(one, 0) {
+		t.Errorf("%v", records)
+	}
+}
