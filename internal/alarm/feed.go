@@ -110,7 +110,9 @@ func (f *Feed) refill(t int64, value float64) {
 			continue
 		}
 		if r.function == last {
-			c.keep(t, value)
+			if t > c.end && c.keep(t, value) {
+				c.recheck = true // it was taken, and nobody knows what came of it
+			}
 			continue
 		}
 		v := value

@@ -368,9 +368,9 @@ func (m *Monitor) restore(a *alarm, r metricRecord) {
 
 // Ready ends a load: decisions begin. It also says, of a Monitor that runs, that the process or its clock
 // stood still or jumped. History is complete up to complete; windows that overlap what is missing from there to now
-// are not decided, and silence is counted from now on.
+// are not decided, and silence is counted from now on. Of last, a value that is newer than what was decided is decided now.
 func (m *Monitor) Ready(now, complete int64) {
-	back := now < m.clock
+	back, loaded := now < m.clock, m.loading
 	m.loading, m.clock = false, now
 	m.gapFrom, m.gapTo = complete, now
 	m.timers = m.timers[:0]
@@ -382,9 +382,13 @@ func (m *Monitor) Ready(now, complete int64) {
 		for i := range a.cells {
 			c, r := &a.cells[i], &m.rules[i]
 			m.move(c, r, now)
+			newer := loaded && c.recheck
 			c.seen, c.empty, c.recheck = now, 0, true
 			if r.function == last {
 				c.end = min(c.end, now+ahead)
+				if newer { // no window's end will decide, and no further sample need come
+					m.decideLast(c, r, now)
+				}
 			}
 		}
 		if a.okDue != never && (a.okDue == 0 || back) {

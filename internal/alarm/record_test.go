@@ -68,3 +68,40 @@ func TestChangesInParts(t *testing.T) {
 		t.Errorf("%v", records)
 	}
 }
+
+// A value that was taken just before a crash counts, although what was decided of it is lost: for last there may be no other sample.
+func TestLastValueBeforeCrash(t *testing.T) {
+	s := &metric.Series{Tenant: 1, Name: "m", Dimensions: metric.Dimensions{{Name: "host", Value: "a"}}}
+	def := definition("last(m) > 5", "host")
+	m, err := New(def)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Join(s).Add(start, 1, start)
+	if told := m.Decide(start); len(told) != 1 || told[0].To != StateOK {
+		t.Fatalf("%+v", told)
+	}
+	records, _ := m.Changes()
+	load := func(points ...float64) *Monitor {
+		m, err := Load(def, records, start+1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := m.Join(s)
+		for i, v := range points { // the first is the one that was decided
+			f.Add(start+int64(i), v, start+1000)
+		}
+		m.Leave(f)
+		m.Ready(start+1000, start+500)
+		return m
+	}
+	if told := load(1).Decide(start + 1000); len(told) > 0 {
+		t.Errorf("a restart told %+v", told)
+	}
+	if told := load(1, 2).Decide(start + 1000); len(told) > 0 {
+		t.Errorf("a value of the same kind told %+v", told)
+	}
+	if told := load(1, 9).Decide(start + 1000); len(told) != 1 || told[0].To != StateAlarm || told[0].Sequence != 2 {
+		t.Errorf("a value that crossed the threshold told %+v", told)
+	}
+}

@@ -46,6 +46,7 @@ const (
 type scene struct {
 	t      *testing.T
 	dir    string
+	args   []string // of the server, besides
 	rng    *rand.Rand
 	cmd    *exec.Cmd
 	dead   chan struct{} // closed when the server has ended
@@ -98,8 +99,8 @@ func (s *scene) start(failpoint string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.cmd = exec.Command(self, "server", "--data-dir", filepath.Join(s.dir, "data"), "--listen", "127.0.0.1:0",
-		"--ready-file", ready, "--admin-password-file", filepath.Join(s.dir, "password"))
+	s.cmd = exec.Command(self, append([]string{"server", "--data-dir", filepath.Join(s.dir, "data"), "--listen", "127.0.0.1:0",
+		"--ready-file", ready, "--admin-password-file", filepath.Join(s.dir, "password")}, s.args...)...)
 	s.cmd.Env = append(os.Environ(), "TROUPE_FAILPOINT="+failpoint)
 	log, err := os.OpenFile(filepath.Join(s.dir, "server.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
