@@ -54,9 +54,9 @@ type History struct {
 	parser  parser.Parser
 	queries *semaphore.Weighted
 
-	use    sync.RWMutex // write-held while base is replaced; nobody waits for it, see hold
-	base   *base        // nil while the disk does not let it be opened
-	faulty atomic.Pointer[error]
+	use    sync.RWMutex          // write-held while base is replaced; nobody waits for it, see hold
+	base   *base                 // nil while the disk does not let it be opened
+	faulty atomic.Pointer[fault] // nil when all is well
 
 	mu    sync.RWMutex
 	known []*atomic.Pointer[located] // by metric.Series.ID, of base
@@ -154,11 +154,12 @@ func (h *History) Append(points []metric.Point) error {
 	}
 	defer release()
 	if why := h.faulty.Load(); why != nil {
-		return *why
+		return why.err
 	}
 	if err := guarded(func() error { return h.appendTo(base, points) }); err != nil {
-		h.fault(fmt.Errorf("record samples: %w", err))
-		return *h.faulty.Load()
+		err = fmt.Errorf("record samples: %w", err)
+		h.fault(err, true)
+		return err
 	}
 	for i := range points {
 		if len(points[i].Meta) > 0 {
@@ -227,7 +228,7 @@ type HistoryHealth struct {
 func (h *History) Health() HistoryHealth {
 	out := HistoryHealth{TooOld: h.refusedOld.Load(), Duplicates: h.refusedDouble.Load()}
 	if why := h.faulty.Load(); why != nil {
-		out.Failing = *why
+		out.Failing = why.err
 	}
 	base, release, err := h.hold()
 	if err != nil {

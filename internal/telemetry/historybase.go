@@ -58,6 +58,8 @@ func openBase(o *HistoryOptions, dir string) (b *base, err error) {
 
 func (b *base) close() error { return errors.Join(b.metas.close(), guarded(b.db.Close)) }
 
+var errGaveUp = errors.New("the database gave up")
+
 // guarded turns what the database panics with, when the disk does not take its chunks, into an error. After that its writer is gone,
 // so that closing it panics, too, and leaves its log open: upkeep tries the disk before it lets chunks be written.
 func guarded(do func() error) (err error) {
@@ -65,7 +67,7 @@ func guarded(do func() error) (err error) {
 		switch x := recover().(type) {
 		case nil:
 		case error:
-			err = fmt.Errorf("the database gave up: %w", x)
+			err = fmt.Errorf("%w: %w", errGaveUp, x)
 		default:
 			panic(x)
 		}
@@ -98,7 +100,7 @@ func (h *History) open() error {
 	if !ofDisk(err) {
 		return err
 	}
-	h.fault(err)
+	h.fault(err, true)
 	return nil
 }
 
@@ -110,17 +112,30 @@ func (h *History) hold() (b *base, release func(), err error) {
 	if h.base == nil {
 		defer h.use.RUnlock()
 		if why := h.faulty.Load(); why != nil {
-			return nil, nil, fmt.Errorf("%w: %w", ErrHistoryAway, *why)
+			return nil, nil, fmt.Errorf("%w: %w", ErrHistoryAway, why.err)
 		}
 		return nil, nil, ErrHistoryAway
 	}
 	return h.base, h.use.RUnlock, nil
 }
 
-// fault notes that nothing can be recorded, and why.
-func (h *History) fault(err error) {
-	if h.faulty.CompareAndSwap(nil, &err) {
-		h.o.Log.Error("the history of metrics is not written; it is tried again", "folder", h.o.Dir, "error", err)
+// A fault is why nothing is recorded. Torn says that a write failed half-way: the database must be opened anew.
+type fault struct {
+	err  error
+	torn bool
+}
+
+// fault notes that nothing can be recorded.
+func (h *History) fault(err error, torn bool) {
+	next := &fault{err, torn}
+	for old := h.faulty.Load(); old == nil || torn && !old.torn; old = h.faulty.Load() {
+		if !h.faulty.CompareAndSwap(old, next) {
+			continue
+		}
+		if old == nil {
+			h.o.Log.Error("the history of metrics is not written; it is tried again", "folder", h.o.Dir, "error", err)
+		}
+		return
 	}
 }
 

@@ -158,7 +158,7 @@ func TestChunksOnFullDisk(t *testing.T) {
 		"seen before": func(h *History) { h.write(context.Background()) },
 		"under its hands": func(h *History) {
 			if err := guarded(func() error { h.base.db.ForceHeadMMap(); return nil }); err != nil {
-				h.fault(err)
+				h.fault(err, true)
 			}
 		},
 	} {

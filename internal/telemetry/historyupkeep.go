@@ -43,7 +43,7 @@ func (h *History) upkeep(ctx context.Context) {
 			full := room(h.o.Dir, h.o.Reserve)
 			switch {
 			case full != nil:
-				h.fault(full)
+				h.fault(full, false)
 			case h.faulty.Load() != nil && !now.Before(next):
 				next = now.Add(pause.NextBackOff())
 				h.recover(ctx)
@@ -62,27 +62,33 @@ func (h *History) write(ctx context.Context) {
 	}
 	db := h.base.db // nobody else replaces it
 	if err := probe(h.base.dir); err != nil {
-		h.fault(fmt.Errorf("write samples: %w", err))
+		h.fault(fmt.Errorf("write samples: %w", err), false)
 		return
 	}
-	if err := guarded(func() error { db.ForceHeadMMap(); return nil }); err != nil {
-		h.fault(fmt.Errorf("write samples: %w", err))
-		return
-	}
-	err := guarded(func() error { return db.Compact(ctx) })
+	err := guarded(func() error {
+		db.ForceHeadMMap()
+		return db.Compact(ctx)
+	})
 	switch {
 	case err == nil || ctx.Err() != nil:
-	case ofDisk(err):
-		h.fault(fmt.Errorf("write a block of samples: %w", err))
-	default:
+	case errors.Is(err, errGaveUp):
+		h.fault(fmt.Errorf("write samples: %w", err), true)
+	default: // they stay in the log, and are recorded further
 		h.o.Log.Error("a block of the history of metrics cannot be made", "error", err)
 	}
 }
 
-// recover opens the database anew if the disk takes something again: after a write that failed half-way, what follows in its log
-// could not be read after a restart.
+// recover goes on if the disk takes something again. After a write that failed half-way it opens the database anew: what would follow in
+// its log could not be read after a restart.
 func (h *History) recover(ctx context.Context) {
-	if err := probe(h.o.Dir); err != nil {
+	why := h.faulty.Load()
+	if probe(h.o.Dir) != nil {
+		return
+	}
+	if !why.torn {
+		if h.faulty.CompareAndSwap(why, nil) {
+			h.o.Log.Info("the history of metrics is written again")
+		}
 		return
 	}
 	err := h.replace(ctx, func(old *base) (*base, error) {
