@@ -224,7 +224,7 @@ func (r *reactive) remembered() (n int) {
 // again kills and starts a server that has nothing to do: nothing may change, and nobody may be told anything.
 func (r *reactive) again(before map[string]client.Alarm) {
 	r.t.Helper()
-	_, taken := r.receiver.events()
+	told := changes(r.receiver.events())
 	r.kill()
 	r.start("")
 	for _, f := range append(slices.Clone(r.loads), r.pressure, r.jobs, r.beat) {
@@ -236,8 +236,9 @@ func (r *reactive) again(before map[string]client.Alarm) {
 	probe := r.loads[0]
 	r.send(probe, map[bool]float64{true: 20, false: 95}[probe.last > limit])
 	after := r.settle()
-	if _, now := r.receiver.events(); now != taken+1 {
-		r.t.Errorf("a restart led to %d webhooks", now-taken-1)
+	// One that had just arrived may be told again, as the same event: the receiver sees to that.
+	if now := changes(r.receiver.events()); now != told+1 {
+		r.t.Errorf("a restart told of %d changes", now-told-1)
 	}
 	for name, a := range before {
 		want := a.Sequence
@@ -269,10 +270,6 @@ func TestCrashOfReactions(t *testing.T) {
 		}
 	}
 	samples := r.remembered()
-	events, taken := r.receiver.events()
-	changes := 0
-	for _, all := range events {
-		changes += len(all)
-	}
-	t.Logf("%d rounds: %d samples answered, %d changes of alarms told, in %d webhooks", rounds, samples, changes, taken)
+	_, taken := r.receiver.events()
+	t.Logf("%d rounds: %d samples answered, %d changes of alarms told, in %d webhooks", rounds, samples, changes(r.receiver.events()), taken)
 }

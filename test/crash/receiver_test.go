@@ -81,6 +81,14 @@ func (r *receiver) events() (map[string]map[uint32]event, int) {
 	return out, r.taken
 }
 
+// changes counts what was told, each change once.
+func changes(events map[string]map[uint32]event, _ int) (n int) {
+	for _, all := range events {
+		n += len(all)
+	}
+	return n
+}
+
 // gap tells what is wrong with the events of an alarm that has changed so many times: each change must have been told, and follow
 // from the one before.
 func gap(events map[uint32]event, changes uint32) string {
