@@ -76,8 +76,11 @@ func newScene(t *testing.T) *scene {
 	s := &scene{t: t, dir: dir, rng: rand.New(rand.NewPCG(seed, 1)), ctx: t.Context(), book: book{want: map[string]*wish{}, done: map[string]int{}}}
 	t.Cleanup(func() {
 		s.kill()
-		for pid := range s.machines() {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
+		// A machine that was being made when the server was killed may come a moment later.
+		for late := time.Now().Add(10 * time.Second); s.supervisors() > 0 && time.Now().Before(late); time.Sleep(10 * time.Millisecond) {
+			for pid := range s.machines() {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
 		}
 		if t.Failed() {
 			t.Logf("the folder is kept: %s", dir)
