@@ -94,7 +94,7 @@ func (m *Monitor) draftRecords() (out []Record) {
 		}
 		d := m.drafts[a]
 		d.written = max(d.written, b.index+1)
-		r := draftRecord{V: schema, Key: a.key, Metrics: metricsOf(block{a, b.index}).Metrics}
+		r := draftRecord{V: schema, Key: a.key, Metrics: metricsOf(a, b.index).Metrics}
 		if b.index == 0 {
 			r.Parts = m.lastValues(a)
 		}
