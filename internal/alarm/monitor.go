@@ -134,6 +134,7 @@ type alarm struct {
 type extra struct {
 	lifecycle, link string
 	flaps           []int64 // times of the last transitions, for damping
+	repeats         int     // times that actions were run again in the present state
 	owed            bool    // actions of the present state were held back
 	retries         []int64 // by action of the present state: when to try again; 0: not
 	retry           int64   // the earliest

@@ -348,7 +348,7 @@ func (c *Control) PlanDeploy(who *identity.Caller, spec *service.Spec) (service.
 		return service.Plan{}, err
 	}
 	p := service.PlanNew(spec, time.Now())
-	p.Warnings = warnings
+	p.Warnings = append(warnings, p.Warnings...)
 	return p, nil
 }
 
@@ -377,7 +377,7 @@ func (c *Control) Plan(who *identity.Caller, id uint64, cmd service.Command) (se
 		return plan, err
 	}
 	c.engine.View(id, func(s *service.Service) { plan, err = s.Plan(&cmd, time.Now()) })
-	plan.Warnings = warnings
+	plan.Warnings = append(warnings, plan.Warnings...)
 	return plan, err
 }
 

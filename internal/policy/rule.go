@@ -52,6 +52,9 @@ func (t *Timed) compile() (*Schedule, error) {
 	return ParseRecurrence(t.Recurrence, zone)
 }
 
+// Over reports whether a schedule has no time left after now.
+func (r *Rule) Over(now time.Time) bool { return r.schedule != nil && r.schedule.Next(now).IsZero() }
+
 // Adjusts reports whether the rule changes a cardinality from time to time, as Elastic and Timed do; the
 // others know at any time which one they want.
 func (r *Rule) Adjusts() bool { return r.Elastic != nil || r.Timed != nil }
@@ -106,6 +109,7 @@ type Memory struct {
 	load    float64   // the last value times the instances that bear it
 	few     int       // a cardinality that was too small
 	fewFor  float64   // for this load; 0 while none is known
+	had     bool      // there was a value once
 	waits   string    // what is wished later, and why then; "" for nothing
 }
 
@@ -168,7 +172,10 @@ func (r *Rule) Describe(m *Memory, in Input) string {
 		return m.Evaluated
 	}
 	value, ok := in.Value(r.Reading())
-	if !ok {
+	switch {
+	case !ok && m.had && !m.silent.IsZero():
+		return r.Reading() + " has had no value since " + m.silent.Format(time.RFC3339)
+	case !ok:
 		return r.Reading() + " has no value yet"
 	}
 	text := r.Reading() + " is " + number(value.Value)
@@ -248,7 +255,7 @@ func (r *Rule) decideWish(m *Memory, in Input) Verdict {
 	if !ok {
 		return r.fallBack(m, in)
 	}
-	m.silent = time.Time{}
+	m.silent, m.had = time.Time{}, true
 	want = within(want, in.Lower, in.Upper)
 	if m.watched.IsZero() {
 		m.watched = in.Now

@@ -39,7 +39,9 @@ const planRounds = 100_000
 
 // PlanNew tells what deploying a spec would do.
 func PlanNew(spec *Spec, now time.Time) Plan {
-	return simulate(NewService(0, spec, Meta{Name: spec.Name}, now), now)
+	p := simulate(NewService(0, spec, Meta{Name: spec.Name}, now), now)
+	p.Warnings = spec.missed(now)
+	return p
 }
 
 // Plan tells what a command would do, without doing it; the error is the command's *Refusal.
@@ -53,7 +55,11 @@ func (s *Service) Plan(c *Command, now time.Time) (Plan, error) {
 	if err := twin.Observe(Fact{Kind: Ordered, Command: &plain}, now); err != nil {
 		return Plan{}, err
 	}
-	return simulate(twin, now), nil
+	p := simulate(twin, now)
+	if c.Update != nil && c.Update.Spec != nil {
+		p.Warnings = c.Update.Spec.missed(now)
+	}
+	return p, nil
 }
 
 // clone copies a service by way of its records.
