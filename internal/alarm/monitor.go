@@ -16,6 +16,7 @@ type Monitor struct {
 	texts      []string            // canonical, by part
 	ids        string              // what the ids of all alarms begin with
 	maintained []metric.Dimensions // Match of each maintenance window
+	silences   []silence           // of the project, as far as the definition is meant
 
 	groups  map[string]*alarm // by the values of match_by; half-built alarms too
 	order   []*alarm          // visible ones by serial; may hold some that are gone
