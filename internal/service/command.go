@@ -9,6 +9,7 @@ import (
 
 	"github.com/troupe-dev/troupe/driver"
 	"github.com/troupe-dev/troupe/internal/nearest"
+	"github.com/troupe-dev/troupe/internal/policy"
 )
 
 func refuse(kind RefusalKind, format string, args ...any) *Refusal {
@@ -116,10 +117,37 @@ func (s *Service) scale(c *Scale, cmd *Command, now Time) *Refusal {
 	if c.Cooldown != nil {
 		cooldown = *c.Cooldown
 	}
-	s.told(cmd, now, "scale role %s to %d", r.Name, c.Cardinality)
-	s.scaleTo(r, c.Cardinality, cooldown, now)
+	n := s.enough(r, c)
+	if n == r.Cardinality {
+		s.told(cmd, now, "role %s stays at %d: %d were too few for this load", r.Name, n, r.TooFew[c.Bears.Of].N)
+		return nil
+	}
+	s.told(cmd, now, "scale role %s to %d", r.Name, n)
+	s.scaleTo(r, n, cooldown, now)
 	return nil
 }
+
+// enough returns what a scaling by a value may wish: a role does not shrink to what was too few for the same load, so that
+// two alarms that contradict each other do not take turns for ever.
+func (s *Service) enough(r *Role, c *Scale) int {
+	if c.Bears == nil {
+		return c.Cardinality
+	}
+	load := c.Bears.Value * float64(r.Cardinality)
+	if c.Cardinality < r.Cardinality {
+		return r.TooFew[c.Bears.Of].Enough(c.Cardinality, r.Cardinality, load)
+	}
+	if _, known := r.TooFew[c.Bears.Of]; known || len(r.TooFew) < maxTooFew {
+		if r.TooFew == nil {
+			r.TooFew = make(map[string]policy.TooFew)
+		}
+		r.TooFew[c.Bears.Of] = policy.TooFew{N: r.Cardinality, Load: load}
+	}
+	return c.Cardinality
+}
+
+// maxTooFew is for how many values a role remembers that.
+const maxTooFew = 20
 
 // told writes down who wished what.
 func (s *Service) told(c *Command, now Time, format string, args ...any) {
