@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/troupe-dev/troupe/internal/store"
+	"github.com/troupe-dev/troupe/internal/store/storetest"
 )
 
 func TestMain(m *testing.M) {
@@ -354,8 +355,8 @@ func TestFolders(t *testing.T) {
 		}
 	})
 	t.Run("read only", func(t *testing.T) {
-		if os.Geteuid() == 0 {
-			t.Skip("root may write everywhere")
+		if !storetest.Unprivileged(t) {
+			return
 		}
 		dir := t.TempDir()
 		if err := os.Chmod(dir, 0o500); err != nil {

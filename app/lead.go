@@ -249,7 +249,18 @@ func (a *App) open(c *control.Control) {
 		mux.ServeHTTP(w, r)
 	}))
 	a.flow.open(a.api.Face(flow.Face("")))
-	a.onegate.open(a.api.Face(gate.Face("")))
+	a.onegate.open(besides(a.api.Face(gate.Face("")), own.Prefix, a.api.Face(own)))
+}
+
+// besides serves the native face at OneGate's listener, too, to instances alone: those that know of no other send their samples there.
+func besides(gate http.Handler, prefix string, own http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, prefix+"/") && r.Header.Get("X-Onegate-Token") != "" && r.Header.Get("Authorization") == "" {
+			own.ServeHTTP(w, r)
+			return
+		}
+		gate.ServeHTTP(w, r)
+	})
 }
 
 // under serves a face under its prefix.

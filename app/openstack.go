@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/troupe-dev/troupe/internal/alarm"
 	"github.com/troupe-dev/troupe/internal/api/keystone"
@@ -43,13 +44,18 @@ type Keystone struct {
 	Validate string   // its URL; "" for none
 	Service  string   // openrc file of the user by whose name tokens are validated
 	Projects []string // "ID=GROUP": the groups that stand for its projects
+	// Remember is how long its answer about a token is good, and so how long a revoked one may still be; 0 for five minutes.
+	Remember time.Duration
 }
+
+// mostRemembered is the longest that a revoked token may be good.
+const mostRemembered = time.Hour
 
 // guests returns those whom the Keystone vouches for; nil without one.
 func (k *Keystone) guests() (*openstack.Guests, error) {
 	if k.Validate == "" {
-		if k.Service != "" || len(k.Projects) > 0 {
-			return nil, errors.New("--keystone-service and --keystone-project are for --keystone-validate, which is missing")
+		if k.Service != "" || len(k.Projects) > 0 || k.Remember != 0 {
+			return nil, errors.New("--keystone-service, --keystone-project and --keystone-remember are for --keystone-validate, which is missing")
 		}
 		return nil, nil
 	}
@@ -64,6 +70,9 @@ func (k *Keystone) guests() (*openstack.Guests, error) {
 	if err != nil {
 		return nil, err
 	}
+	if k.Remember != 0 && (k.Remember < time.Second || k.Remember > mostRemembered) {
+		return nil, fmt.Errorf("--keystone-remember is %v; give it 1s to %v", k.Remember, mostRemembered)
+	}
 	projects := make(map[string]string, len(k.Projects))
 	for _, p := range k.Projects {
 		id, group, ok := strings.Cut(p, "=")
@@ -72,7 +81,7 @@ func (k *Keystone) guests() (*openstack.Guests, error) {
 		}
 		projects[id] = group
 	}
-	return &openstack.Guests{Validator: openstack.NewValidator(k.Validate, service, nil), Projects: projects}, nil
+	return &openstack.Guests{Validator: openstack.NewValidator(k.Validate, service, cmp.Or(k.Remember, openstack.Remember)), Projects: projects}, nil
 }
 
 // openStack puts the faces of Monasca and Keystone on their listeners, and among those of the main one.

@@ -126,7 +126,7 @@ func (o *Options) fill() error {
 		o.Admin = "oneadmin"
 	}
 	if o.Accounts == nil {
-		o.Accounts = []Account{{Driver: "process"}, {Driver: "sim"}}
+		o.Accounts = []Account{{Driver: "process"}, {Driver: "docker"}, {Driver: "sim"}}
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -16,6 +16,7 @@ import (
 	"github.com/troupe-dev/troupe/internal/alerting"
 	"github.com/troupe-dev/troupe/internal/control"
 	"github.com/troupe-dev/troupe/internal/engine"
+	"github.com/troupe-dev/troupe/internal/identity"
 	"github.com/troupe-dev/troupe/internal/journal"
 	"github.com/troupe-dev/troupe/internal/notify"
 	"github.com/troupe-dev/troupe/internal/render"
@@ -72,7 +73,7 @@ func (a *App) react(ctx context.Context, e *engine.Engine, tenure *store.Tenure,
 	if r.trail, err = journal.Open(journal.Options[alerting.Entry]{Name: "alarms", Dir: filepath.Join(o.DataDir, "alarms"), Log: log, Retain: o.AuditRetain}); err != nil {
 		return r, err
 	}
-	transports, err := r.transports(o)
+	transports, err := r.transports(o, a.directory)
 	if err != nil {
 		return r, err
 	}
@@ -94,13 +95,19 @@ func (a *App) react(ctx context.Context, e *engine.Engine, tenure *store.Tenure,
 }
 
 // transports are the ways to receivers that this server has, and the rules for methods that follow from them.
-func (r *reaction) transports(o *Options) (map[notify.Type]notify.Transport, error) {
+func (r *reaction) transports(o *Options, directory *identity.Directory) (map[notify.Type]notify.Transport, error) {
 	n := &o.Notifications
 	guard := &notify.Guard{Allow: n.Allow}
 	text := func(ctx context.Context, name, template string, values map[string]any) (string, error) {
 		return render.Text(ctx, name, template, &render.Scope{Keys: values})
 	}
-	r.web = notify.NewHTTP(notify.HTTPOptions{Guard: guard, Render: text})
+	r.web = notify.NewHTTP(notify.HTTPOptions{Guard: guard, Render: text, Token: func(_ context.Context, tenant int) (token, project string, err error) {
+		token, err = directory.Introduce(tenant)
+		if errors.Is(err, identity.ErrNotFound) { // a project of nobody's
+			err = nil
+		}
+		return token, directory.GroupName(tenant), err
+	}})
 	all := map[notify.Type]notify.Transport{notify.Webhook: r.web, notify.OCCI: r.web, notify.Slack: r.web, notify.PagerDuty: r.web}
 	r.rules = notify.Rules{Types: []notify.Type{notify.PagerDuty, notify.Webhook, notify.OCCI, notify.Slack}, Periods: n.Periods, CheckTemplate: render.Check, Guard: guard}
 	if r.rules.Periods == nil {
@@ -138,14 +145,14 @@ func (r *reaction) run(ctx context.Context, backends []*engine.Backend, c *contr
 	}
 	for _, b := range backends {
 		if m, ok := driver.As[driver.Measurer](b.Driver); ok && every > 0 {
-			g.Go(func() error { measure(gctx, b.Key(), m, c, every, log); return nil })
+			g.Go(func() error { measure(gctx, b, m, c, every, log); return nil })
 		}
 	}
 	return g.Wait()
 }
 
 // measure brings a driver's own figures of its machines to the intake.
-func measure(ctx context.Context, name string, m driver.Measurer, c *control.Control, every time.Duration, log *slog.Logger) {
+func measure(ctx context.Context, b *engine.Backend, m driver.Measurer, c *control.Control, every time.Duration, log *slog.Logger) {
 	type seen struct {
 		load  telemetry.Load
 		at    time.Time
@@ -160,9 +167,12 @@ func measure(ctx context.Context, name string, m driver.Measurer, c *control.Con
 		case <-ctx.Done():
 			return
 		}
+		if s := b.Status(); s.Listed.IsZero() || s.Error != "" {
+			continue // it is not there, which its list tells
+		}
 		for f, err := range m.Measure(ctx) {
 			if err != nil {
-				log.Warn("the machines of a back end cannot be measured", "backend", name, "error", err)
+				log.Warn("the machines of a back end cannot be measured", "backend", b.Key(), "error", err)
 				break
 			}
 			now := time.Now()

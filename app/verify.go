@@ -246,7 +246,7 @@ func mayWrite(what, dir string) error {
 			return fmt.Errorf("%s %s: %s is not a directory", what, dir, at)
 		}
 		if err := unix.Access(at, unix.W_OK|unix.X_OK); err != nil {
-			return fmt.Errorf("%s %s: this user may not write to %s: %w", what, dir, at, err)
+			return fmt.Errorf("%s %s %w: %s: %w; give this user the right to write there, or name another folder", what, dir, store.ErrReadOnly, at, err)
 		}
 		return nil
 	}

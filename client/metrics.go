@@ -118,8 +118,32 @@ type QueryResult struct {
 
 // A QueriedSeries is one line of a result. A scalar is one without labels.
 type QueriedSeries struct {
-	Labels map[string]string `json:"labels"` // __name__ is the metric's
-	Points []QueriedPoint    `json:"points"`
+	Labels     map[string]string  `json:"labels"` // __name__ is the metric's
+	Points     []QueriedPoint     `json:"points"`
+	Histograms []QueriedHistogram `json:"histograms,omitempty"`
+}
+
+// A QueriedHistogram is a native histogram at a time, without its buckets.
+type QueriedHistogram struct {
+	Time  time.Time `json:"time"`
+	Count float64   `json:"count"`
+	Sum   float64   `json:"sum"`
+}
+
+// UnmarshalJSON reads Prometheus' form.
+func (h *QueriedHistogram) UnmarshalJSON(text []byte) error {
+	var seconds float64
+	var figures struct {
+		Count float64 `json:"count,string"`
+		Sum   string  `json:"sum"` // may be NaN
+	}
+	if err := json.Unmarshal(text, &[2]any{&seconds, &figures}); err != nil {
+		return err
+	}
+	h.Time, h.Count = time.UnixMilli(int64(math.Round(seconds*1000))).UTC(), figures.Count
+	var err error
+	h.Sum, err = strconv.ParseFloat(figures.Sum, 64)
+	return err
 }
 
 // A QueriedPoint is a value at a time.
@@ -203,13 +227,19 @@ func (m *Metrics) query(ctx context.Context, route string, q url.Values) (QueryR
 			Metric map[string]string `json:"metric"`
 			Value  *QueriedPoint     `json:"value"`
 			Values []QueriedPoint    `json:"values"`
+
+			Histogram  *QueriedHistogram  `json:"histogram"`
+			Histograms []QueriedHistogram `json:"histograms"`
 		}
 		err = json.Unmarshal(data.Result, &series)
 		for _, s := range series {
 			if s.Value != nil {
 				s.Values = []QueriedPoint{*s.Value}
 			}
-			out.Series = append(out.Series, QueriedSeries{s.Metric, s.Values})
+			if s.Histogram != nil {
+				s.Histograms = []QueriedHistogram{*s.Histogram}
+			}
+			out.Series = append(out.Series, QueriedSeries{s.Metric, s.Values, s.Histograms})
 		}
 	}
 	if err != nil {

@@ -176,15 +176,17 @@ type Driver struct {
 
 // A DriverOption describes one option as data.
 type DriverOption struct {
-	Name     string   `json:"name"`
-	Help     string   `json:"help"`
-	Type     string   `json:"type" doc:"string, integer, number, boolean, duration, size, list or map."`
-	Default  any      `json:"default,omitempty"`
-	Required bool     `json:"required,omitempty"`
-	Secret   bool     `json:"secret,omitempty"`
-	Advanced bool     `json:"advanced,omitempty"`
-	Choices  []string `json:"choices,omitempty"`
-	Examples []string `json:"examples,omitempty"`
+	Name     string `json:"name"`
+	Help     string `json:"help"`
+	Type     string `json:"type" doc:"string, integer, number, boolean, duration, size, list or map."`
+	Default  any    `json:"default,omitempty"`
+	Required bool   `json:"required,omitempty"`
+	Secret   bool   `json:"secret,omitempty"`
+	Advanced bool   `json:"advanced,omitempty"`
+	// HostAccess: giving it needs the grant host.
+	HostAccess bool     `json:"host_access,omitempty" doc:"Giving it needs the grant host."`
+	Choices    []string `json:"choices,omitempty"`
+	Examples   []string `json:"examples,omitempty"`
 }
 
 // A Backend is how one account of a driver is.

@@ -62,8 +62,17 @@ type Service struct {
 	Inputs  map[string]string `json:"inputs,omitempty" doc:"Secret ones read (secret)."`
 	Labels  map[string]string `json:"labels,omitempty"`
 	Leaving bool              `json:"leaving,omitempty" doc:"It is being removed."`
+	Mode    string            `json:"mode" doc:"managed; unmanaged, which leaves it alone, so that wishes wait; or pass: managed until all has settled or failed, then unmanaged."`
+	Pass    *Pass             `json:"pass,omitempty" doc:"The pass that is under way, or the last one."`
 	Rollout *Rollout          `json:"rollout,omitempty" doc:"The update that is under way."`
 	Roles   []Role            `json:"roles"`
+}
+
+// A Pass is a time for which an unmanaged service is, or was last, managed.
+type Pass struct {
+	Until   *time.Time `json:"until,omitempty" doc:"Its deadline."`
+	Ended   *time.Time `json:"ended,omitempty" doc:"None while it goes on."`
+	Failure string     `json:"failure,omitempty" doc:"What it left undone."`
 }
 
 // Ref names the service in the methods of Services.
@@ -129,31 +138,35 @@ type Role struct {
 
 // An Instance is one member of a role and the machine that embodies it now.
 type Instance struct {
-	Serial      uint32            `json:"serial" doc:"Its number within the service, never used again."`
-	Name        string            `json:"name"`
-	Role        string            `json:"role"`
-	Number      uint32            `json:"number" doc:"Its number within the role."`
-	Phase       string            `json:"phase" doc:"queued, backoff, creating, starting, held, up, parked, finished, down, resting, replacing or stopping."`
-	Reason      string            `json:"reason,omitempty"`
-	Machine     string            `json:"machine" doc:"Id of the machine."`
-	State       string            `json:"state" doc:"State of the machine as its back end told last."`
-	Driver      string            `json:"driver,omitempty"`
-	Account     string            `json:"account,omitempty"`
-	Native      string            `json:"native,omitempty" doc:"The back end's own id of the machine."`
-	Addresses   []string          `json:"addresses,omitempty"`
-	Incarnation uint32            `json:"incarnation" doc:"Counts the machines that were asked for."`
-	Revision    uint32            `json:"revision" doc:"Of the description that its machine was made from."`
-	Ready       bool              `json:"ready,omitempty" doc:"It reported READY=YES."`
-	Health      string            `json:"health" doc:"unchecked, healthy or unhealthy."`
-	Doubt       bool              `json:"doubt,omitempty" doc:"Its creation was not answered: a machine may or may not exist."`
-	Overdue     bool              `json:"overdue,omitempty" doc:"Its removal takes longer than it should."`
-	Failures    int               `json:"failures,omitempty" doc:"In a row."`
-	ExitCode    int               `json:"exit_code,omitempty"`
-	Created     time.Time         `json:"created"`
-	Since       time.Time         `json:"since" doc:"When the phase began."`
-	Until       *time.Time        `json:"until,omitempty" doc:"When the phase's next timer passes."`
-	Attributes  map[string]string `json:"attributes,omitempty" doc:"What it reported."`
-	Actions     []PendingAction   `json:"actions,omitempty"`
+	Serial         uint32            `json:"serial" doc:"Its number within the service, never used again."`
+	UUID           string            `json:"uuid" doc:"The same for clients that need a UUID."`
+	Name           string            `json:"name"`
+	Role           string            `json:"role"`
+	Number         uint32            `json:"number" doc:"Its number within the role."`
+	Phase          string            `json:"phase" doc:"queued, backoff, creating, starting, held, up, parked, finished, down, resting, replacing or stopping."`
+	Reason         string            `json:"reason,omitempty"`
+	Machine        string            `json:"machine" doc:"Id of the machine."`
+	State          string            `json:"state" doc:"State of the machine as its back end told last."`
+	Driver         string            `json:"driver,omitempty"`
+	Account        string            `json:"account,omitempty"`
+	Implementation string            `json:"implementation,omitempty" doc:"What its machine is made with: the implementation's name, or its driver with its account after a colon."`
+	Choice         string            `json:"choice,omitempty" doc:"Why it is made with that implementation; none where there is no other."`
+	Native         string            `json:"native,omitempty" doc:"The back end's own id of the machine."`
+	Addresses      []string          `json:"addresses,omitempty"`
+	Incarnation    uint32            `json:"incarnation" doc:"Counts the machines that were asked for."`
+	Revision       uint32            `json:"revision" doc:"Of the description that its machine was made from."`
+	Ready          bool              `json:"ready,omitempty" doc:"It reported READY=YES."`
+	Health         string            `json:"health" doc:"unchecked, healthy, ailing (a check fails, and may for a while) or unhealthy."`
+	Failing        *time.Time        `json:"failing,omitempty" doc:"Since when a check of it fails that may for a while."`
+	Doubt          bool              `json:"doubt,omitempty" doc:"Its creation was not answered: a machine may or may not exist."`
+	Overdue        bool              `json:"overdue,omitempty" doc:"Its removal takes longer than it should."`
+	Failures       int               `json:"failures,omitempty" doc:"In a row."`
+	ExitCode       int               `json:"exit_code,omitempty"`
+	Created        time.Time         `json:"created"`
+	Since          time.Time         `json:"since" doc:"When the phase began."`
+	Until          *time.Time        `json:"until,omitempty" doc:"When the phase's next timer passes."`
+	Attributes     map[string]string `json:"attributes,omitempty" doc:"What it reported."`
+	Actions        []PendingAction   `json:"actions,omitempty"`
 }
 
 // A PendingAction is an action that waits for its time or for its answer.
@@ -202,18 +215,20 @@ type Plan struct {
 
 // A Step is one thing that a command would lead to. Steps of one wave happen together.
 type Step struct {
-	Wave      int      `json:"wave"`
-	Do        string   `json:"do" doc:"create, destroy, an action's name, refresh or remove."`
-	Role      string   `json:"role,omitempty"`
-	Instances []string `json:"instances,omitempty" doc:"At most ten of them."`
-	Count     int      `json:"count"`
-	Driver    string   `json:"driver,omitempty"`
-	Why       string   `json:"why"`
+	Wave           int      `json:"wave"`
+	Do             string   `json:"do" doc:"create, destroy, an action's name, refresh or remove."`
+	Role           string   `json:"role,omitempty"`
+	Instances      []string `json:"instances,omitempty" doc:"At most ten of them."`
+	Count          int      `json:"count"`
+	Driver         string   `json:"driver,omitempty"`
+	Implementation string   `json:"implementation,omitempty" doc:"What the machines are made with, where there is a choice."`
+	Why            string   `json:"why"`
 }
 
 // An Explanation says why a service is in its state, what it waits for and what comes next.
 type Explanation struct {
 	State    string               `json:"state"`
+	Mode     string               `json:"mode" doc:"managed, unmanaged or pass."`
 	Since    time.Time            `json:"since"`
 	Why      string               `json:"why"`
 	Waits    []string             `json:"waits,omitempty"`
@@ -235,13 +250,23 @@ type BackendExplanation struct {
 
 // A RoleExplanation does the same for a role.
 type RoleExplanation struct {
-	Name        string         `json:"name"`
-	State       string         `json:"state"`
-	Why         string         `json:"why,omitempty"`
-	Cardinality int            `json:"cardinality"`
-	Phases      map[string]int `json:"phases"`
-	Bad         []string       `json:"bad,omitempty" doc:"Instances that do not work, with their reasons."`
+	Name            string                      `json:"name"`
+	State           string                      `json:"state"`
+	Why             string                      `json:"why,omitempty"`
+	Cardinality     int                         `json:"cardinality"`
+	Phases          map[string]int              `json:"phases"`
+	Bad             []string                    `json:"bad,omitempty" doc:"Instances that do not work, with their reasons."`
+	Implementations []ImplementationExplanation `json:"implementations,omitempty" doc:"What its machines are made with, where there is a choice."`
 	RolePolicies
+}
+
+// An ImplementationExplanation says how a role uses one way to make its machines.
+type ImplementationExplanation struct {
+	Name      string `json:"name"`
+	Driver    string `json:"driver"`
+	Account   string `json:"account,omitempty"`
+	Instances int    `json:"instances" doc:"Those that have machines of it."`
+	Why       string `json:"why,omitempty" doc:"Why it is not used, or could not be when it was last asked."`
 }
 
 // RolePolicies tell how the policies of a role stand.
@@ -299,12 +324,15 @@ type Command struct {
 	Release    *Release       `json:"release,omitempty"`
 	Action     *Action        `json:"action,omitempty"`
 	Replace    uint32         `json:"replace,omitempty" doc:"Serial of an instance."`
+	Attach     *Attach        `json:"attach,omitempty"`
 }
 
-// A Scale wishes another cardinality for a role: a number, or a change of the present one.
+// A Scale wishes another cardinality for a role: a number, a change of the present one, or so many less as instances
+// are named that are to be removed.
 type Scale struct {
 	Role        string      `json:"role" minLength:"1"`
-	Cardinality Cardinality `json:"cardinality" doc:"A number, as such or as text, or a change: +2, -1, +50%, -10%."`
+	Cardinality Cardinality `json:"cardinality,omitempty" doc:"A number, as such or as text, or a change: +2, -1, +50%, -10%."`
+	Remove      []string    `json:"remove,omitempty" maxItems:"1000" doc:"In place of cardinality: instances to be removed, each by its number in the role, its name, uuid, machine, native id, or any of its addresses."`
 	Force       bool        `json:"force,omitempty" doc:"Outside the bounds of the role too."`
 	Cooldown    *Duration   `json:"cooldown,omitempty" doc:"Follows the scaling, in place of the role's."`
 }
@@ -315,7 +343,10 @@ type Cardinality string
 
 // UnmarshalJSON reads a text or a number, which is no change and has no fraction.
 func (c *Cardinality) UnmarshalJSON(text []byte) error {
-	if len(text) > 0 && text[0] == '"' {
+	switch {
+	case string(text) == "null":
+		return nil
+	case len(text) > 0 && text[0] == '"':
 		return json.Unmarshal(text, (*string)(c))
 	}
 	var n uint32
@@ -342,6 +373,12 @@ type Undeploy struct {
 // A Release starts what is held.
 type Release struct {
 	Role string `json:"role,omitempty" doc:"One role; all when empty."`
+}
+
+// An Attach has a service managed again.
+type Attach struct {
+	Once     bool     `json:"once,omitempty" doc:"For one pass: until all that is wished has settled or failed."`
+	Deadline Duration `json:"deadline,omitzero" doc:"How long a pass may take; an hour when empty."`
 }
 
 // A ChangeService changes whose a service is and what it is called; nil fields stay. Owner and Group

@@ -129,6 +129,24 @@ func (s *Services) Release(ctx context.Context, service, role string) (int64, er
 	return s.order(ctx, post(Release{role}, "services", service, "release"))
 }
 
+// Attach has a service managed that is unmanaged: for good, or for one pass.
+func (s *Services) Attach(ctx context.Context, service string, a Attach) (int64, error) {
+	return s.order(ctx, post(a, "services", service, "attach"))
+}
+
+// Detach leaves a service alone: its machines stay, wishes wait, and only removal is carried out.
+func (s *Services) Detach(ctx context.Context, service string) (int64, error) {
+	return s.order(ctx, post(nil, "services", service, "detach"))
+}
+
+// WaitForPass waits until no pass of a service is under way, and returns the service as it is then.
+func (s *Services) WaitForPass(ctx context.Context, service string) (Service, error) {
+	return s.wait(ctx, service, func(ref string, _ *Service) (Service, bool, error) {
+		now, err := s.Get(ctx, ref)
+		return now, err != nil || now.Mode != "pass", err
+	})
+}
+
 // Act does something to the machines of a service.
 func (s *Services) Act(ctx context.Context, service string, a Action) (int64, error) {
 	return s.order(ctx, post(a, "services", service, "actions"))
@@ -221,7 +239,19 @@ const Gone = "GONE"
 // DONE or WARNING that is none of them ends the wait with a *StateError; so does a service that is
 // gone, with the Problem of a 404, unless Gone is waited for.
 func (s *Services) WaitFor(ctx context.Context, service string, states ...string) (Service, error) {
-	found, done, err := s.reached(ctx, service, states)
+	return s.wait(ctx, service, func(ref string, before *Service) (Service, bool, error) {
+		now, done, err := s.reached(ctx, ref, states)
+		if before != nil && done && now.ID == 0 { // it is gone; this is how it was last seen
+			now, now.State = *before, Gone
+		}
+		return now, done, err
+	})
+}
+
+// wait looks at a service whenever something has changed, until look says that the wait is over. look is told how the
+// service was before.
+func (s *Services) wait(ctx context.Context, service string, look func(ref string, before *Service) (now Service, done bool, err error)) (Service, error) {
+	found, done, err := look(service, nil)
 	if done || err != nil {
 		return found, err
 	}
@@ -233,14 +263,11 @@ func (s *Services) WaitFor(ctx context.Context, service string, states ...string
 		if err != nil && !IsNotFound(err) {
 			return found, err
 		}
-		if err == nil && !change.Reset && change.State == found.State {
+		if err == nil && !change.Reset && change.State == found.State && len(change.Events) == 0 {
 			continue
 		}
-		now, done, err := s.reached(ctx, ref, states)
+		now, done, err := look(ref, &found)
 		if done || err != nil {
-			if now.ID == 0 { // it is gone; this is how it was last seen
-				now, now.State = found, Gone
-			}
 			return now, err
 		}
 		found = now

@@ -36,6 +36,13 @@ func (k *Kind) Check(options map[string]any) (map[string]any, error) {
 	return check(k.Options, options)
 }
 
+// TakesText reports whether an option of a machine is any text.
+func (k *Kind) TakesText(option string) bool {
+	return slices.ContainsFunc(k.Options, func(o Option) bool {
+		return o.Name == option && o.Type == String && len(o.Choices) == 0
+	})
+}
+
 // CheckAccount does for the options of an account what Check does for those of a machine.
 func (k *Kind) CheckAccount(values map[string]any) (map[string]any, error) {
 	return check(k.Account, values)

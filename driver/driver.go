@@ -214,7 +214,8 @@ type Kind struct {
 	VisibleAfter time.Duration
 	Limits       Limits
 	// HostAccess: machines run with the server's own reach (commands on its host), so using
-	// the driver needs a permission of its own.
+	// the driver needs a permission of its own. Where only some options give that reach, they are
+	// marked instead (Option.HostAccess). ReachesHost tells of both.
 	HostAccess bool
 	// Actions that Act accepts; empty without an Actor.
 	Actions []Action

@@ -34,6 +34,9 @@ type Option struct {
 	Required bool
 	Secret   bool // never shown, encrypted at rest
 	Advanced bool
-	Choices  []string
-	Examples []string
+	// HostAccess: giving it needs the permission that Kind.HostAccess asks for. It does not count as given when
+	// it is false, empty or its default.
+	HostAccess bool
+	Choices    []string
+	Examples   []string
 }

@@ -55,7 +55,8 @@ func (k *Kind) Resource(name string) (*ResourceKind, error) {
 type ResourceRequest struct {
 	ID         MachineID // names it for ever: service and serial, "7-r3"; never that of a machine
 	Kind       string
-	Name       string // unique within its service
+	Key        string // what the service's description calls it: options of machines may refer to it so
+	Name       string // unique in the project, for people who look at the back end
 	Service    string // the service's id
 	Options    map[string]any
 	Generation uint64 // the installation's, stamped on the resource

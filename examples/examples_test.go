@@ -27,6 +27,7 @@ var want = map[string]struct {
 	"shop.yaml":           {service.Running, map[string]int{"db": 1, "app": 2, "web": 2}, []string{"db", "app", "web"}},
 	"batch.yaml":          {service.Running, map[string]int{"worker": 4}, []string{"worker"}},
 	"stable-db.yaml":      {service.Running, map[string]int{"db": 3}, []string{"db"}},
+	"docker.yaml":         {service.Running, map[string]int{"db": 1, "web": 1}, []string{"db", "web"}},
 	"reactive.yaml":       {service.Running, map[string]int{"front": 1, "worker": 5}, []string{"front", "worker"}},
 	"oneflow-manual.json": {service.Running, map[string]int{"queue": 1, "worker": 2, "front": 1}, []string{"queue", "worker", "front"}},
 }
@@ -88,6 +89,10 @@ func TestSimulated(t *testing.T) {
 				m := &spec.Roles[i].Machine
 				m.ID, m.Name, m.Checks = 0, "", nil
 				m.Implementations = []service.Implementation{{Driver: "sim"}}
+			}
+			for i := range spec.Resources {
+				x := &spec.Resources[i]
+				x.Driver, x.Kind, x.Options = "sim", "network", nil
 			}
 			s := apitest.New(t)
 			id, err := s.Control.Deploy(t.Context(), s.Root(), control.Deployment{Spec: spec})

@@ -7,6 +7,8 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -18,18 +20,20 @@ import (
 
 // A call is what the orchestrator of TestReactive got.
 type call struct {
-	method, query, category, attribute string
-	at                                 time.Time
+	method, query, category, attribute, project string
+	introduced                                  bool // with a token
+	at                                          time.Time
 }
 
-// TestReactive plays the whole loop with real processes: one that falls silent is replaced, a load that lasts brings one
+// TestReactive plays the whole loop with real processes and agents: an instance whose agent hangs is replaced, burnt processors bring one
 // more, the clock brings four, and an orchestrator elsewhere gets its callbacks.
 func TestReactive(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	calls := make(chan call, 100)
 	orchestrator := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		calls <- call{r.Method, r.URL.RawQuery, r.Header.Get("Category"), r.Header.Get("X-Occi-Attribute"), time.Now()}
+		calls <- call{r.Method, r.URL.RawQuery, r.Header.Get("Category"), r.Header.Get("X-Occi-Attribute"),
+			r.Header.Get("X-Tenant-Name"), r.Header.Get("X-Auth-Token") != "", time.Now()}
 	}))
 	defer orchestrator.Close()
 	c := serve(ctx, t, func(o *app.Options) {
@@ -39,6 +43,10 @@ func TestReactive(t *testing.T) {
 	if _, err := c.Notifications().Add(ctx, client.PutNotificationMethod{Name: &name, Type: &kind, Address: &address}); err != nil {
 		t.Fatal(err)
 	}
+	agent := filepath.Join(t.TempDir(), "troupe-agent")
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", agent, "../cmd/troupe-agent").CombinedOutput(); err != nil {
+		t.Fatalf("build the agent: %v\n%s", err, out)
+	}
 	text, err := os.ReadFile("reactive.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +54,9 @@ func TestReactive(t *testing.T) {
 	source := string(text)
 	night := time.Now().Add(25 * time.Second)
 	for old, changed := range map[string]string{
-		"    do: replace\n":                      "    do: [replace, {notify: orchestrator}]\n",
+		"    do: replace ":                       "    do: [replace, {notify: orchestrator}] ",
+		"inputs: {AGENT: troupe-agent}":          "inputs: {AGENT: " + agent + "}",
+		"> 80 times 3":                           "> 3 times 3", // the tests of other packages run on the same cores
 		"do: {scale: worker +20%, cooldown: 1m}": "do: [{scale: worker +20%, cooldown: 1m}, {notify: orchestrator}]",
 		`schedule: "0 2 * * *"`:                  fmt.Sprintf(`start: "%d"`, night.Unix()), // the clock is not ours to turn
 	} {
@@ -63,13 +73,16 @@ func TestReactive(t *testing.T) {
 	if _, err := c.Services().WaitFor(ctx, l.ref, "RUNNING"); err != nil {
 		t.Fatal(err)
 	}
-	until(ctx, t, c, l.ref, "worker", "reporting")
+	l.wait("all agents report", func() bool {
+		r, err := c.Metrics().Query(ctx, `count({"process.cpu_perc", role="worker"})`, time.Time{})
+		return err == nil && len(r.Series) == 1 && r.Series[0].Points[0].Value == 5
+	})
 
-	// A pusher stops.
+	// An agent hangs.
 	before := l.workers()
 	victim := before[0]
 	began := time.Now()
-	l.exec(victim, "touch mute")
+	l.exec(victim, "kill -STOP $(cat agent.pid)")
 	heard := l.heard(calls)
 	l.wait("the silent one is replaced", func() bool { return !slices.Contains(l.workers(), victim) && len(l.workers()) == 5 })
 	replaced := time.Since(began)
@@ -83,7 +96,7 @@ func TestReactive(t *testing.T) {
 	// All are busy.
 	began = time.Now()
 	for _, w := range l.workers() {
-		l.exec(w, "echo 95 > load")
+		l.exec(w, "touch burn")
 	}
 	heard = l.heard(calls)
 	l.wait("one more", func() bool { return l.cardinality() == 6 })
@@ -167,7 +180,7 @@ func (l *loop) heard(calls <-chan call) call {
 	l.t.Helper()
 	select {
 	case got := <-calls:
-		want := call{"POST", "action=notify", `notify; scheme="http://schemas.mobile-cloud-networking.eu/occi/service#"`, "notification.alarm_name=orchestrator", got.at}
+		want := call{"POST", "action=notify", `notify; scheme="http://schemas.mobile-cloud-networking.eu/occi/service#"`, "notification.alarm_name=orchestrator", "oneadmin", true, got.at}
 		if got != want {
 			l.t.Errorf("the orchestrator got %+v, want %+v", got, want)
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/troupe-dev/troupe/driver"
+	"github.com/troupe-dev/troupe/driver/docker"
 	"github.com/troupe-dev/troupe/driver/process"
 	"github.com/troupe-dev/troupe/driver/sim"
 	"github.com/troupe-dev/troupe/internal/nearest"
@@ -16,7 +17,7 @@ type Drivers []*driver.Kind
 
 // Kinds returns every driver, each anew. The simulated back ends of one result are not those of another,
 // so a program calls it once.
-func Kinds() Drivers { return Drivers{process.Kind(), sim.Kind()} }
+func Kinds() Drivers { return Drivers{process.Kind(), docker.Kind(), sim.Kind()} }
 
 // Find returns the driver of that name. The error, of class driver.ErrInvalid, says which was meant.
 func (d Drivers) Find(name string) (*driver.Kind, error) {

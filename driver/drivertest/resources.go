@@ -69,7 +69,7 @@ func (a *account) resource(kind *driver.ResourceKind) driver.ResourceRequest {
 		a.Fatalf("options of the harness for a %s: %v", kind.Name, err)
 	}
 	n := serial.Add(1)
-	return driver.ResourceRequest{ID: driver.MachineID(fmt.Sprintf("1-r%d", n)), Kind: kind.Name, Name: fmt.Sprintf("%s-%d", kind.Name, n),
+	return driver.ResourceRequest{ID: driver.MachineID(fmt.Sprintf("1-r%d", n)), Kind: kind.Name, Key: kind.Name, Name: fmt.Sprintf("%s-%d", kind.Name, n),
 		Service: "1", Options: options, Generation: a.cfg.Generation}
 }
 

@@ -10,6 +10,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -68,14 +69,16 @@ func (h *host) make(req *driver.Request) (err error) {
 			h.untell(req.ID)
 		}
 	}()
-	p, err := newPlan(req, h.groups != "")
+	f := h.folder(req.ID)
+	p, more, err := newPlan(req, h.groups != "", f.root())
 	if err != nil {
 		return err
 	}
 	if err := checkEnv(req.Env); err != nil {
 		return err
 	}
-	if err := checkFiles(req.Files); err != nil {
+	files := append(slices.Clip(req.Files), more...)
+	if err := checkFiles(files); err != nil {
 		return err
 	}
 	if req.Data != "" {
@@ -83,7 +86,6 @@ func (h *host) make(req *driver.Request) (err error) {
 			return err
 		}
 	}
-	f := h.folder(req.ID)
 	p.Installation, p.Created, p.User = h.installation, time.Now(), h.user
 	if p.Address, err = h.assign(req.ID, req.Address); err != nil {
 		return err
@@ -105,7 +107,7 @@ func (h *host) make(req *driver.Request) (err error) {
 	if req.Hold {
 		in = &intent{Phase: held, Generation: in.Generation}
 	}
-	if err := h.fill(f, p, in, req.Files, data); err != nil {
+	if err := h.fill(f, p, in, files, data); err != nil {
 		return fmt.Errorf("make its folder: %w: %w", driver.ErrUnavailable, err)
 	}
 	h.mu.Lock()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/troupe-dev/troupe/driver"
+	"github.com/troupe-dev/troupe/driver/cloudinit"
 	"github.com/troupe-dev/troupe/internal/nearest"
 )
 
@@ -21,7 +22,7 @@ var accountOptions = []driver.Option{
 
 var machineOptions = []driver.Option{
 	{Name: "command", Type: driver.String, Examples: []string{"exec ./db --listen $TROUPE_ADDRESS:5432"},
-		Help: "The main program, run by /bin/sh -c in the machine's folder. Either this or args is required."},
+		Help: "The main program, run by /bin/sh -c in the machine's folder. Either this, args or user data is required."},
 	{Name: "args", Type: driver.List, Examples: []string{"[./db, --verbose]"},
 		Help: "The main program and its arguments, run without a shell."},
 	{Name: "before_stop", Type: driver.String, Examples: []string{"./drain"},
@@ -92,12 +93,17 @@ type account struct {
 // newPlan reads the options of a request; address, user and folders are filled in by the caller.
 //
 // The memory that the request declares becomes a limit of each process, unless a control group holds it (grouped).
-func newPlan(req *driver.Request, grouped bool) (*plan, error) {
+// root is the machine's folder as its processes see it. The files are those of its user data.
+func newPlan(req *driver.Request, grouped bool, root string) (p *plan, files []driver.File, err error) {
 	options, err := Kind().Check(req.Options)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	p := &plan{
+	data, err := cloudinit.Read(req.UserData)
+	if err != nil {
+		return nil, nil, err
+	}
+	p = &plan{
 		ID:         req.ID,
 		Data:       req.Data,
 		Args:       driver.Get[[]string](options, "args"),
@@ -113,10 +119,12 @@ func newPlan(req *driver.Request, grouped bool) (*plan, error) {
 	}
 	command := driver.Get[string](options, "command")
 	switch {
+	case command == "" && len(p.Args) == 0 && data.Empty():
+		return nil, nil, refuse("command", "is required, or args, or user data; give the program that the machine runs")
 	case command == "" && len(p.Args) == 0:
-		return nil, refuse("command", "is required, or args; give the program that the machine runs")
+		p.Args = idle
 	case command != "" && len(p.Args) > 0:
-		return nil, refuse("args", "cannot be given beside command")
+		return nil, nil, refuse("args", "cannot be given beside command")
 	case command != "":
 		p.Args = shell(command)
 	}
@@ -124,16 +132,16 @@ func newPlan(req *driver.Request, grouped bool) (*plan, error) {
 		p.BeforeStop = shell(s)
 	}
 	if p.Dir != "" && !filepath.IsLocal(p.Dir) {
-		return nil, refuse("dir", fmt.Sprintf("%q leaves the machine's folder", p.Dir))
+		return nil, nil, refuse("dir", fmt.Sprintf("%q leaves the machine's folder", p.Dir))
 	}
 	if p.Nice < -20 || p.Nice > 19 {
-		return nil, refuse("nice", "must be from -20 to 19")
+		return nil, nil, refuse("nice", "must be from -20 to 19")
 	}
 	if p.LogSize < 4096 {
-		return nil, refuse("log_size", "must be 4K or more")
+		return nil, nil, refuse("log_size", "must be 4K or more")
 	}
 	if p.LogCount < 1 || p.LogCount > 1000 {
-		return nil, refuse("log_count", "must be from 1 to 1000")
+		return nil, nil, refuse("log_count", "must be from 1 to 1000")
 	}
 	limits := driver.Get[map[string]string](options, "limits")
 	if _, ok := limits["memory"]; !ok && req.Memory > 0 && !grouped {
@@ -145,12 +153,13 @@ func newPlan(req *driver.Request, grouped bool) (*plan, error) {
 	}
 	prelude, err := prelude(driver.Get[string](options, "umask"), limits)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	files = p.obey(data, root)
 	if prelude != "" {
 		p.Args = append([]string{"/bin/sh", "-c", prelude + `exec "$@"`, "sh"}, p.Args...)
 	}
-	return p, nil
+	return p, files, nil
 }
 
 // prelude returns the shell commands that set umask and limits, and then become the main program. They are set by

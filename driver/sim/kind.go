@@ -66,6 +66,8 @@ var machineOptions = []driver.Option{
 	{Name: "exit_code", Type: driver.Int, Help: "with this code; alone, it ends at once"},
 	{Name: "print", Type: driver.String, Help: "a line that it prints when it starts"},
 	{Name: "load", Type: driver.Float, Default: 0.1, Help: "fraction of its processors that it uses"},
+	{Name: "instead_of", Type: driver.String, Advanced: true, Help: "the driver that it stands for; shown, not used"},
+	{Name: "request", Type: driver.Map, Advanced: true, Help: "what that driver would have been asked for; shown, not used"},
 }
 
 var actions = []driver.Action{

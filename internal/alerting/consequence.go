@@ -49,7 +49,7 @@ func (a *Alerting) message(t *alarm.Transition) *notify.Message {
 		Event: notify.EventID(t.Alarm, uint64(t.Sequence)), Sequence: uint64(t.Sequence), Repeat: t.Repeat, Test: t.Occasion == alarm.Tested,
 		Alarm: t.Alarm, Definition: t.Definition, Name: t.Name, Description: t.Description, Time: time.UnixMilli(t.Time).UTC(),
 		State: t.To.String(), OldState: t.From.String(), Reason: t.Reason, Severity: t.Severity, Link: t.Link, Lifecycle: t.LifecycleState,
-		Project: a.opts.Project(t.Tenant), Origin: t.Origin,
+		Project: strconv.Itoa(t.Tenant), ProjectName: a.opts.Project(t.Tenant), Origin: t.Origin,
 	}
 	if t.Occasion == alarm.Repeated || t.Occasion == alarm.Tested { // not the telling that receivers have seen
 		m.Event += "-" + strconv.FormatInt(t.Time, 10)

@@ -1,7 +1,6 @@
 package alerting
 
 import (
-	"context"
 	"math"
 	"slices"
 	"strings"
@@ -13,7 +12,6 @@ import (
 	"github.com/troupe-dev/troupe/internal/metric"
 	"github.com/troupe-dev/troupe/internal/policy"
 	"github.com/troupe-dev/troupe/internal/service"
-	"github.com/troupe-dev/troupe/internal/telemetry"
 	"github.com/troupe-dev/troupe/internal/wake"
 )
 
@@ -54,10 +52,7 @@ type probe struct {
 	hasRate     bool
 }
 
-const (
-	roundTime    = 50 * time.Millisecond
-	forecastTime = time.Minute
-)
+const roundTime = 50 * time.Millisecond
 
 // followPolicies makes the readers that a service's spec needs. g is locked.
 func (a *Alerting) followPolicies(g *governed, l *look) {
@@ -86,6 +81,9 @@ func (a *Alerting) followPolicies(g *governed, l *look) {
 		a.mu.Unlock()
 		for _, x := range live {
 			r.join(a, x)
+		}
+		if r.predicts() {
+			a.measureLater(r)
 		}
 	}
 }
@@ -271,13 +269,18 @@ func (a *Alerting) measure(r *reader) {
 		}
 	}
 	gone := r.gone
-	if len(r.probes) > 0 && !gone { // values grow old: what is told must follow
+	if (len(r.probes) > 0 || r.predicts()) && !gone { // values grow old: what is told must follow
 		a.rounds.Set(&r.slot, r, now.Add(r.lifespan()))
 	}
 	r.mu.Unlock()
 	if found && !gone {
 		a.engine.Tell(r.service, service.Fact{Kind: service.Measured, Measurement: m})
 	}
+}
+
+// predicts reports whether a reading looks at past days: it does so even while the role has no instance.
+func (r *reader) predicts() bool {
+	return slices.ContainsFunc(r.readings, func(x *reading) bool { return x.predict != nil })
 }
 
 // lifespan is the shortest time for which a value counts. The reader is locked.
@@ -406,47 +409,3 @@ func sources(name string) []source {
 
 // attributeLife is how long a measured value stands for an attribute.
 const attributeLife = 5 * time.Minute
-
-// forecast asks history what the same time of past days needed: the mean over these days of the load of the whole role.
-func (a *Alerting) forecast(r *reader, x *reading, now time.Time) {
-	if a.opts.Past == nil {
-		return
-	}
-	filter := filterOf(&x.part)
-	filter.Dimensions = append(filter.Dimensions, telemetry.DimensionFilter{Name: "service", Values: []string{idText(r.service)}},
-		telemetry.DimensionFilter{Name: "role", Values: []string{r.role}})
-	total, days := 0.0, 0
-	for day := 1; day <= x.predict.Days; day++ {
-		at := now.Add(x.predict.Lead).AddDate(0, 0, -day)
-		if load, ok := a.loadAt(a.ctx, r.tenant, filter, at); ok {
-			total, days = total+load, days+1
-		}
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if x.known = days > 0; x.known {
-		x.ahead = total / float64(days)
-	}
-}
-
-// forecastSpan is what "the same time" of another day is.
-const forecastSpan = 10 * time.Minute
-
-// loadAt is the load of the series that a filter chooses around a time: the sum of their values at one moment, taken
-// as the sum of all over the samples of the series that has most. Instances that came or went meanwhile count in part.
-func (a *Alerting) loadAt(ctx context.Context, tenant int, f telemetry.Filter, at time.Time) (load float64, ok bool) {
-	samples := make(map[*metric.Series]int)
-	most := 0
-	for p, err := range a.opts.Past.Replay(ctx, tenant, f, at.Add(-forecastSpan/2), at.Add(forecastSpan/2)) {
-		if err != nil {
-			return 0, false
-		}
-		load += p.Value
-		samples[p.Series]++
-		most = max(most, samples[p.Series])
-	}
-	if most == 0 {
-		return 0, false
-	}
-	return load / float64(most), true
-}

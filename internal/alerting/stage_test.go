@@ -40,8 +40,8 @@ type stage struct {
 	intake  *telemetry.Intake
 	hooks   chan string // bodies that the receiver got
 	url     string
-	stamp   int64 // of the last sample
 	stopAll func()
+	stamp   int64 // of the newest sample, milliseconds
 }
 
 func newStage(t *testing.T) *stage {
@@ -131,7 +131,7 @@ func (s *stage) pushAs(who *telemetry.Binding, name string, value float64, dimen
 	if text != "" {
 		text = text[:len(text)-1]
 	}
-	s.stamp = max(s.stamp+1, time.Now().UnixMilli()) // of two samples with one stamp the intake keeps the first
+	s.stamp = max(s.stamp+1, time.Now().UnixMilli()) // a second sample of one millisecond would not count
 	body := fmt.Sprintf(`{"name":%q,"value":%g,"timestamp":%d,"dimensions":{%s}}`, name, value, s.stamp, text)
 	if err := telemetry.DecodeMonasca(b, []byte(body)); err != nil {
 		s.t.Fatal(err)

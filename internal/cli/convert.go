@@ -10,39 +10,53 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/troupe-dev/troupe/internal/format/native"
+	"github.com/troupe-dev/troupe/internal/format/occopus"
 	"github.com/troupe-dev/troupe/internal/format/oneflow"
+	"github.com/troupe-dev/troupe/internal/nearest"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
-func newConvertCommand(t *terminal) *cobra.Command {
-	return &cobra.Command{
-		Use:   "convert FILE",
-		Short: "write a service of another format as native YAML",
-		Long: "Write a service template of OneFlow as a native document, to standard output. What it cannot say there is\n" +
-			"told on standard error. Machine definitions are named by their numbers: no server is asked.",
-		Example: "  troupe convert template.json > service.yaml",
-		Args:    exactly("FILE"),
-		RunE:    func(_ *cobra.Command, args []string) error { return runConvert(t, args[0]) },
-	}
+type convertOptions struct {
+	nodes []string
+	to    string
+	out   string
 }
 
-func runConvert(t *terminal, name string) error {
+func newConvertCommand(t *terminal) *cobra.Command {
+	var o convertOptions
+	cmd := &cobra.Command{
+		Use:   "convert FILE",
+		Short: "write a service of another format as native YAML, or for Occopus",
+		Long: "Write a service template of OneFlow, or an infrastructure description of Occopus with its node definitions, as a\n" +
+			"native document, to standard output; or any of them as infra.yaml and nodes.yaml for Occopus. What cannot be said\n" +
+			"there is told on standard error. Machine definitions are named by their numbers or names: no server is asked.",
+		Example: "  troupe convert template.json > service.yaml\n" +
+			"  troupe convert infra.yaml --nodes nodes/node_definitions.yaml > service.yaml\n" +
+			"  troupe convert service.yaml --to occopus --out cluster",
+		Args: exactly("FILE"),
+		RunE: func(_ *cobra.Command, args []string) error { return runConvert(t, &o, args[0]) },
+	}
+	cmd.Flags().StringArrayVar(&o.nodes, "nodes", nil, "`file` of node definitions of Occopus; may be repeated")
+	cmd.Flags().StringVar(&o.to, "to", "native", "`format` to write: native or occopus")
+	cmd.Flags().StringVar(&o.out, "out", ".", "`folder` for the files of --to occopus; files that are there stay")
+	return cmd
+}
+
+func runConvert(t *terminal, o *convertOptions, name string) error {
+	if o.to != "native" && o.to != "occopus" {
+		return usageError("--to %q is none of native, occopus%s", o.to, nearest.Hint(o.to, []string{"native", "occopus"}))
+	}
 	text, err := t.readFile(name)
 	if err != nil {
 		return err
 	}
-	var spec *service.Spec
-	if formatOf(text) == "oneflow" {
-		spec, err = t.specOfOneFlow(name, text)
-	} else {
-		d := &document{}
-		spec, err = native.Parse(name, text, d.offline(name))
-		err = withCode(exitInvalid, err)
-	}
-	if err != nil {
+	spec, err := t.specOf(name, text, o.nodes)
+	switch {
+	case err != nil:
 		return err
-	}
-	if t.output == "json" {
+	case o.to == "occopus":
+		return t.convertToOccopus(name, spec, o.out)
+	case t.output == "json":
 		return t.convertJSON(spec)
 	}
 	out, err := native.Encode(spec)
@@ -54,6 +68,21 @@ func runConvert(t *terminal, name string) error {
 	}
 	_, err = t.out.Write(out)
 	return err
+}
+
+// specOf reads a service in whatever format it has.
+func (t *terminal) specOf(name string, text []byte, nodes []string) (*service.Spec, error) {
+	switch {
+	case occopus.Describes(text):
+		return t.specOfOccopus(name, text, nodes)
+	case occopus.Defines(text):
+		return nil, withCode(exitInvalid, fmt.Errorf("%s: these are node definitions: name them with --nodes, beside the infrastructure description", name))
+	case formatOf(text) == "oneflow":
+		return t.specOfOneFlow(name, text)
+	}
+	d := &document{}
+	spec, err := native.Parse(name, text, d.offline(name))
+	return spec, withCode(exitInvalid, err)
 }
 
 func (t *terminal) specOfOneFlow(name string, text []byte) (*service.Spec, error) {

@@ -11,6 +11,7 @@ import (
 	"github.com/troupe-dev/troupe/client"
 	"github.com/troupe-dev/troupe/internal/format/native"
 	"github.com/troupe-dev/troupe/internal/format/oneflow"
+	"github.com/troupe-dev/troupe/internal/format/tree"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
@@ -32,11 +33,11 @@ func (t *terminal) readFile(name string) ([]byte, error) {
 		defer f.Close()
 		in = f
 	}
-	text, err := io.ReadAll(io.LimitReader(in, native.MaxBytes+1))
+	text, err := io.ReadAll(io.LimitReader(in, tree.MaxBytes+1))
 	if err != nil {
 		return nil, withCode(exitInvalid, err)
 	}
-	if len(text) > native.MaxBytes {
+	if len(text) > tree.MaxBytes {
 		return nil, withCode(exitInvalid, fmt.Errorf("%s: larger than 8 MiB", name))
 	}
 	return text, nil

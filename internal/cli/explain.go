@@ -66,6 +66,13 @@ func (t *terminal) explain(ref string, e client.Explanation) {
 		}
 		fmt.Fprintln(t.out)
 		t.explainPolicies(&r)
+		for _, x := range r.Implementations {
+			fmt.Fprintf(t.out, "    %s makes %d", oneLine(x.Name), x.Instances)
+			if x.Why != "" {
+				fmt.Fprintf(t.out, "; %s", t.paint(yellow, oneLine(x.Why)))
+			}
+			fmt.Fprintln(t.out)
+		}
 		for _, bad := range r.Bad {
 			fmt.Fprintf(t.out, "    %s\n", t.paint(red, oneLine(bad)))
 		}

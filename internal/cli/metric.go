@@ -165,6 +165,9 @@ func (t *terminal) queried(r client.QueryResult, err error) error {
 		for _, p := range s.Points {
 			b.add(seriesText(s.Labels), stamp(p.Time), strconv.FormatFloat(p.Value, 'g', -1, 64))
 		}
+		for _, h := range s.Histograms {
+			b.add(seriesText(s.Labels), stamp(h.Time), fmt.Sprintf("%g, sum %g", h.Count, h.Sum))
+		}
 	}
 	return t.show(r, b)
 }

@@ -18,6 +18,7 @@ type waitOptions struct {
 	wait, noWait bool
 	timeout      time.Duration
 	before       uint32 // the revision that an update came from; 0 without an update
+	pass         bool   // what the service is managed for a while for is what is waited for
 }
 
 func (o *waitOptions) addFlags(f *pflag.FlagSet) {
@@ -48,6 +49,11 @@ func (t *terminal) outcome(ctx context.Context, c *client.Client, ref string, af
 		return withCode(exitTimeout, fmt.Errorf("service %s is still %s after %s; it goes on, see `troupe explain %s`", s.Name, orDash(s.State), o.timeout, ref))
 	case err != nil:
 		return err
+	case s.Mode == "unmanaged" && o.pass && s.Pass != nil && s.Pass.Failure != "":
+		return fmt.Errorf("service %s is left alone again, not as it should be: %s; see `troupe explain %s`", s.Name, oneLine(s.Pass.Failure), ref)
+	case s.Mode == "unmanaged" && !s.Leaving:
+		t.tell("service %s is %s and not managed; what waits is carried out when it is attached, see `troupe explain %s`: %s", s.Name, t.paintState(s.State), ref, rolesLine(&s))
+		return t.result(&s)
 	case waitsForRelease(&s):
 		t.tell("service %s is %s, %s: %s", s.Name, t.paintState(s.State), oneLine(s.Reason), rolesLine(&s))
 		return t.result(&s)
@@ -86,7 +92,10 @@ func (t *terminal) result(s *client.Service) error {
 
 // hasSettled reports whether a service is in a good state, or stays in another one by itself.
 func hasSettled(s *client.Service, good []string) bool {
-	if waitsForRelease(s) {
+	switch {
+	case s.Mode == "pass" && !s.Leaving:
+		return false // until it is left alone
+	case s.Mode == "unmanaged" && !s.Leaving, waitsForRelease(s):
 		return true
 	}
 	switch s.State {

@@ -77,10 +77,10 @@ func psOne(ctx context.Context, t *terminal, c *client.Client, o *psOptions, ref
 		}
 		view.Instances = append(view.Instances, i)
 	}
-	b := &table{head: []string{"INSTANCE", "PHASE", "HEALTH", "ADDRESS", "SINCE", "REASON", "SERIAL", "MACHINE", "DRIVER", "STATE", "REVISION", "FAILURES"}, wide: 6}
+	b := &table{head: []string{"INSTANCE", "PHASE", "HEALTH", "ADDRESS", "SINCE", "REASON", "SERIAL", "MACHINE", "MADE BY", "STATE", "REVISION", "FAILURES"}, wide: 6}
 	for _, i := range view.Instances {
 		b.add(i.Role+"/"+strconv.Itoa(int(i.Number)), i.Phase, i.Health, orDash(strings.Join(i.Addresses, ",")), since(i.Since), orDash(oneLine(i.Reason)),
-			strconv.Itoa(int(i.Serial)), i.Machine, orDash(i.Driver), i.State, strconv.Itoa(int(i.Revision)), strconv.Itoa(i.Failures))
+			strconv.Itoa(int(i.Serial)), i.Machine, orDash(madeBy(&i)), i.State, strconv.Itoa(int(i.Revision)), strconv.Itoa(i.Failures))
 	}
 	if t.output == "table" || t.output == "wide" {
 		t.heading(&s)
@@ -88,9 +88,20 @@ func psOne(ctx context.Context, t *terminal, c *client.Client, o *psOptions, ref
 	return t.show(view, b)
 }
 
+// madeBy names what an instance's machine is made with, and why where there was a choice.
+func madeBy(i *client.Instance) string {
+	if i.Choice == "" {
+		return i.Implementation
+	}
+	return i.Implementation + " (" + i.Choice + ")"
+}
+
 // heading tells of a service and its roles, above its instances.
 func (t *terminal) heading(s *client.Service) {
 	fmt.Fprintf(t.out, "%s (%d) is %s since %s", s.Name, s.ID, t.paintState(s.State), since(s.Since))
+	if s.Mode == "pass" {
+		fmt.Fprint(t.out, ", managed for one pass")
+	}
 	if s.Reason != "" {
 		fmt.Fprintf(t.out, ": %s", oneLine(s.Reason))
 	}

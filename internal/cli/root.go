@@ -92,7 +92,7 @@ func newRootCommand(t *terminal) *cobra.Command {
 		{"start", "To begin with:", []*cobra.Command{newDemoCommand(t), newServerCommand(t), newLoginCommand(t)}},
 		{"services", "Services:", []*cobra.Command{
 			newUpCommand(t), newPlanCommand(t), newPsCommand(t), newScaleCommand(t), newUpdateCommand(t), newRecoverCommand(t),
-			newReleaseCommand(t), newActCommand(t), newDownCommand(t), newRmCommand(t), newDataCommand(t)}},
+			newReleaseCommand(t), newAttachCommand(t), newDetachCommand(t), newActCommand(t), newDownCommand(t), newRmCommand(t), newDataCommand(t)}},
 		{"look", "What happens:", []*cobra.Command{newExplainCommand(t), newEventsCommand(t), newLogsCommand(t), newExecCommand(t)}},
 		{"react", "Metrics and alarms:", []*cobra.Command{newAlarmCommand(t), newMetricCommand(t), newNotificationCommand(t)}},
 		{"objects", "Templates, machines, people:", []*cobra.Command{

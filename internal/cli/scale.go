@@ -12,22 +12,29 @@ import (
 
 type scaleOptions struct {
 	waitOptions
-	force bool
+	force  bool
+	remove []string
 }
 
 func newScaleCommand(t *terminal) *cobra.Command {
 	var o scaleOptions
 	cmd := &cobra.Command{
 		Use:   "scale SERVICE/ROLE N|+N|-N|+P%|-P%",
-		Short: "change how many instances a role has",
+		Short: "change how many instances a role has, or remove chosen ones",
 		Example: "  troupe scale shop/app 5\n  troupe scale shop/app +50%\n" +
-			"  troupe scale shop/app -1",
-		Args: exactly("SERVICE/ROLE", "N"),
+			"  troupe scale shop/app -1\n  troupe scale shop/app --remove 3 --remove 10.0.0.7",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(o.remove) > 0 {
+				return exactly("SERVICE/ROLE")(cmd, args)
+			}
+			return exactly("SERVICE/ROLE", "N")(cmd, args)
+		},
 		RunE: calling(t, func(ctx context.Context, c *client.Client, args []string) error {
-			return runScale(ctx, t, c, &o, args[0], args[1])
+			return runScale(ctx, t, c, &o, args)
 		}),
 	}
 	o.addFlags(cmd.Flags())
+	cmd.Flags().StringArrayVar(&o.remove, "remove", nil, "in place of N: remove this `instance`, and have one less; its number, name, id or any of its addresses")
 	cmd.Flags().BoolVar(&o.force, "force", false, "outside the bounds of the role too")
 	return cmd
 }
@@ -56,15 +63,19 @@ func shieldNumbers(args []string) []string {
 	return append(slices.Concat(args[:i], args[i+1:]), "--", args[i])
 }
 
-func runScale(ctx context.Context, t *terminal, c *client.Client, o *scaleOptions, place, wish string) error {
-	service, role, err := splitRole(place)
+func runScale(ctx context.Context, t *terminal, c *client.Client, o *scaleOptions, args []string) error {
+	service, role, err := splitRole(args[0])
 	if err != nil {
 		return err
 	}
-	if !cardinality.MatchString(wish) {
-		return usageError("%q: give a number, or a change such as +2, -1, +50%%, -10%%", wish)
+	wish := client.Scale{Role: role, Remove: o.remove, Force: o.force}
+	if len(o.remove) == 0 {
+		if !cardinality.MatchString(args[1]) {
+			return usageError("%q: give a number, or a change such as +2, -1, +50%%, -10%%", args[1])
+		}
+		wish.Cardinality = client.Cardinality(args[1])
 	}
-	revision, err := c.Services().Scale(ctx, service, client.Scale{Role: role, Cardinality: client.Cardinality(wish), Force: o.force})
+	revision, err := c.Services().Scale(ctx, service, wish)
 	if err != nil {
 		return err
 	}

@@ -50,6 +50,7 @@ func (o *serverOptions) addFlags(f *pflag.FlagSet, env func(string) string) {
 	f.StringVar(&o.app.Keystone.Validate, "keystone-validate", "", "`URL` of a real Keystone whose tokens are good for Monasca")
 	f.StringVar(&o.app.Keystone.Service, "keystone-service", "", "openrc `file` of a user who may validate tokens there")
 	f.StringSliceVar(&o.app.Keystone.Projects, "keystone-project", nil, "`ID=GROUP`, the group that stands for a project there; others get one of their own")
+	f.Var(spanFlag{&o.app.Keystone.Remember}, "keystone-remember", "how long its answer about a token is good, and so how long a revoked one may be (default 5m)")
 	o.app.Monasca.Profile = "fast"
 	f.Var(choice{&o.app.Monasca.Profile, []string{"fast", "compat"}}, "monasca-profile", "when definitions that come from Monasca's clients decide")
 	f.BoolVar(&o.app.Monasca.Extended, "monasca-extended", false, "take Troupe's expressions from Monasca's clients, too")

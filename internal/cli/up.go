@@ -141,5 +141,6 @@ func deploy(ctx context.Context, t *terminal, c *client.Client, o *upOptions, w 
 	}
 	t.tell("service %s has number %s", s.Name, s.Ref())
 	good := []string{"RUNNING", "COOLDOWN", "HOLD"}
+	o.pass = s.Mode == "pass"
 	return t.outcome(ctx, c, s.Ref(), 0, &o.waitOptions, good...)
 }

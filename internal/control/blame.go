@@ -19,7 +19,7 @@ func backendsOf(s *service.Service) (names []backendName) {
 		}
 	}
 	for _, r := range s.Roles {
-		for _, x := range r.Spec.Machine.Implementations {
+		for x := range r.Spec.EachImplementation {
 			add(x.Driver, x.Account)
 		}
 	}

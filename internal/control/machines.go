@@ -188,8 +188,12 @@ func (c *Control) fitMachine(who *identity.Caller, name string, m *service.Machi
 // owns a definition decides who may use it, and keeps it when another is withdrawn.
 func (c *Control) mayStore(who *identity.Caller, name string, m *service.Machine) error {
 	for _, impl := range m.Implementations {
-		if kind, err := c.kinds.Find(impl.Driver); err == nil && kind.HostAccess && !who.MayUseHost() {
-			return fmt.Errorf("%w: machine definition %s runs commands on the server's host; to own one or a copy of one, ask an administrator for the grant \"host\"", identity.ErrDenied, name)
+		kind, err := c.kinds.Find(impl.Driver)
+		if err != nil || who.MayUseHost() {
+			continue
+		}
+		if reach := kind.ReachesHost(impl.Options); reach != "" {
+			return fmt.Errorf("%w: machine definition %s reaches the host with %s; to own one or a copy of one, ask an administrator for the grant \"host\"", identity.ErrDenied, name, reach)
 		}
 	}
 	return nil
@@ -214,8 +218,8 @@ func (c *Control) RemoveMachine(ctx context.Context, who *identity.Caller, ref s
 
 // sameAsDefinition lets callers without the right to run commands on the server's host use a definition
 // that somebody with the right made, but only as it stands: more environment, no other commands.
-func (c *Control) sameAsDefinition(who *identity.Caller, r *service.RoleSpec) error {
-	denied := fmt.Errorf("%w: role %s runs commands on the server's host; use a named machine definition, or ask an administrator for the grant \"host\"", identity.ErrDenied, r.Name)
+func (c *Control) sameAsDefinition(who *identity.Caller, r *service.RoleSpec, reach string) error {
+	denied := fmt.Errorf("%w: role %s reaches the host with %s; use a named machine definition, or ask an administrator for the grant \"host\"", identity.ErrDenied, r.Name, reach)
 	if r.Machine.Name == "" {
 		return denied
 	}

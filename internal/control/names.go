@@ -2,6 +2,7 @@ package control
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 
 	"github.com/troupe-dev/troupe/driver"
@@ -12,13 +13,15 @@ import (
 // checkNames refuses templates that look for what is certainly not there, and warns of what will be empty. Roles
 // that run like this already (in the present spec, nil for none) are not asked again.
 func (c *Control) checkNames(spec, present *service.Spec) (warnings []string, err error) {
-	warnings, err = render.CheckNames(spec, func(r *service.RoleSpec) bool { return sameNames(present, spec, r) })
+	warnings, err = render.CheckNames(spec, render.Rules{
+		Skip: func(r *service.RoleSpec) bool { return sameNames(present, spec, r) }, Commands: c.engine.RunsCommands(),
+	})
 	for n := range spec.Roles {
 		m := &spec.Roles[n].Machine
-		if !render.ShowsAddress(m) {
-			continue
-		}
-		for _, x := range m.Implementations {
+		for k, x := range m.Implementations {
+			if !render.ShowsAddress(m.By(k)) {
+				continue
+			}
 			b := c.engine.Backend(x.Driver, x.Account)
 			if b == nil {
 				continue
@@ -38,5 +41,6 @@ func sameNames(present, spec *service.Spec, r *service.RoleSpec) bool {
 		return false
 	}
 	old := &present.Roles[present.Role(r.Name)]
-	return slices.Equal(old.Parents, r.Parents) && slices.Equal(old.Needs, r.Needs) && sameTexts(old.Inputs, r.Inputs) && sameTexts(present.Inputs, spec.Inputs)
+	return slices.Equal(old.Parents, r.Parents) && slices.Equal(old.Needs, r.Needs) && sameTexts(old.Inputs, r.Inputs) && sameTexts(present.Inputs, spec.Inputs) &&
+		reflect.DeepEqual(present.VariablesOf(old), spec.VariablesOf(r))
 }

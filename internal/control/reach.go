@@ -13,7 +13,7 @@ func (c *Control) Logs(ctx context.Context, who *identity.Caller, id uint64, ser
 	if _, err := c.find(who, id, identity.Use); err != nil {
 		return nil, err
 	}
-	b, ref, err := c.engine.Machine(id, serial)
+	b, ref, _, err := c.engine.Machine(id, serial)
 	if err != nil {
 		return nil, fmt.Errorf("service %d: instance %d: %w: %w", id, serial, identity.ErrNotFound, err)
 	}
@@ -38,12 +38,12 @@ func (c *Control) exec(ctx context.Context, who *identity.Caller, id uint64, ser
 	if _, err := c.find(who, id, identity.Manage); err != nil {
 		return 0, err
 	}
-	b, ref, err := c.engine.Machine(id, serial)
+	b, ref, options, err := c.engine.Machine(id, serial)
 	if err != nil {
 		return 0, fmt.Errorf("service %d: instance %d: %w: %w", id, serial, identity.ErrNotFound, err)
 	}
-	if b.Kind.HostAccess && !who.MayUseHost() {
-		return 0, fmt.Errorf("%w: machines of driver %s share the server's host; ask an administrator for the grant \"host\"", identity.ErrDenied, b.Kind.Name)
+	if reach := b.Kind.ReachesHost(options); reach != "" && !who.MayUseHost() {
+		return 0, fmt.Errorf("%w: with %s the machine reaches the host; ask an administrator for the grant \"host\"", identity.ErrDenied, reach)
 	}
 	p, ok := driver.As[driver.Prober](b.Driver)
 	if !ok {

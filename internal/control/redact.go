@@ -36,8 +36,40 @@ func (c *Control) RedactMachine(m service.Machine) service.Machine {
 			kind = &driver.Kind{}
 		}
 		impl.Options = kind.Redact(impl.Options)
+		impl.Checks = redactChecks(impl.Checks)
 	}
+	m.Checks = redactChecks(m.Checks)
 	return m
+}
+
+// redactChecks hides the passwords of checks.
+func redactChecks(checks []service.Check) []service.Check {
+	checks = slices.Clone(checks)
+	for n := range checks {
+		if db := checks[n].MySQL; db != nil && db.HidesPassword() {
+			shown := *db
+			shown.Password = driver.Redacted
+			checks[n].MySQL = &shown
+		}
+	}
+	return checks
+}
+
+// restoreChecks puts the passwords of old checks back.
+func restoreChecks(place string, checks, old []service.Check) error {
+	for n := range checks {
+		db := checks[n].MySQL
+		if db == nil || db.Password != driver.Redacted {
+			continue
+		}
+		if n >= len(old) || old[n].MySQL == nil || !old[n].MySQL.HidesPassword() {
+			return noSecret(fmt.Sprintf("%schecks[%d].mysql.password", place, n))
+		}
+		whole := *db
+		whole.Password = old[n].MySQL.Password
+		checks[n].MySQL = &whole
+	}
+	return nil
 }
 
 func redactInputs(inputs map[string]string, secrets []string) map[string]string {
@@ -108,8 +140,15 @@ func (c *Control) restoreMachine(place string, m, old *service.Machine) error {
 			}
 			impl.Options[name] = old.Implementations[k].Options[name]
 		}
+		var before []service.Check
+		if k < len(old.Implementations) {
+			before = old.Implementations[k].Checks
+		}
+		if err := restoreChecks(fmt.Sprintf("%simplementations[%d].", place, k), impl.Checks, before); err != nil {
+			return err
+		}
 	}
-	return nil
+	return restoreChecks(place, m.Checks, old.Checks)
 }
 
 // secret reports whether an option of a driver's machines is never shown.

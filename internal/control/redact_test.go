@@ -43,6 +43,39 @@ func TestRedactAndRestore(t *testing.T) {
 	}
 }
 
+// The password of a check is never shown, but a template that names where it comes from is.
+func TestPasswordsOfChecks(t *testing.T) {
+	db := func(password string) service.Check {
+		return service.Check{MySQL: &service.MySQL{User: "u", Password: password}}
+	}
+	make := func() *service.Spec {
+		spec := lockedSpec()
+		m := &spec.Roles[0].Machine
+		m.Checks = []service.Check{db("{{ inputs.KEY }}"), db("open")}
+		m.Implementations[0].Checks = []service.Check{{Ping: true}, db("sesame")}
+		m.Implementations = m.Implementations[:1]
+		return spec
+	}
+	spec := make()
+	shown := locked.Redact(spec)
+	m := &shown.Roles[0].Machine
+	if m.Checks[0].MySQL.Password != "{{ inputs.KEY }}" || m.Checks[1].MySQL.Password != driver.Redacted || m.Implementations[0].Checks[1].MySQL.Password != driver.Redacted {
+		t.Errorf("shown %+v", m)
+	}
+	if d := cmp.Diff(make(), spec); d != "" {
+		t.Errorf("showing changed it: %s", d)
+	}
+	m.Checks[1].MySQL.User = "v"
+	if err := locked.RestoreSecrets(shown, spec); err != nil || m.Checks[1].MySQL.Password != "open" || m.Checks[1].MySQL.User != "v" || m.Implementations[0].Checks[1].MySQL.Password != "sesame" {
+		t.Errorf("restored %+v, %v", m, err)
+	}
+	shown = locked.Redact(spec)
+	shown.Roles[0].Machine.Checks = shown.Roles[0].Machine.Checks[1:]
+	if err := locked.RestoreSecrets(shown, spec); !errors.Is(err, identity.ErrInvalid) || !strings.Contains(err.Error(), "roles.a.checks[0].mysql.password") {
+		t.Errorf("moved: %v", err)
+	}
+}
+
 func TestSecretsAreNotMoved(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*service.Spec)

@@ -28,8 +28,14 @@ func (c *Control) checkResources(who *identity.Caller, spec *service.Spec) error
 		if _, err := what.Check(x.Options); err != nil {
 			return misplaced(place+".options", identity.ErrInvalid, err)
 		}
-		if kind.HostAccess && !who.MayUseHost() {
+		if who.MayUseHost() {
+			continue
+		}
+		if kind.HostAccess {
 			return misplaced(place, identity.ErrDenied, fmt.Errorf("resources of driver %s reach this server's host; ask an administrator for the grant \"host\"", x.Driver))
+		}
+		if reach := what.ReachesHost(x.Options); reach != "" {
+			return misplaced(place, identity.ErrDenied, fmt.Errorf("%s reaches the host; ask an administrator for the grant \"host\"", reach))
 		}
 	}
 	return nil

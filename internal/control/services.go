@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/troupe-dev/troupe/driver"
 	"github.com/troupe-dev/troupe/internal/engine"
 	"github.com/troupe-dev/troupe/internal/identity"
 	"github.com/troupe-dev/troupe/internal/render"
@@ -135,17 +136,24 @@ func (c *Control) check(who *identity.Caller, spec, present *service.Spec) error
 			if c.engine.Backend(impl.Driver, impl.Account) == nil {
 				return misplaced(place, identity.ErrInvalid, noAccount(impl.Driver, impl.Account))
 			}
-			if _, err := kind.Check(impl.Options); err != nil {
+			if err := checkOptions(kind, spec, r, &r.Machine.Implementations[k]); err != nil {
 				return misplaced(place+".options", identity.ErrInvalid, err)
 			}
-			if kind.HostAccess && !who.MayUseHost() && !runsAlready(present, r) {
-				if err := c.sameAsDefinition(who, r); err != nil {
+			if reach := kind.ReachesHost(impl.Options); reach != "" && !who.MayUseHost() && !runsAlready(present, r) {
+				if err := c.sameAsDefinition(who, r, reach); err != nil {
 					return &Misplaced{Path: fmt.Sprintf("roles[%d].machine", n), Err: err}
 				}
 			}
 		}
 	}
 	return c.checkResources(who, spec)
+}
+
+// checkOptions checks the options of an implementation by its driver's description, templates as far as they can be
+// told.
+func checkOptions(kind *driver.Kind, spec *service.Spec, r *service.RoleSpec, x *service.Implementation) error {
+	_, err := kind.Check(render.Foresee(spec, r, x, kind.TakesText))
+	return err
 }
 
 // runsAlready reports whether the present spec has the same role with the same machine.
@@ -377,7 +385,7 @@ func (c *Control) Plan(who *identity.Caller, id uint64, cmd service.Command) (se
 		return plan, err
 	}
 	c.engine.View(id, func(s *service.Service) { plan, err = s.Plan(&cmd, time.Now()) })
-	plan.Warnings = append(warnings, plan.Warnings...)
+	plan.Warnings = append(plan.Warnings, warnings...)
 	return plan, err
 }
 

@@ -13,27 +13,43 @@ import (
 
 // rewrite returns a copy of m whose texts went through f, which is told where each stands.
 func rewrite(m service.Machine, f func(place, text string) string) service.Machine {
-	m.Env, m.Attributes = maps.Clone(m.Env), maps.Clone(m.Attributes)
-	for k, v := range m.Env {
-		m.Env[k] = f("env."+k, v)
+	m.Env, m.Files, m.UserData, m.Checks = rewriteContents("", m.Env, m.Files, m.UserData, m.Checks, f)
+	m.Attributes = rewriteAll("attributes.", m.Attributes, f)
+	m.Implementations = slices.Clone(m.Implementations)
+	for n := range m.Implementations {
+		x := &m.Implementations[n]
+		x.Env, x.Files, x.UserData, x.Checks = rewriteContents("implementations."+strconv.Itoa(n)+".", x.Env, x.Files, x.UserData, x.Checks, f)
 	}
-	for k, v := range m.Attributes {
-		m.Attributes[k] = f("attributes."+k, v)
+	return m
+}
+
+func rewriteAll(at string, texts map[string]string, f func(place, text string) string) map[string]string {
+	texts = maps.Clone(texts)
+	for k, v := range texts {
+		texts[k] = f(at+k, v)
 	}
-	m.Files = slices.Clone(m.Files)
-	for n := range m.Files {
-		m.Files[n].Content = f("files."+m.Files[n].Path, m.Files[n].Content)
+	return texts
+}
+
+func rewriteContents(at string, env map[string]string, files []service.File, userData string, checks []service.Check,
+	f func(place, text string) string) (map[string]string, []service.File, string, []service.Check) {
+	files, checks = slices.Clone(files), slices.Clone(checks)
+	for n := range files {
+		files[n].Content = f(at+"files."+files[n].Path, files[n].Content)
 	}
-	m.UserData = f("user_data", m.UserData)
-	m.Checks = slices.Clone(m.Checks)
-	for n := range m.Checks {
-		c, place := &m.Checks[n], "checks."+strconv.Itoa(n)
+	for n := range checks {
+		c, place := &checks[n], at+"checks."+strconv.Itoa(n)
 		c.TCP, c.HTTP, c.Exec = f(place+".tcp", c.TCP), f(place+".http", c.HTTP), slices.Clone(c.Exec)
 		for k := range c.Exec {
 			c.Exec[k] = f(place+".exec."+strconv.Itoa(k), c.Exec[k])
 		}
+		if c.MySQL != nil {
+			db := *c.MySQL
+			db.EachText(func(name string, text *string) { *text = f(place+".mysql."+name, *text) })
+			c.MySQL = &db
+		}
 	}
-	return m
+	return rewriteAll(at+"env.", env, f), files, f(at+"user_data", userData), checks
 }
 
 // veil hides the values of secret inputs in the texts of a role's machine.

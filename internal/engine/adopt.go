@@ -58,7 +58,7 @@ func (e *Engine) begin(waiting []*actor, ready func(*Backend) bool) (others []*a
 		all := true
 		e.read(a, func(svc *service.Service) {
 			for _, r := range svc.Roles {
-				for _, impl := range r.Spec.Machine.Implementations {
+				for impl := range r.Spec.EachImplementation {
 					if b := e.Backend(impl.Driver, impl.Account); b != nil && !ready(b) {
 						all = false
 					}

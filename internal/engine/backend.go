@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -104,8 +105,8 @@ func (b *Backend) keepListing(ctx context.Context) {
 	for b.list(ctx); ; b.list(ctx) {
 		b.mu.Lock()
 		pause := every*9/10 + rand.N(every/5+1)
-		if b.listed.IsZero() {
-			pause = time.Second // not heard of yet
+		if b.listed.IsZero() { // not heard of yet: sooner, but not for ever
+			pause = min(time.Second+time.Since(b.failing)/4, every)
 		}
 		b.mu.Unlock()
 		select {
@@ -117,17 +118,24 @@ func (b *Backend) keepListing(ctx context.Context) {
 	}
 }
 
+// firstRewatch is how soon a watch that broke off begins again, at first.
+const firstRewatch = 100 * time.Millisecond
+
 func (b *Backend) keepWatching(ctx context.Context, w driver.Watcher) {
-	for wait := 100 * time.Millisecond; ctx.Err() == nil; {
+	for wait := firstRewatch; ctx.Err() == nil; {
 		began := time.Now()
 		err := w.Watch(ctx, b.saw)
 		if ctx.Err() != nil {
 			return
 		}
 		if time.Since(began) > time.Minute {
-			wait = 100 * time.Millisecond
+			wait = firstRewatch
 		}
-		b.engine.log.Warn("watch of a back end broke off", "backend", b.Key(), "error", err)
+		level := slog.LevelWarn
+		if wait > firstRewatch || !b.engine.heard(b) {
+			level = slog.LevelDebug // it has been told, or the list tells it
+		}
+		b.engine.log.Log(ctx, level, "watch of a back end broke off", "backend", b.Key(), "error", err)
 		select {
 		case <-ctx.Done():
 			return
@@ -250,15 +258,7 @@ func (b *Backend) list(ctx context.Context) {
 	var r reading
 	for m, err := range b.Driver.List(ctx) {
 		if err != nil {
-			b.mu.Lock()
-			if b.lastErr == "" {
-				b.failing = began
-			}
-			b.lastErr = err.Error()
-			b.mu.Unlock()
-			if ctx.Err() == nil {
-				e.log.Warn("list of a back end failed", "backend", b.Key(), "error", err)
-			}
+			b.listFailed(ctx, err, began)
 			return // a list that erred proves nothing
 		}
 		if m.Generation > e.store.Installation().Generation {
@@ -304,6 +304,24 @@ func (b *Backend) list(ctx context.Context) {
 	b.stamp(ctx, r.stale)
 	b.strangeResources(ctx, strangers)
 	b.judgeStrangers(ctx, strangers, began)
+}
+
+// listFailed notes why. It is logged once for as long as lists fail: a driver whose back end is not there, and which
+// nobody uses, is no news.
+func (b *Backend) listFailed(ctx context.Context, err error, began time.Time) {
+	b.mu.Lock()
+	level := slog.LevelDebug
+	if b.lastErr == "" {
+		b.failing = began
+		if level = slog.LevelWarn; b.listed.IsZero() {
+			level = slog.LevelInfo
+		}
+	}
+	b.lastErr = err.Error()
+	b.mu.Unlock()
+	if ctx.Err() == nil {
+		b.engine.log.Log(ctx, level, "list of a back end failed", "backend", b.Key(), "error", err)
+	}
 }
 
 // A reading is what one list carries along.
@@ -373,12 +391,8 @@ func (b *Backend) stamp(ctx context.Context, stale []driver.Ref) {
 
 // makes reports whether the instance's machine is this back end's.
 func (b *Backend) makes(i *service.Instance) bool {
-	impls := i.Role().Spec.Machine.Implementations
-	if int(i.Impl) >= len(impls) {
-		return false
-	}
-	impl := &impls[i.Impl]
-	return impl.Driver == b.Kind.Name && impl.Account == b.Account
+	impl := i.Implementation()
+	return impl != nil && impl.Driver == b.Kind.Name && impl.Account == b.Account
 }
 
 // missing returns the machines that should have been in the list which began then, and how many machines

@@ -47,6 +47,9 @@ func (e *Engine) dispatch(a *actor, eff service.Effect) {
 		e.answerMissing(a, eff, name)
 		return
 	}
+	if !e.heard(b) {
+		b.lookNow() // somebody needs it
+	}
 	switch eff.Kind {
 	case service.DoCreate:
 		b.creates.Push(job{a, eff})
@@ -109,11 +112,10 @@ func (e *Engine) backendOf(svc *service.Service, eff service.Effect) (*Backend, 
 		}
 		return e.backends[backendKey(x.Driver, x.Account)], backendKey(x.Driver, x.Account)
 	}
-	r := svc.RoleOf(eff)
-	if r == nil || int(eff.Impl) >= len(r.Spec.Machine.Implementations) {
+	impl := svc.ImplementationOf(eff)
+	if impl == nil {
 		return nil, ""
 	}
-	impl := &r.Spec.Machine.Implementations[eff.Impl]
 	return e.backends[backendKey(impl.Driver, impl.Account)], backendKey(impl.Driver, impl.Account)
 }
 
@@ -193,7 +195,7 @@ func (b *Backend) call(ctx context.Context, j job) (fact service.Fact, ok bool) 
 		b.judge(&fact, err)
 		return fact, ctx.Err() == nil
 	}
-	req, err := p.render(ctx)
+	req, err := p.render(ctx, b.Kind)
 	if err != nil {
 		fact.Err, fact.Class, fact.Definite = err.Error(), "invalid", true
 		return fact, ctx.Err() == nil

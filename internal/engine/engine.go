@@ -40,6 +40,8 @@ type Options struct {
 	Retain time.Duration
 	// Environment is what each machine's program is told besides its definition's own, which wins; nil for nothing.
 	Environment func(id driver.MachineID) map[string]string
+	// Command runs what templates ask for with cmd, on this host, and returns what it prints; nil refuses.
+	Command func(ctx context.Context, command string) (string, error)
 	// Metrics counts; nil for none.
 	Metrics *Metrics
 }
@@ -386,6 +388,9 @@ func (e *Engine) Backend(driver, account string) *Backend {
 
 // Backends returns all back ends.
 func (e *Engine) Backends() []*Backend { return e.opts.Backends }
+
+// RunsCommands reports whether templates may run commands on this host.
+func (e *Engine) RunsCommands() bool { return e.opts.Command != nil }
 
 // fail ends the engine.
 func (e *Engine) fail(err error) {

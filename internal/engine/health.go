@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/troupe-dev/troupe/driver"
@@ -29,38 +30,39 @@ func (e *Engine) newProbes() *probe.Scheduler[checkKey] {
 	e.health.verdicts = make(map[checkKey][]service.Health)
 	return probe.NewScheduler(func(r probe.Result[checkKey]) {
 		f := service.Fact{Kind: service.Checked, Serial: r.Key.serial, Incarnation: r.Key.incarnation, Reason: r.Reason}
-		if verdict, ok := e.health.note(r); ok {
-			f.Health = verdict
+		if e.health.note(r, &f) {
 			e.Tell(r.Key.service, f)
 		}
 	})
 }
 
-// note keeps a verdict and returns that of all checks of the machine together; false when its checks
+// note keeps a verdict and puts those of all checks of the machine together into the fact; false when its checks
 // have ended.
-func (h *health) note(r probe.Result[checkKey]) (service.Health, bool) {
+func (h *health) note(r probe.Result[checkKey], f *service.Fact) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	first := r.Key
 	first.number = 0
 	all := h.verdicts[first]
 	if r.Key.number >= len(all) {
-		return service.Unchecked, false
+		return false
 	}
-	all[r.Key.number] = service.Unhealthy
-	if r.Healthy {
-		all[r.Key.number] = service.Healthy
-	}
-	sum := service.Healthy
-	for _, v := range all {
-		if v == service.Unhealthy {
-			return v, true
-		}
-		if v == service.Unchecked {
-			sum = v
+	all[r.Key.number] = r.Health
+	for n, v := range all {
+		switch v {
+		case service.Healthy:
+			f.Passing |= 1 << n
+		case service.Ailing, service.Unhealthy:
+			f.Failing |= 1 << n
 		}
 	}
-	return sum, true
+	for _, v := range [...]service.Health{service.Unhealthy, service.Ailing, service.Unchecked, service.Healthy} {
+		if slices.Contains(all, v) {
+			f.Health = v
+			break
+		}
+	}
+	return true
 }
 
 // watchHealth starts and ends the checks of instances that changed. The actor is held.
@@ -71,7 +73,7 @@ func (e *Engine) watchHealth(a *actor, changed []uint32) {
 			e.endChecks(a, serial)
 			continue
 		}
-		checks := i.Role().Spec.Machine.Checks
+		checks := i.Checks()
 		if len(checks) == 0 {
 			continue
 		}
@@ -94,7 +96,7 @@ func (e *Engine) watchAllHealth(a *actor) {
 		}
 	}
 	for _, r := range a.svc.Roles {
-		if len(r.Spec.Machine.Checks) == 0 {
+		if !r.HasChecks() {
 			continue
 		}
 		for i := range r.Instances {
@@ -118,12 +120,12 @@ func (e *Engine) startChecks(a *actor, i *service.Instance, checks []service.Che
 		return
 	}
 	a.checked(i.Serial, i.Incarnation, len(checks))
-	scope := scopeOf(a, i)
+	scope := e.scopeOf(a, i)
 	target := probe.Target{Started: i.Since.Time(), Exec: e.execIn(a, i)}
 	if len(i.Addresses) > 0 {
 		target.Address = i.Addresses[0]
 	}
-	parts, err := render.Machine(e.ctx, &service.Machine{Checks: checks}, &scope)
+	parts, err := render.Machine(e.ctx, &service.Machine{Checks: checks}, nil, &scope)
 	if err != nil {
 		e.log.Warn("a health check cannot be rendered", "service", a.id, "instance", i.Serial, "error", service.Mask(a.svc.Spec, i.Role().Spec, err.Error()))
 		parts.Checks = checks
@@ -137,11 +139,10 @@ func (e *Engine) startChecks(a *actor, i *service.Instance, checks []service.Che
 
 // execIn runs a check's command inside the machine.
 func (e *Engine) execIn(a *actor, i *service.Instance) func(context.Context, []string) (int, error) {
-	r := i.Role()
-	if int(i.Impl) >= len(r.Spec.Machine.Implementations) {
+	impl := i.Implementation()
+	if impl == nil {
 		return nil
 	}
-	impl := &r.Spec.Machine.Implementations[i.Impl]
 	b := e.Backend(impl.Driver, impl.Account)
 	if b == nil {
 		return nil
@@ -192,8 +193,8 @@ var (
 	ErrNoMachine = errors.New("the instance has no machine now")
 )
 
-// Machine finds the machine of an instance and the back end that runs it.
-func (e *Engine) Machine(id uint64, serial uint32) (b *Backend, ref driver.Ref, err error) {
+// Machine finds the machine of an instance, the back end that runs it, and the options that its role asks for.
+func (e *Engine) Machine(id uint64, serial uint32) (b *Backend, ref driver.Ref, options map[string]any, err error) {
 	err = ErrNoService
 	e.View(id, func(svc *service.Service) {
 		i := svc.Instance(serial)
@@ -201,16 +202,16 @@ func (e *Engine) Machine(id uint64, serial uint32) (b *Backend, ref driver.Ref, 
 			err = ErrNoInstance
 			return
 		}
-		impls := i.Role().Spec.Machine.Implementations
-		if i.Machine == driver.Gone || int(i.Impl) >= len(impls) {
+		impl := i.Implementation()
+		if i.Machine == driver.Gone || impl == nil {
 			err = ErrNoMachine
 			return
 		}
-		b, err = e.Backend(impls[i.Impl].Driver, impls[i.Impl].Account), nil
+		b, err = e.Backend(impl.Driver, impl.Account), nil
 		if b == nil {
 			err = ErrNoMachine
 		}
-		ref = driver.Ref{ID: svc.MachineID(i), Native: i.Native}
+		ref, options = driver.Ref{ID: svc.MachineID(i), Native: i.Native}, impl.Options
 	})
-	return b, ref, err
+	return b, ref, options, err
 }

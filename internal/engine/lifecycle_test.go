@@ -103,6 +103,45 @@ func TestHealthChecks(t *testing.T) {
 	})
 }
 
+// TestCheckDown: a check may fail for a while; the clock runs on while the server is down.
+func TestCheckDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, sound)
+		s.start()
+		role := simRole("app", 1)
+		role.Machine.Checks = []service.Check{{Exec: []string{"ok"}, Interval: time.Second, Down: time.Minute}}
+		s.create(1, role)
+		s.running(1)
+		ailing := func(svc *service.Service) bool {
+			return svc.Role("app").Count(service.Up) == 1 && healthOf(svc) == service.Ailing
+		}
+		bad := s.machine(1, "app", 0)
+		s.clouds[0].SetHealth(bad, false)
+		s.until(1, "ailing", ailing)
+		time.Sleep(50 * time.Second) // simulated
+		s.clouds[0].SetHealth(bad, true)
+		s.until(1, "well", func(svc *service.Service) bool { return healthOf(svc) == service.Healthy })
+		s.clouds[0].SetHealth(bad, false)
+		s.until(1, "ailing again", ailing)
+		began := time.Now()
+		time.Sleep(40 * time.Second) // simulated
+		s.restart()
+		s.until(1, "healed", func(svc *service.Service) bool { return running(svc) && s.machineGone(bad) })
+		if took := time.Since(began); took < time.Minute || took > 65*time.Second {
+			t.Errorf("it was replaced after %v", took)
+		}
+		s.removeAll()
+	})
+}
+
+// healthOf is what the checks of the one instance say.
+func healthOf(svc *service.Service) service.Health {
+	for i := range svc.Roles[0].Instances {
+		return i.Healthy
+	}
+	return service.Unchecked
+}
+
 func (s *stage) machineGone(id driver.MachineID) bool {
 	for _, m := range s.clouds[0].Machines() {
 		if m.ID == id {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"github.com/troupe-dev/troupe/driver"
+	"github.com/troupe-dev/troupe/internal/render"
 	"github.com/troupe-dev/troupe/internal/service"
 	"golang.org/x/sync/errgroup"
 )
@@ -49,14 +50,15 @@ func (e *Engine) refreshOnce(a *actor, role uint16) {
 	var targets []target
 	e.read(a, func(svc *service.Service) {
 		r := svc.RoleOf(service.Effect{Role: role})
-		if r == nil || !refersToPeers(&r.Spec.Machine) {
+		if r == nil {
 			return
 		}
 		for i := range r.Instances {
-			if i.Phase != service.Up || i.Revision != r.Revision {
+			impl := i.Implementation()
+			if i.Phase != service.Up || i.Outdated() || impl == nil || !render.ShowsRoles(i.Definition()) {
 				continue
 			}
-			b, _ := e.backendOf(svc, service.Effect{Role: role, Impl: i.Impl})
+			b := e.Backend(impl.Driver, impl.Account)
 			if b == nil {
 				continue
 			}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"sort"
-	"strings"
 
 	"github.com/troupe-dev/troupe/driver"
 	"github.com/troupe-dev/troupe/internal/render"
@@ -15,17 +14,22 @@ import (
 // A blueprint is what is needed to make one machine, read from the service in one look.
 type blueprint struct {
 	machine *service.Machine
+	impl    *service.Implementation
 	scope   render.Scope
 	request driver.Request
 }
 
 // render makes the request for a creation.
-func (p *blueprint) render(ctx context.Context) (driver.Request, error) {
-	parts, err := render.Machine(ctx, p.machine, &p.scope)
+func (p *blueprint) render(ctx context.Context, kind *driver.Kind) (driver.Request, error) {
+	parts, err := render.Machine(ctx, p.machine, p.impl, &p.scope)
 	if err != nil {
 		return driver.Request{}, err
 	}
-	p.request.Env, p.request.Files, p.request.UserData = parts.Env, parts.Files, parts.UserData
+	options, err := kind.Check(parts.Options)
+	if err != nil {
+		return driver.Request{}, fmt.Errorf("options: %w", err)
+	}
+	p.request.Env, p.request.Files, p.request.UserData, p.request.Options = parts.Env, parts.Files, parts.UserData, options
 	return p.request, nil
 }
 
@@ -63,7 +67,7 @@ func (e *Engine) files(ctx context.Context, a *actor, eff service.Effect) ([]dri
 		return nil, nil
 	}
 	only := service.Machine{Files: p.machine.Files}
-	parts, err := render.Machine(ctx, &only, &p.scope)
+	parts, err := render.Machine(ctx, &only, nil, &p.scope)
 	return parts.Files, err
 }
 
@@ -73,12 +77,11 @@ func (e *Engine) blueprint(a *actor, eff service.Effect, phase service.Phase) (p
 		if i == nil || i.Incarnation != eff.Incarnation || i.Phase != phase {
 			return
 		}
-		r := i.Role()
-		if int(i.Impl) >= len(r.Spec.Machine.Implementations) {
+		r, impl := i.Role(), i.Implementation()
+		if impl == nil {
 			return
 		}
-		p.machine = &r.Spec.Machine
-		impl := &p.machine.Implementations[i.Impl]
+		p.machine, p.impl = i.Definition(), impl
 		name := svc.InstanceName(i)
 		p.request = driver.Request{
 			ID: svc.MachineID(i), Name: name, Project: svc.Meta.Project, Service: idText(svc.ID), Role: r.Name, Number: int(i.Number),
@@ -88,21 +91,26 @@ func (e *Engine) blueprint(a *actor, eff service.Effect, phase service.Phase) (p
 		if r.Spec.Identity == service.Stable && len(i.Addresses) > 0 {
 			p.request.Address = i.Addresses[0]
 		}
-		p.scope = scopeOf(a, i)
+		p.scope = e.scopeOf(a, i)
+		p.scope.Command = e.opts.Command
 		ok = true
 	})
 	return p, ok
 }
 
 // scopeOf is what the templates of an instance see.
-func scopeOf(a *actor, i *service.Instance) render.Scope {
+func (e *Engine) scopeOf(a *actor, i *service.Instance) render.Scope {
 	svc := a.svc
 	r := i.Role()
 	scope := render.Scope{
-		Service:  render.Service{Name: svc.Meta.Name, ID: idText(svc.ID)},
-		Role:     render.Role{Name: r.Name, Number: r.Cardinality},
-		Instance: render.Instance{Name: svc.InstanceName(i), ID: string(svc.MachineID(i)), Number: int(i.Number)},
-		Inputs:   svc.Spec.Inputs,
+		Service: render.Service{Name: svc.Meta.Name, ID: idText(svc.ID)},
+		Role:    render.Role{Name: r.Name, Number: r.Cardinality},
+		Instance: render.Instance{Name: svc.InstanceName(i), ID: string(svc.MachineID(i)), Number: int(i.Number),
+			UUID: service.UUID(e.store.Installation().ID, svc.ID, i.Serial)},
+		Inputs: svc.Spec.Inputs, Variables: svc.Spec.VariablesOf(r.Spec),
+	}
+	if x := i.Implementation(); x != nil {
+		scope.Names, scope.Rendered = x.Names, x.Rendered
 	}
 	if len(i.Addresses) > 0 {
 		scope.Instance.Address = i.Addresses[0]
@@ -123,7 +131,7 @@ func scopeOf(a *actor, i *service.Instance) render.Scope {
 			scope.Inputs[k] = v
 		}
 	}
-	if !refersToPeers(&r.Spec.Machine) {
+	if !render.ShowsRoles(i.Definition()) {
 		return scope
 	}
 	scope.Roles = make(map[string]render.Peers, len(r.Parents()))
@@ -146,7 +154,8 @@ func (a *actor) peersOf(r *service.Role) render.Peers {
 		if !i.Phase.Settled() {
 			continue
 		}
-		peer := render.Peer{Name: a.svc.InstanceName(i), Number: int(i.Number), Addresses: i.Addresses, Attributes: maps.Clone(i.Attributes)}
+		peer := render.Peer{Name: a.svc.InstanceName(i), Number: int(i.Number), Addresses: i.Addresses, Attributes: maps.Clone(i.Attributes),
+			ID: string(a.svc.MachineID(i)), Native: i.Native, Created: i.Created.Time()}
 		if len(i.Addresses) > 0 {
 			peer.Address = i.Addresses[0]
 		}
@@ -159,24 +168,4 @@ func (a *actor) peersOf(r *service.Role) render.Peers {
 	}
 	a.peers[r.ID] = p
 	return p
-}
-
-// refersToPeers reports whether any template of the machine looks at other roles, so that machines
-// which do not are spared the work.
-func refersToPeers(m *service.Machine) bool {
-	for _, v := range m.Env {
-		if looksAtRoles(v) {
-			return true
-		}
-	}
-	for _, f := range m.Files {
-		if looksAtRoles(f.Content) {
-			return true
-		}
-	}
-	return looksAtRoles(m.UserData)
-}
-
-func looksAtRoles(text string) bool {
-	return strings.Contains(text, "roles") || strings.Contains(text, "${")
 }

@@ -39,7 +39,7 @@ func (b *Backend) resource(ctx context.Context, j job) {
 	if !ok {
 		return
 	}
-	fact := service.Fact{Kind: service.Made, Serial: j.effect.Serial}
+	fact := service.Fact{Kind: service.Made, Serial: j.effect.Serial, Action: j.effect.Token}
 	if err != nil {
 		fact.Err, fact.Class, fact.Definite = err.Error(), driver.Class(err), true
 		b.engine.post(j.actor, message{fact: fact})
@@ -73,7 +73,7 @@ func (b *Backend) unmake(ctx context.Context, j job, r driver.Resourcer) {
 	if ctx.Err() != nil {
 		return
 	}
-	fact := service.Fact{Kind: service.Unmade, Serial: j.effect.Serial}
+	fact := service.Fact{Kind: service.Unmade, Serial: j.effect.Serial, Action: j.effect.Token}
 	b.judge(&fact, err)
 	b.engine.post(j.actor, message{fact: fact})
 }
@@ -85,7 +85,7 @@ func (b *Backend) resourceRequest(j job) (req driver.ResourceRequest, ok bool, e
 		if ok = x != nil && x.Spec != nil && x.Phase == service.ResourceCreating && !svc.Leaving; !ok {
 			return
 		}
-		req = driver.ResourceRequest{ID: service.ResourceID(svc.ID, x.Serial), Kind: x.Kind, Name: fmt.Sprintf("%s-%d", x.Name, svc.ID),
+		req = driver.ResourceRequest{ID: service.ResourceID(svc.ID, x.Serial), Kind: x.Kind, Key: x.Name, Name: fmt.Sprintf("%s-%d", x.Name, svc.ID),
 			Service: idText(svc.ID), Options: x.Spec.Options, Generation: b.engine.store.Installation().Generation}
 	})
 	if !ok {

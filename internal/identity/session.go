@@ -76,11 +76,37 @@ func (d *Directory) OpenSession(who *Caller, group int) (text string, s Session,
 			s.Expires = t.Expires
 		}
 	}
+	text, err = d.seal(s)
+	return text, s, err
+}
+
+func (d *Directory) seal(s Session) (string, error) {
 	plain, err := json.Marshal(s)
 	if err != nil {
-		return "", s, fmt.Errorf("encode session: %w", err)
+		return "", fmt.Errorf("encode session: %w", err)
 	}
-	return sessionPrefix + base64.RawURLEncoding.EncodeToString(d.sealer.Seal(plain, sessionPurpose)), s, nil
+	return sessionPrefix + base64.RawURLEncoding.EncodeToString(d.sealer.Seal(plain, sessionPurpose)), nil
+}
+
+// Introduce makes a session by which this server shows others that it speaks for a group: they can have it validated, and it is
+// good for nothing else. It bears the group's first user. It is an error of class ErrNotFound when there is none.
+func (d *Directory) Introduce(group int) (string, error) {
+	if d.sealer == nil {
+		return "", fmt.Errorf("%w: this server has no sessions", ErrDenied)
+	}
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	var first *user
+	for _, u := range d.users {
+		if u.In(group) && !u.Disabled && (first == nil || u.ID < first.ID) {
+			first = u
+		}
+	}
+	if first == nil || d.groups[group] == nil {
+		return "", fmt.Errorf("group %d: no user who could speak for it: %w", group, ErrNotFound)
+	}
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	return d.seal(Session{ID: randomLetters(tokenID), User: first.ID, Group: group, Issued: now, Expires: now.Add(SessionLife), Proof: proofOf(first.password)})
 }
 
 // mayWork reports whether somebody may have a session in a group. A session leads to the user's other groups, unless it was opened by

@@ -175,3 +175,22 @@ func TestEndedSessionsAreKept(t *testing.T) {
 		t.Errorf("200 sessions were ended: %v", last)
 	}
 }
+
+// What the server introduces itself with can be validated, and is good for nothing else.
+func TestIntroduce(t *testing.T) {
+	l := sessions(t)
+	text, err := l.Introduce(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	who := l.as(text)
+	if who.Name != "ann" || who.Group != 1 || who.Scopes != 0 || who.Administers() || who.MayUseHost() || who.Can(identity.ScopeRead) || who.Can(identity.ScopePush) {
+		t.Errorf("it is %+v", who)
+	}
+	if again, _, err := l.OpenSession(who, 1); err == nil && l.as(again).Scopes != 0 {
+		t.Error("it leads to more than it is")
+	}
+	if _, err := l.Introduce(77); !errors.Is(err, identity.ErrNotFound) {
+		t.Errorf("a group that does not exist: %v", err)
+	}
+}

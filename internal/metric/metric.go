@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/prometheus/prometheus/model/histogram"
 )
 
 // A Dimension is one name and value that tells a series from others of its metric.
@@ -106,6 +108,8 @@ type Point struct {
 	Time   int64 // milliseconds since 1970, UTC
 	Value  float64
 	Meta   map[string]string // Monasca's value_meta; nil for most
+	// Histogram is Prometheus' native histogram, in place of Value; nil for most. It is never changed.
+	Histogram *histogram.FloatHistogram
 }
 
 // Bounds of names and dimensions, in characters, and of Meta: Monasca's.

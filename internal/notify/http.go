@@ -34,7 +34,7 @@ type HTTPOptions struct {
 	Guard *Guard
 	// Render is needed for methods with a template.
 	Render Render
-	// Token returns the token and the project's name for callbacks to orchestrators; nil for neither.
+	// Token returns the token, "" for none, and the project's name for callbacks to orchestrators; nil for neither.
 	Token func(ctx context.Context, tenant int) (token, project string, err error)
 	// PagerDuty is the events URL; PagerDutyURL when empty.
 	PagerDuty string
@@ -193,7 +193,9 @@ func (h *HTTP) callback(ctx context.Context, m *Method, d *Delivery) (*http.Requ
 		if err != nil {
 			return nil, &Failure{Reason: fmt.Sprintf("get a token: %v", err)}
 		}
-		r.Header.Set("X-Auth-Token", token)
+		if token != "" {
+			r.Header.Set("X-Auth-Token", token)
+		}
 		r.Header.Set("X-Tenant-Name", project)
 	}
 	finish(r, m, d, []byte(attribute))

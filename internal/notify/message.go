@@ -47,7 +47,8 @@ type Message struct {
 	Severity    string    `json:"severity,omitempty"`
 	Link        string    `json:"link,omitempty"`
 	Lifecycle   string    `json:"lifecycle,omitempty"` // lifecycle_state, free text of the users'
-	Project     string    `json:"project"`             // tenant_id, as the Monasca face shows it
+	Project     string    `json:"project"`             // tenant_id, as the Monasca and Keystone faces show it
+	ProjectName string    `json:"project_name,omitempty"`
 	Metrics     []Metric  `json:"metrics"`
 	// Origin is what the alarm is about; ServiceName is the name of Origin.Service.
 	Origin      metric.Origin `json:"origin,omitzero"`
@@ -115,6 +116,7 @@ type metricBody struct {
 // extraBody is what Troupe knows besides.
 type extraBody struct {
 	webhookBody
+	Project   string      `json:"project"` // its name
 	Severity  string      `json:"severity"`
 	Link      string      `json:"link"`
 	Lifecycle string      `json:"lifecycle_state"`
@@ -148,7 +150,7 @@ func (m *Message) webhook() webhookBody {
 func (d *Delivery) extra() extraBody {
 	m := d.Message
 	b := extraBody{
-		webhookBody: m.webhook(), Severity: m.Severity, Link: m.Link, Lifecycle: m.Lifecycle, Millis: m.Time.UnixMilli(),
+		webhookBody: m.webhook(), Project: m.ProjectName, Severity: m.Severity, Link: m.Link, Lifecycle: m.Lifecycle, Millis: m.Time.UnixMilli(),
 		Event: d.EventID(), Sequence: m.Sequence, Test: m.Test, Repeat: m.Repeat + d.Repeat,
 	}
 	if m.Origin != (metric.Origin{}) {
@@ -192,7 +194,7 @@ func (d *Delivery) values(m *Method) map[string]any {
 	v := map[string]any{
 		"alarm_id": b.AlarmID, "alarm_definition_id": b.DefinitionID, "alarm_name": b.Name,
 		"alarm_description": b.Description, "alarm_timestamp": b.Timestamp, "alarm_timestamp_ms": b.Millis,
-		"state": b.State, "old_state": b.OldState, "message": b.Message, "tenant_id": b.TenantID, "metrics": metrics,
+		"state": b.State, "old_state": b.OldState, "message": b.Message, "tenant_id": b.TenantID, "project": b.Project, "metrics": metrics,
 		"severity": b.Severity, "link": b.Link, "lifecycle_state": b.Lifecycle, "event_id": b.Event,
 		"sequence": int(b.Sequence), "test": b.Test, "repeat": b.Repeat, "method_name": m.Name,
 	}

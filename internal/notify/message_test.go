@@ -43,7 +43,7 @@ func example() *Message {
 		Event: EventID("5f0c", 7), Sequence: 7, Alarm: "5f0c", Definition: "9a1b", Name: "cpu <high> & rising", Description: "",
 		Time: time.UnixMilli(1_893_456_000_999).UTC(), State: Alarm, OldState: OK,
 		Reason:   "Thresholds were exceeded for the sub-alarms: max(cpu.user_perc) > 90.0 with the values: [97.0]",
-		Severity: "HIGH", Link: "https://wiki.test/cpu", Lifecycle: "OPEN", Project: "0a",
+		Severity: "HIGH", Link: "https://wiki.test/cpu", Lifecycle: "OPEN", Project: "0a", ProjectName: "mini-mon",
 		Metrics: []Metric{
 			{"cpu.user_perc", metric.NewDimensions(map[string]string{"hostname": "web01", "role": "web"})},
 			{"cpu.wait_perc", nil},

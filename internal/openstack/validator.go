@@ -19,11 +19,13 @@ import (
 	"github.com/troupe-dev/troupe/internal/identity"
 )
 
+// Remember is how long an answer of Keystone's is good unless told otherwise, as with Keystone's own middleware.
+const Remember = 5 * time.Minute
+
 // ErrUnknownToken: Keystone knows no such token, or it is in no project.
 var ErrUnknownToken = errors.New("unknown token")
 
 const (
-	remember     = 300 * time.Second // as Keystone's own middleware does
 	rememberBad  = 30 * time.Second
 	maxRemember  = 10_000
 	maxTokenText = 8 << 10
@@ -56,11 +58,12 @@ func (t *Token) Scopes() (s identity.Scopes) {
 
 // A Validator asks one Keystone. It is safe for concurrent use.
 type Validator struct {
-	url     string // without version or slash at its end: the issuer of what it answers
-	service Service
-	client  *http.Client
-	slots   chan struct{}
-	asking  singleflight.Group
+	url      string // without version or slash at its end: the issuer of what it answers
+	service  Service
+	remember time.Duration
+	client   *http.Client
+	slots    chan struct{}
+	asking   singleflight.Group
 
 	mu    sync.Mutex
 	own   string // the service's own token
@@ -72,19 +75,18 @@ type verdict struct {
 	until time.Time
 }
 
-// NewValidator returns a validator of the tokens of the Keystone at a URL, with or without /v3 behind. client may be nil.
-func NewValidator(url string, service Service, client *http.Client) *Validator {
-	if client == nil {
-		client = &http.Client{Timeout: askTime, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	}
+// NewValidator returns a validator of the tokens of the Keystone at a URL, with or without /v3 behind. A token that Keystone
+// revokes is good here for as long as its answers are remembered.
+func NewValidator(url string, service Service, remember time.Duration) *Validator {
+	client := &http.Client{Timeout: askTime, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	url = strings.TrimSuffix(strings.TrimRight(url, "/"), "/v3")
-	return &Validator{url: url, service: service, client: client, slots: make(chan struct{}, asksAtOnce), known: make(map[[sha256.Size]byte]verdict)}
+	return &Validator{url: url, service: service, remember: remember, client: client, slots: make(chan struct{}, asksAtOnce), known: make(map[[sha256.Size]byte]verdict)}
 }
 
 // Issuer names the Keystone.
 func (v *Validator) Issuer() string { return v.url }
 
-// Validate returns what Keystone says of a token, or said within the last five minutes. The error is ErrUnknownToken, or says
+// Validate returns what Keystone says of a token, or said while that is remembered. The error is ErrUnknownToken, or says
 // that Keystone cannot be asked.
 func (v *Validator) Validate(ctx context.Context, token string) (*Token, error) {
 	if token == "" || len(token) > maxTokenText || strings.ContainsAny(token, "\r\n\x00") {
@@ -123,9 +125,9 @@ func (v *Validator) recall(key [sha256.Size]byte) (*Token, bool) {
 }
 
 func (v *Validator) keep(key [sha256.Size]byte, t *Token) {
-	until := time.Now().Add(rememberBad)
+	until := time.Now().Add(min(rememberBad, v.remember))
 	if t != nil {
-		if until = time.Now().Add(remember); t.Expires.Before(until) {
+		if until = time.Now().Add(v.remember); t.Expires.Before(until) {
 			until = t.Expires
 		}
 	}
@@ -216,7 +218,7 @@ func (v *Validator) send(ctx context.Context, method string, body []byte, header
 func read(body []byte) (*Token, error) {
 	var a struct {
 		Token struct {
-			Expires time.Time `json:"expires_at"`
+			Expires string `json:"expires_at"`
 			User    struct{ ID string }
 			Project struct{ ID string }
 			Roles   []struct{ Name string }
@@ -225,7 +227,14 @@ func read(body []byte) (*Token, error) {
 	if err := json.Unmarshal(body, &a); err != nil {
 		return nil, fmt.Errorf("read Keystone's answer: %w", err)
 	}
-	t := &Token{User: a.Token.User.ID, Project: a.Token.Project.ID, Expires: a.Token.Expires}
+	expires, err := time.Parse(time.RFC3339, a.Token.Expires)
+	if err != nil { // an application credential's end, which Keystone writes without a zone
+		expires, err = time.Parse("2006-01-02T15:04:05", a.Token.Expires)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read when a token ends in Keystone's answer: %w", err)
+	}
+	t := &Token{User: a.Token.User.ID, Project: a.Token.Project.ID, Expires: expires}
 	for _, r := range a.Token.Roles {
 		t.Roles = append(t.Roles, r.Name)
 	}

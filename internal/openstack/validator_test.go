@@ -71,7 +71,7 @@ func newStage(t testing.TB) *stage {
 	s.check(os.WriteFile(file, []byte("# of Monasca\nexport OS_USERNAME="+apitest.Admin+"\nexport OS_PASSWORD='"+apitest.Password+"'\nOS_PROJECT_NAME=oneadmin\n"), 0o600))
 	service, err := openstack.ReadService(file)
 	s.check(err)
-	s.guests = &openstack.Guests{Validator: openstack.NewValidator(s.keystone+"/v3/", service, nil), Directory: s.here.Directory, Projects: map[string]string{}}
+	s.guests = &openstack.Guests{Validator: openstack.NewValidator(s.keystone+"/v3/", service, openstack.Remember), Directory: s.here.Directory, Projects: map[string]string{}}
 	s.monasca = s.here.Mount(monasca.New(monasca.Options{Control: s.here.Control, Guests: s.guests.Authenticate}).Face("/monasca")) + "/monasca/v2.0"
 	return s
 }
@@ -238,20 +238,59 @@ func TestServiceToken(t *testing.T) {
 	}
 }
 
+// Keystone writes the end of an application credential's tokens without a zone, and all others' with one.
+func TestExpires(t *testing.T) {
+	end := time.Now().UTC().Add(time.Hour)
+	var written string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			w.Header().Set("X-Subject-Token", "own")
+			w.WriteHeader(http.StatusCreated)
+			return
+		}
+		fmt.Fprintf(w, `{"token":{"expires_at":%q,"user":{"id":"u"},"project":{"id":"p"}}}`, written)
+	}))
+	defer server.Close()
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	for _, form := range []string{"2006-01-02T15:04:05.000000Z", "2006-01-02T15:04:05.000000", "2006-01-02T15:04:05"} {
+		written = end.Format(form)
+		got, err := openstack.NewValidator(server.URL, openstack.Service{}, openstack.Remember).Validate(t.Context(), "gAAAA")
+		if err != nil || got.Expires.Sub(end).Abs() > time.Second {
+			t.Errorf("%s: %+v %v", written, got, err)
+		}
+	}
+	written = "tomorrow"
+	if _, err := openstack.NewValidator(server.URL, openstack.Service{}, openstack.Remember).Validate(t.Context(), "gAAAA"); err == nil || errors.Is(err, openstack.ErrUnknownToken) {
+		t.Errorf("no time: %v", err)
+	}
+	server.Client().CloseIdleConnections()
+}
+
 func TestReadService(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "openrc")
-	s := func(text string) (openstack.Service, error) {
+	read := func(text string) (openstack.Service, error) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		return openstack.ReadService(file)
 	}
-	got, err := s("export OS_USERNAME=\"monasca\"\nexport OS_PASSWORD=a=b\n  OS_TENANT_NAME=service\n# x=y\nexport OS_USER_DOMAIN_NAME=svc\n")
-	if want := (openstack.Service{User: "monasca", Password: "a=b", UserDomain: "svc", Project: "service", ProjectDomain: "Default"}); err != nil || got != want {
-		t.Errorf("%+v %v", got, err)
+	type ref = openstack.Reference
+	for text, want := range map[string]openstack.Service{
+		"export OS_USERNAME=\"monasca\"\nexport OS_PASSWORD=a=b\n  OS_TENANT_NAME=service\n# x=y\nexport OS_USER_DOMAIN_NAME=svc\n": {User: ref{Name: "monasca"}, UserDomain: ref{Name: "svc"}, Password: "a=b",
+			Project: ref{Name: "service"}, ProjectDomain: ref{ID: "default"}},
+		"OS_USER_ID=u1\nOS_USERNAME=monasca\nOS_PASSWORD=x\nOS_PROJECT_ID=p1\nOS_PROJECT_NAME=service\nOS_PROJECT_DOMAIN_ID=d1\n": {User: ref{ID: "u1"}, UserDomain: ref{ID: "default"}, Password: "x",
+			Project: ref{ID: "p1"}, ProjectDomain: ref{ID: "d1"}},
+		"export OS_AUTH_TYPE=v3applicationcredential\nexport OS_APPLICATION_CREDENTIAL_ID=c1\nexport OS_APPLICATION_CREDENTIAL_SECRET=\"s\"\n": {Credential: "c1", Secret: "s"},
+	} {
+		if got, err := read(text); err != nil || got != want {
+			t.Errorf("%s: %+v %v", text, got, err)
+		}
 	}
-	if _, err := s("OS_USERNAME=a\nOS_PROJECT_NAME=b\n"); err == nil || !strings.Contains(err.Error(), "OS_PASSWORD") {
-		t.Error(err)
+	for text, want := range map[string]string{"OS_USERNAME=a\nOS_PROJECT_NAME=b\n": "OS_PASSWORD", "OS_PASSWORD=a\nOS_PROJECT_NAME=b\n": "OS_USERNAME", "OS_USERNAME=a\nOS_PASSWORD=b\n": "OS_PROJECT_NAME",
+		"OS_APPLICATION_CREDENTIAL_ID=c1\n": "OS_APPLICATION_CREDENTIAL_SECRET"} {
+		if _, err := read(text); err == nil || !strings.Contains(err.Error(), want+" is missing") {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 	if _, err := openstack.ReadService(file + ".none"); err == nil {
 		t.Error("a file that is not there")

@@ -62,10 +62,12 @@ func Run(ctx context.Context, check *service.Check, target Target) error {
 		err = get(round, check, target)
 	case len(check.Exec) > 0:
 		err = execute(round, check.Exec, target)
+	case check.MySQL != nil:
+		err = database(round, check.MySQL, target)
 	case check.Ping:
 		err = ping(round, target, limit)
 	default:
-		return errors.New("the check says neither tcp, http, exec nor ping")
+		return errors.New("the check says neither tcp, http, exec, mysql nor ping")
 	}
 	if err != nil && ctx.Err() == nil && round.Err() != nil {
 		return fmt.Errorf("%s: no answer within %v", what(check), limit)
@@ -82,6 +84,8 @@ func what(c *service.Check) string {
 		return "http " + c.HTTP
 	case len(c.Exec) > 0:
 		return "exec " + c.Exec[0]
+	case c.MySQL != nil:
+		return "mysql"
 	}
 	return "ping"
 }
@@ -155,7 +159,11 @@ func get(ctx context.Context, check *service.Check, target Target) error {
 		}
 		url = "http://" + address + "/" + path
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	method := http.MethodGet
+	if check.Method != "" {
+		method = check.Method
+	}
+	req, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {
 		return fmt.Errorf("http %s: %w", check.HTTP, err)
 	}

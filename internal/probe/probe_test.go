@@ -74,6 +74,7 @@ func TestHTTP(t *testing.T) {
 		_, _ = w.Write([]byte("x"))
 	})
 	mux.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	mux.HandleFunc("HEAD /head", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	plain, secure := httptest.NewServer(mux), httptest.NewTLSServer(mux)
 	defer plain.Close()
 	defer secure.Close()
@@ -94,6 +95,10 @@ func TestHTTP(t *testing.T) {
 		check := &service.Check{HTTP: c.url, Status: c.status, Timeout: 200 * time.Millisecond}
 		outcome(t, c.url, Run(t.Context(), check, Target{Address: "127.0.0.1"}), c.want)
 	}
+	head := &service.Check{HTTP: port + "/head", Method: "HEAD"}
+	outcome(t, "HEAD", Run(t.Context(), head, Target{Address: "127.0.0.1"}), "")
+	head.Method = ""
+	outcome(t, "GET", Run(t.Context(), head, Target{Address: "127.0.0.1"}), "status 405")
 }
 
 func TestExec(t *testing.T) {

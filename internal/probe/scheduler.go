@@ -17,12 +17,12 @@ const (
 	promptly  = 100 * time.Millisecond
 )
 
-// A Result says that an instance became healthy or unhealthy.
+// A Result says that an instance became healthy, ailing or unhealthy.
 type Result[K comparable] struct {
-	Key     K
-	Healthy bool
-	Reason  string // why it is unhealthy, in words
-	At      time.Time
+	Key    K
+	Health service.Health
+	Reason string // why it is not healthy, in words
+	At     time.Time
 }
 
 // A Scheduler runs the rounds of many checks. A check that waits costs memory only: there is one timer
@@ -52,7 +52,7 @@ type entry[K comparable] struct {
 }
 
 // NewScheduler returns a scheduler that does nothing until Run. report is called when an instance becomes
-// healthy or unhealthy, never twice at a time for one key; it must not block for long.
+// healthy, ailing or unhealthy, never twice at a time for one key; it must not block for long.
 func NewScheduler[K comparable](report func(Result[K])) *Scheduler[K] {
 	return &Scheduler[K]{
 		report: report, run: Run, entries: map[K]*entry[K]{}, wake: make(chan struct{}, 1),
@@ -187,7 +187,7 @@ func (s *Scheduler[K]) settle(ctx context.Context, e *entry[K], start time.Time,
 	pause := e.pause(e.check)
 	// A little less each time, by chance: so checks that began together drift apart.
 	e.next = start.Add(pause - rand.N(max(pause/8, 1)))
-	r = Result[K]{Key: e.key, Healthy: err == nil, At: now}
+	r = Result[K]{Key: e.key, Health: e.health, At: now}
 	if err != nil {
 		r.Reason = err.Error()
 	}

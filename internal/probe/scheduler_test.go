@@ -32,7 +32,7 @@ func play(t *testing.T, check *service.Check, instances script, length time.Dura
 		s := NewScheduler(func(r Result[string]) {
 			mu.Lock()
 			defer mu.Unlock()
-			reports = append(reports, fmt.Sprintf("%s %v %s %ds", r.Key, r.Healthy, r.Reason, r.At.Sub(start)/time.Second))
+			reports = append(reports, fmt.Sprintf("%s %v %s %ds", r.Key, r.Health == service.Healthy, r.Reason, r.At.Sub(start)/time.Second))
 		})
 		s.run = func(ctx context.Context, _ *service.Check, target Target) error {
 			mu.Lock()
@@ -120,6 +120,18 @@ func TestScheduler(t *testing.T) {
 			t.Errorf("%q", got)
 		}
 	})
+	t.Run("failures that may last are told at once, and their end", func(t *testing.T) {
+		patient := &service.Check{Interval: 10 * time.Second, Down: 10 * time.Minute}
+		got, _ := play(t, patient, script{"a": func(d time.Duration) error {
+			if d < 25*time.Second || d > time.Minute && d < 5*time.Minute {
+				return errSick
+			}
+			return nil
+		}}, 10*time.Minute, nil)
+		if len(got) != 4 || got[0] != "a false sick 0s" || got[1] < "a true  25s" || got[1] > "a true  34s" || got[2] < "a false sick 60s" || got[2] > "a false sick 70s" {
+			t.Errorf("%q", got)
+		}
+	})
 	t.Run("a single failure is nothing", func(t *testing.T) {
 		n := 0
 		got, _ := play(t, check, script{"a": func(time.Duration) error {
@@ -166,7 +178,7 @@ func TestHungChecks(t *testing.T) {
 		s := NewScheduler(func(r Result[int]) {
 			mu.Lock()
 			defer mu.Unlock()
-			if r.Healthy {
+			if r.Health == service.Healthy {
 				up[r.Key] = r.At.Sub(start)
 			}
 		})
@@ -270,10 +282,11 @@ func TestTally(t *testing.T) {
 		check := &service.Check{
 			Interval: time.Duration(rapid.IntRange(0, 20).Draw(rt, "interval")) * time.Second, StartPeriod: time.Duration(rapid.IntRange(0, 60).Draw(rt, "start")) * time.Second,
 			Failures: rapid.IntRange(0, 5).Draw(rt, "failures"), Successes: rapid.IntRange(0, 5).Draw(rt, "successes"),
+			Down: rapid.SampledFrom([]time.Duration{0, time.Minute}).Draw(rt, "down"),
 		}
 		var tl tally
 		var since time.Duration
-		last, row := unknown, 0
+		last, row := service.Unchecked, 0
 		var before bool
 		for i, ok := range rapid.SliceOfN(rapid.Bool(), 1, 100).Draw(rt, "outcomes") {
 			if i == 0 || ok != before {
@@ -285,13 +298,19 @@ func TestTally(t *testing.T) {
 			if changed == (tl.health == last) {
 				rt.Fatalf("changed %v from %v to %v", changed, last, tl.health)
 			}
-			if changed && tl.health == healthy && (!ok || row < orDefault(check.Successes, 1)) {
+			if changed && tl.health == service.Healthy && (!ok || row < orDefault(check.Successes, 1)) {
 				rt.Fatalf("healthy after %d", row)
 			}
-			if changed && tl.health == unhealthy && (ok || row < orDefault(check.Failures, 3)) {
+			if changed && tl.health == service.Unhealthy && (ok || row < orDefault(check.Failures, 3)) {
 				rt.Fatalf("unhealthy after %d", row)
 			}
-			if ok && row >= orDefault(check.Successes, 1) && tl.health != healthy {
+			if changed && tl.health == service.Ailing && (ok || check.Down == 0) {
+				rt.Fatalf("ailing after %v", ok)
+			}
+			if tl.health == service.Unhealthy && check.Down > 0 && check.Failures == 0 {
+				rt.Fatalf("unhealthy by a number of failures")
+			}
+			if ok && row >= orDefault(check.Successes, 1) && tl.health != service.Healthy {
 				rt.Fatalf("not healthy after %d good rounds", row)
 			}
 			last = tl.health

@@ -6,18 +6,10 @@ import (
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
-// A health is what is known of an instance by one check.
-type health uint8
-
-const (
-	unknown health = iota
-	healthy
-	unhealthy
-)
-
 // A tally counts the rounds of one check.
 type tally struct {
-	health   health
+	health   service.Health
+	once     bool          // it was healthy once
 	rounds   uint16        // since the start, until the first good one; it stops at its largest value
 	good     uint32        // in a row
 	bad      uint32        // in a row
@@ -25,7 +17,7 @@ type tally struct {
 }
 
 // observe takes the outcome of a round at a time since the instance's start, and reports whether the
-// instance became healthy or unhealthy by it.
+// instance became healthy, unhealthy or, by a check that may fail for a while, ailing.
 //
 // Until the first good round, rounds follow each other faster than the interval, so that a service
 // is up as soon as it can be; but failures count no more than once an interval, and in the start
@@ -39,8 +31,8 @@ func (t *tally) observe(c *service.Check, ok bool, since time.Duration) bool {
 		t.bad = 0
 		t.good = min(t.good+1, 1<<31)
 		t.rounds = 0
-		if t.health != healthy && int(t.good) >= orDefault(c.Successes, DefaultSuccesses) {
-			t.health = healthy
+		if t.health != service.Healthy && int(t.good) >= orDefault(c.Successes, DefaultSuccesses) {
+			t.health, t.once = service.Healthy, true
 			return true
 		}
 		return false
@@ -51,20 +43,29 @@ func (t *tally) observe(c *service.Check, ok bool, since time.Duration) bool {
 	}
 	t.failedAt = since
 	t.bad = min(t.bad+1, 1<<31)
-	if t.health != unhealthy && int(t.bad) >= orDefault(c.Failures, DefaultFailures) {
-		t.health = unhealthy
-		return true
+	before := t.health
+	switch {
+	case before == service.Unhealthy:
+	case (c.Down == 0 || c.Failures > 0) && int(t.bad) >= orDefault(c.Failures, DefaultFailures):
+		t.health = service.Unhealthy
+	case c.Down > 0:
+		t.health = service.Ailing
 	}
-	return false
+	return t.health != before
+}
+
+// early: the instance was never healthy, and is not unhealthy.
+func (t *tally) early() bool {
+	return t.health == service.Unchecked || t.health == service.Ailing && !t.once
 }
 
 // starting: no round was good so far, and none of the verdicts has fallen.
-func (t *tally) starting() bool { return t.health == unknown && t.good == 0 }
+func (t *tally) starting() bool { return t.early() && t.good == 0 }
 
 // pause returns the time from the start of one round to that of the next.
 func (t *tally) pause(c *service.Check) time.Duration {
 	full := interval(c)
-	if t.health == unknown {
+	if t.early() {
 		return min(full, fastest<<min(t.rounds, 16))
 	}
 	return full

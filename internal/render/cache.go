@@ -4,7 +4,7 @@ import (
 	"container/list"
 	"sync"
 
-	"github.com/nikolalohinski/gonja/v2/exec"
+	"github.com/troupe-dev/troupe/internal/jinja"
 )
 
 // Parsed templates are kept, the most recently used ones, up to these bounds.
@@ -13,44 +13,38 @@ const (
 	maxCachedBytes = 8 << 20 // of template text
 )
 
-type cacheKey struct {
-	text   string
-	strict bool
-}
-
 type cacheEntry struct {
-	key    cacheKey
-	parsed *exec.Template
+	text   string
+	parsed *jinja.Template
 }
 
 // A cache is a map with the least recently used entry at the back of a list.
 type cache struct {
 	mu     sync.Mutex
-	byText map[cacheKey]*list.Element
+	byText map[string]*list.Element
 	used   *list.List
 	bytes  int
 }
 
 // templates is no state: what it holds follows from the texts alone.
-var templates = &cache{byText: map[cacheKey]*list.Element{}, used: list.New()}
+var templates = &cache{byText: map[string]*list.Element{}, used: list.New()}
 
 // cached parses a template, or returns it as it was parsed before.
-func cached(text string, strict bool) (*exec.Template, error) {
-	key := cacheKey{text, strict}
-	if t := templates.get(key); t != nil {
+func cached(text string) (*jinja.Template, error) {
+	if t := templates.get(text); t != nil {
 		return t, nil
 	}
-	t, err := parse(text, strict)
+	t, err := jinja.Parse(text)
 	if err == nil {
-		templates.put(key, t)
+		templates.put(text, t)
 	}
 	return t, err
 }
 
-func (c *cache) get(key cacheKey) *exec.Template {
+func (c *cache) get(text string) *jinja.Template {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e, ok := c.byText[key]
+	e, ok := c.byText[text]
 	if !ok {
 		return nil
 	}
@@ -58,18 +52,18 @@ func (c *cache) get(key cacheKey) *exec.Template {
 	return e.Value.(*cacheEntry).parsed
 }
 
-func (c *cache) put(key cacheKey, t *exec.Template) {
+func (c *cache) put(text string, t *jinja.Template) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, there := c.byText[key]; there {
+	if _, there := c.byText[text]; there {
 		return
 	}
-	c.byText[key] = c.used.PushFront(&cacheEntry{key, t})
-	c.bytes += len(key.text)
+	c.byText[text] = c.used.PushFront(&cacheEntry{text, t})
+	c.bytes += len(text)
 	for c.used.Len() > maxCached || c.bytes > maxCachedBytes {
 		last := c.used.Back()
 		old := c.used.Remove(last).(*cacheEntry)
-		delete(c.byText, old.key)
-		c.bytes -= len(old.key.text)
+		delete(c.byText, old.text)
+		c.bytes -= len(old.text)
 	}
 }

@@ -1,7 +1,6 @@
 package render
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,20 +9,15 @@ import (
 )
 
 // Check parses a template without running it. name stands for it in the error, which is of type *Error.
-func Check(name, text string) (err error) {
+func Check(name, text string) error {
 	if plain(text) {
 		return nil
 	}
 	if len(text) > MaxTemplate {
 		return tooLong(name, text)
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			err = &Error{Name: name, Text: panicText(p)}
-		}
-	}()
-	if _, err := cached(text, false); err != nil {
-		return (&texts{ctx: context.Background(), scope: &Scope{}}).explain(name, err)
+	if _, err := cached(text); err != nil {
+		return named(name, err)
 	}
 	return nil
 }
@@ -56,21 +50,35 @@ func CheckMachine(at string, m *service.Machine) error {
 	return found
 }
 
-// eachTemplate calls f for each text of a machine that may be a template, with its place.
+// eachTemplate calls f for each text of a machine and of its implementations that may be a template, with its place.
 func eachTemplate(at string, m *service.Machine, f func(place, text string)) {
-	for _, key := range slices.Sorted(maps.Keys(m.Env)) {
-		f(at+"env."+key, m.Env[key])
+	eachContent(at, m.Env, m.Files, m.UserData, m.Checks, f)
+	for i := range m.Implementations {
+		x := &m.Implementations[i]
+		place := fmt.Sprintf("%simplementations[%d].", at, i)
+		eachContent(place, x.Env, x.Files, x.UserData, x.Checks, f)
+		eachText(place+"options", x.Options, f)
+		eachText(place+"rendered", map[string]any(x.Rendered), f)
 	}
-	for i := range m.Files {
-		f(fmt.Sprintf("%sfiles[%d].content", at, i), m.Files[i].Content)
+}
+
+func eachContent(at string, env map[string]string, files []service.File, userData string, checks []service.Check, f func(place, text string)) {
+	for _, key := range slices.Sorted(maps.Keys(env)) {
+		f(at+"env."+key, env[key])
 	}
-	f(at+"user_data", m.UserData)
-	for i := range m.Checks {
-		c, place := &m.Checks[i], fmt.Sprintf("%schecks[%d].", at, i)
+	for i := range files {
+		f(fmt.Sprintf("%sfiles[%d].content", at, i), files[i].Content)
+	}
+	f(at+"user_data", userData)
+	for i := range checks {
+		c, place := &checks[i], fmt.Sprintf("%schecks[%d].", at, i)
 		f(place+"tcp", c.TCP)
 		f(place+"http", c.HTTP)
 		for j, arg := range c.Exec {
 			f(fmt.Sprintf("%sexec[%d]", place, j), arg)
+		}
+		if c.MySQL != nil {
+			c.MySQL.EachText(func(name string, text *string) { f(place+"mysql."+name, *text) })
 		}
 	}
 }

@@ -2,9 +2,9 @@ package render
 
 import (
 	"encoding/json"
-	"slices"
+	"time"
 
-	"github.com/nikolalohinski/gonja/v2/exec"
+	"github.com/troupe-dev/troupe/internal/jinja"
 )
 
 // A Peer is an instance of a role that this one needs.
@@ -14,62 +14,63 @@ type Peer struct {
 	Address    string            `json:"address"`   // the first of Addresses
 	Addresses  []string          `json:"addresses"` // most useful first
 	Attributes map[string]string `json:"attributes"`
+	// ID is the machine's, Native the back end's own for it, Created when the instance was wished for.
+	ID      string    `json:"-"`
+	Native  string    `json:"-"`
+	Created time.Time `json:"-"`
+}
+
+// private is the address within the back end: the second, where there are two.
+func (p *Peer) private() string {
+	if len(p.Addresses) > 1 {
+		return p.Addresses[1]
+	}
+	return p.Address
 }
 
 // Peers are the instances of a role, as templates see them. Make them once and share them between the
 // scopes of all instances that need the role: nothing that a template says changes them.
-type Peers struct{ views []any }
+type Peers struct {
+	list  []Peer
+	views *jinja.List
+}
 
 // PeersOf returns the list for Scope.Roles, in its order. The list must not change afterwards.
 func PeersOf(list []Peer) Peers {
-	views := make([]any, len(list))
+	views := make([]view, len(list))
 	for i := range list {
 		views[i] = view{&list[i]}
 	}
-	return Peers{views}
+	return Peers{list, jinja.NewList(views)}
 }
 
-// A view shows a peer to a template, which cannot write through it.
+// A view shows a peer to a template. It is a jinja.Object.
 type view struct{ peer *Peer }
 
-// GetAttribute implements exec.AttributeGetter.
-func (v view) GetAttribute(name string) (*exec.Value, bool) { return v.GetItem(name) }
-
-// GetItem implements exec.ItemGetter.
-func (v view) GetItem(key any) (*exec.Value, bool) {
-	switch key {
+// Attr returns a field of the peer.
+func (v view) Attr(name string) (any, bool) {
+	switch name {
 	case "name":
-		return exec.AsValue(v.peer.Name), true
+		return v.peer.Name, true
 	case "number":
-		return exec.AsValue(v.peer.Number), true
+		return v.peer.Number, true
 	case "address":
-		return exec.AsValue(v.peer.Address), true
+		return v.peer.Address, true
 	case "addresses":
-		return exec.AsValue(slices.Clone(v.peer.Addresses)), true
+		return v.peer.Addresses, true
 	case "attributes":
-		attributes := make(map[string]any, len(v.peer.Attributes))
-		for k, x := range v.peer.Attributes {
-			attributes[k] = x
-		}
-		return exec.AsValue(attributes), true
+		return v.peer.Attributes, true
 	}
-	return exec.AsValue(nil), false
+	return nil, false
 }
+
+// Names returns the names of the peer's fields.
+func (v view) Names() []string { return peerFields }
+
+var peerFields = []string{"name", "number", "address", "addresses", "attributes"}
 
 // String returns the peer's name: what {{ roles.db[0] }} prints.
 func (v view) String() string { return v.peer.Name }
 
 // MarshalJSON is for tojson.
 func (v view) MarshalJSON() ([]byte, error) { return json.Marshal(v.peer) }
-
-// size returns about how many bytes the peer's JSON has.
-func (v view) size() int {
-	n := 64 + len(v.peer.Name) + len(v.peer.Address)
-	for _, a := range v.peer.Addresses {
-		n += len(a) + 4
-	}
-	for k, x := range v.peer.Attributes {
-		n += len(k) + len(x) + 8
-	}
-	return n
-}

@@ -5,45 +5,30 @@
 //
 //	{{ roles.db[0].address }}  {{ inputs.VERSION }}  {{ VERSION }}  {{ instance.number }}
 //
-// A template is text from a user and is not trusted. It reaches no file: include, import, from, extends
-// and block are unknown to it, and the loader refuses whatever else might ask. Its steps, the bytes it
-// makes on the way, its output and its time are limited (guard.go).
+// They see variables, too: values of any kind; and functions, such as getip("db") for the address of the
+// first instance of a role. A format may add names of its own.
 //
-// The engine is gonja, which differs from Jinja in Python in a few points. replace() without a count,
-// None and tojson are made to agree. Left as they are: % does not format (it is refused: use ~ or
-// format), 2 ** 3 is 8.0, urlencode keeps &, pprint differs, integers wrap at 64 bits, "set a, b = 1, 2"
-// does not parse, and do, break and continue are always there. The newline at the end of a template
-// stays. lipsum and random are gone: the same instance renders the same text each time.
+// A template is text from a user and is not trusted: see package jinja for what it can do, and its limits.
+// The newline at the end of a template stays.
 package render
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
-
-	"github.com/nikolalohinski/gonja/v2/exec"
 
 	"github.com/troupe-dev/troupe/driver"
-	"github.com/troupe-dev/troupe/internal/nearest"
+	"github.com/troupe-dev/troupe/internal/jinja"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
 // Limits of a template. Text without template marks has none but the caller's.
 const (
 	MaxTemplate = 256 << 10       // bytes of one template
-	MaxOutput   = 4 << 20         // bytes of what it renders to
-	maxMade     = 64 << 20        // bytes of all intermediate values
-	maxSteps    = 200_000         // loop rounds, calls, filters
-	maxFrames   = 3000            // of the Go stack: templates that recurse
-	maxBlocks   = 200             // statements within statements
-	maxTokens   = 1000            // of one expression or statement
-	maxTime     = 5 * time.Second // of one text
+	MaxOutput   = jinja.MaxOutput // bytes of what it renders to
 )
 
 // A Scope is what templates see.
@@ -53,8 +38,14 @@ type Scope struct {
 	Instance Instance
 	Roles    map[string]Peers // by role
 	Inputs   map[string]string
-	// Keys are further names of a face's own; they hide inputs, but none of the fields above.
+	// Variables are seen as variables, with whatever is in them.
+	Variables service.Values
+	// Names and Rendered are the implementation's own, see service.Implementation; they hide inputs.
+	Names, Rendered service.Values
+	// Keys are further names; they hide all of those, but not service, role, instance, roles and inputs.
 	Keys map[string]any
+	// Command runs a command on the server's host for cmd and returns what it prints; nil refuses.
+	Command func(ctx context.Context, command string) (string, error)
 	// Strict makes a name that is not there an error instead of an empty text.
 	Strict bool
 }
@@ -72,6 +63,7 @@ type (
 		Name, ID string
 		Number   int // in its role, from 0
 		Address  string
+		UUID     string
 	}
 )
 
@@ -100,10 +92,12 @@ type Parts struct {
 	Files    []driver.File
 	UserData []byte // nil for none
 	Checks   []service.Check
+	Options  map[string]any // of the implementation
 }
 
-// Machine renders the environment, files, user data and checks of m for one instance.
-func Machine(ctx context.Context, m *service.Machine, scope *Scope) (Parts, error) {
+// Machine renders the environment, files, user data and checks of m for one instance, and the options of the
+// implementation that makes it; nil for none.
+func Machine(ctx context.Context, m *service.Machine, by *service.Implementation, scope *Scope) (Parts, error) {
 	t := &texts{ctx: ctx, scope: scope}
 	var p Parts
 	if len(m.Env) > 0 {
@@ -117,7 +111,11 @@ func Machine(ctx context.Context, m *service.Machine, scope *Scope) (Parts, erro
 		p.Files = append(p.Files, driver.File{Path: f.Path, Mode: f.Mode, Content: []byte(t.text("files."+f.Path, f.Content))})
 	}
 	if m.UserData != "" {
-		p.UserData = []byte(t.text("user_data", m.UserData))
+		made := t.text("user_data", m.UserData)
+		if t.err == nil {
+			t.err = checkContext("user_data", made)
+		}
+		p.UserData = []byte(made)
 	}
 	if len(m.Checks) > 0 {
 		p.Checks = slices.Clone(m.Checks)
@@ -129,6 +127,14 @@ func Machine(ctx context.Context, m *service.Machine, scope *Scope) (Parts, erro
 		for j := range c.Exec {
 			c.Exec[j] = t.text(at+"exec", c.Exec[j])
 		}
+		if c.MySQL != nil {
+			db := *c.MySQL
+			db.EachText(func(name string, text *string) { *text = t.text(at+"mysql."+name, *text) })
+			c.MySQL = &db
+		}
+	}
+	if by != nil && len(by.Options) > 0 {
+		p.Options, _ = t.deep("options", by.Options).(map[string]any)
 	}
 	if t.err != nil {
 		return Parts{}, t.err
@@ -136,24 +142,83 @@ func Machine(ctx context.Context, m *service.Machine, scope *Scope) (Parts, erro
 	return p, nil
 }
 
+// deep renders the texts in a value. Where none is a template it returns the value itself.
+func (t *texts) deep(at string, v any) any {
+	if !hasTemplate(v) {
+		return v
+	}
+	switch v := v.(type) {
+	case string:
+		return t.text(at, v)
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			out[k] = t.deep(at+"."+k, v[k])
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, x := range v {
+			out[i] = t.deep(at+"["+strconv.Itoa(i)+"]", x)
+		}
+		return out
+	}
+	return v
+}
+
+func hasTemplate(v any) bool {
+	found := false
+	eachText("", v, func(_, text string) { found = found || !plain(text) })
+	return found
+}
+
+// eachText calls f for each text in a value, with its place.
+func eachText(at string, v any, f func(place, text string)) {
+	switch v := v.(type) {
+	case string:
+		f(at, v)
+	case map[string]any:
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			eachText(at+"."+k, v[k], f)
+		}
+	case []any:
+		for i, x := range v {
+			eachText(at+"["+strconv.Itoa(i)+"]", x, f)
+		}
+	}
+}
+
 // ShowsAddress reports whether what is rendered into a machine may show the machine's own address.
 func ShowsAddress(m *service.Machine) bool {
-	shows := func(text string) bool {
-		return !plain(text) && strings.Contains(text, "instance") && strings.Contains(text, "address")
-	}
-	for _, v := range m.Env {
-		if shows(v) {
+	found := false
+	eachTemplate("", m, func(place, text string) {
+		found = found || !strings.Contains(place, "checks[") && !plain(text) && strings.Contains(text, "instance") && strings.Contains(text, "address")
+	})
+	return found
+}
+
+// ShowsRoles reports whether a template of a machine may look at other roles, so that those which do not are
+// spared the work.
+func ShowsRoles(m *service.Machine) bool {
+	found := false
+	eachTemplate("", m, func(_, text string) { found = found || !plain(text) && looksAtRoles(text) })
+	return found
+}
+
+func looksAtRoles(text string) bool {
+	for _, name := range []string{"roles", "getip", "getprivip", "find_node_id", "ibget"} {
+		if strings.Contains(text, name) {
 			return true
 		}
 	}
-	return shows(m.UserData) || slices.ContainsFunc(m.Files, func(f service.File) bool { return shows(f.Content) })
+	return false
 }
 
 // texts renders several templates in one scope. The scope's values are made when the first needs them.
 type texts struct {
 	ctx    context.Context
 	scope  *Scope
-	values map[string]any
+	values *jinja.Values
 	err    error // the first
 }
 
@@ -190,65 +255,48 @@ func (t *texts) render(name, template string) (out string, err error) {
 	if err := t.ctx.Err(); err != nil {
 		return "", err
 	}
-	ctx, cancel := context.WithTimeout(t.ctx, maxTime)
-	defer cancel()
-	b := &budget{ctx: ctx}
-	defer func() {
-		if p := recover(); p != nil {
-			out, err = "", &Error{Name: name, Line: b.line, Text: panicText(p)}
-		}
-	}()
-	parsed, err := cached(template, t.scope.Strict)
+	parsed, err := cached(template)
 	if err != nil {
-		return "", t.explain(name, err)
+		return "", named(name, err)
 	}
 	if t.values == nil {
-		t.values = t.scope.values()
+		t.values = jinja.NewValues(t.names())
 	}
-	values := maps.Clone(t.values)
-	values[budgetKey] = b
-	w := &limited{max: MaxOutput}
-	err = parsed.Execute(w, exec.NewContext(values))
-	switch {
-	case t.ctx.Err() != nil:
-		return "", t.ctx.Err()
-	case b.err != nil:
-		// Some statements pass over errors in what they evaluate; a spent budget is none of those.
-		return "", &Error{Name: name, Line: b.line, Text: b.err.Error()}
-	case err != nil:
-		return "", t.explain(name, err)
-	}
-	return w.String(), nil
+	out, err = parsed.Render(t.ctx, t.values, t.scope.Strict)
+	return out, named(name, err)
 }
 
-// panicText says in words what made the engine panic.
-func panicText(p any) string {
-	if err, ok := p.(error); ok && strings.Contains(err.Error(), "divide by zero") {
-		return "division by zero"
+// named puts a template's name to an error of it; other errors stay as they are.
+func named(name string, err error) error {
+	if e, ok := err.(*jinja.Error); ok {
+		return &Error{Name: name, Line: e.Line, Text: e.Text}
 	}
-	return fmt.Sprintf("the template cannot be evaluated: %.200v", p)
+	return err
 }
 
-// A limited writer refuses more than max bytes.
-type limited struct {
-	strings.Builder
-	max int
-}
-
-func (w *limited) Write(p []byte) (int, error) { return w.WriteString(string(p)) }
-func (w *limited) WriteString(s string) (int, error) {
-	if w.Len()+len(s) > w.max {
-		return 0, fmt.Errorf("the text has more than %d bytes", w.max)
+// names are what the scope shows.
+func (t *texts) names() map[string]any {
+	s := t.scope
+	v := make(map[string]any, len(functions)+len(s.Inputs)+len(s.Names)+len(s.Rendered)+len(s.Keys)+6)
+	for name, make := range functions {
+		v[name] = jinja.Lazy(func(ctx context.Context) (any, error) { return make(ctx, s), nil })
 	}
-	return w.Builder.WriteString(s)
-}
-
-// values turns the scope into what the engine reads.
-func (s *Scope) values() map[string]any {
-	v := make(map[string]any, len(s.Inputs)+len(s.Keys)+6)
+	variables := s.Variables
+	if variables == nil {
+		variables = service.Values{}
+	}
+	v["variables"] = map[string]any(variables)
 	inputs := make(map[string]any, len(s.Inputs))
 	for k, x := range s.Inputs {
 		v[k], inputs[k] = x, x
+	}
+	maps.Copy(v, s.Names)
+	for name, x := range s.Rendered {
+		v[name] = jinja.Lazy(func(ctx context.Context) (any, error) {
+			inner := &texts{ctx: ctx, scope: s, values: t.values}
+			made := inner.deep(name, x)
+			return made, inner.err
+		})
 	}
 	maps.Copy(v, s.Keys)
 	roles := make(map[string]any, len(s.Roles))
@@ -258,60 +306,8 @@ func (s *Scope) values() map[string]any {
 	v["service"] = map[string]any{"name": s.Service.Name, "id": s.Service.ID, "inputs": inputs}
 	v["role"] = map[string]any{"name": s.Role.Name, "number": s.Role.Number}
 	v["instance"] = map[string]any{
-		"name": s.Instance.Name, "id": s.Instance.ID, "number": s.Instance.Number, "address": s.Instance.Address,
+		"name": s.Instance.Name, "id": s.Instance.ID, "number": s.Instance.Number, "address": s.Instance.Address, "uuid": s.Instance.UUID,
 	}
 	v["roles"], v["inputs"] = roles, inputs
 	return v
-}
-
-var (
-	atLine = regexp.MustCompile(`(?i)\bat line (\d+)|Line: (\d+)|Line=(\d+)`)
-	// The engine takes each error of a function for a wrong call, and says so at length.
-	invalidCall = regexp.MustCompile(`(?s)^.*invalid call to (?:function|filter) '[^']*': `)
-	missingName = regexp.MustCompile(`Unable to evaluate name "([^"]*)"`)
-	missingItem = regexp.MustCompile(`(?:attribute|item) '([^']*)' not found`)
-)
-
-// explain makes one line of the engine's chain of errors: the innermost cause and its line.
-func (t *texts) explain(name string, err error) error {
-	e := &Error{Name: name}
-	whole := err.Error()
-	if all := atLine.FindAllStringSubmatch(whole, -1); all != nil {
-		last := all[len(all)-1]
-		e.Line, _ = strconv.Atoi(last[1] + last[2] + last[3])
-	}
-	for cause := err; cause != nil; {
-		err = cause
-		if next, ok := cause.(interface{ Cause() error }); ok {
-			cause = next.Cause()
-		} else {
-			cause = errors.Unwrap(cause)
-		}
-		if v, ok := cause.(*exec.Value); ok && v == nil {
-			break
-		}
-	}
-	e.Text = invalidCall.ReplaceAllString(err.Error(), "")
-	if m := missingName.FindStringSubmatch(whole); m != nil {
-		e.Text = fmt.Sprintf("no value %q%s", m[1], nearest.Hint(m[1], slices.Sorted(maps.Keys(t.values))))
-	} else if m := missingItem.FindStringSubmatch(whole); m != nil {
-		e.Text = fmt.Sprintf("no value %q%s", m[1], nearest.Hint(m[1], t.fields()))
-	}
-	if len(e.Text) > 300 {
-		e.Text = strings.ToValidUTF8(e.Text[:300], "") + "…"
-	}
-	return e
-}
-
-// fields returns the names below the scope's values, for suggestions.
-func (t *texts) fields() []string {
-	names := []string{"name", "id", "number", "address", "addresses", "attributes", "inputs"}
-	for k := range t.scope.Roles {
-		names = append(names, k)
-	}
-	for k := range t.scope.Inputs {
-		names = append(names, k)
-	}
-	slices.Sort(names)
-	return names
 }

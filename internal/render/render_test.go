@@ -74,7 +74,7 @@ func TestText(t *testing.T) {
 		"{% set a %}b{% endset %}{{ a }}":                                                                     "b",
 		"{{ 'a,b'.split(',') | join('-') | upper }}":                                                          "A-B",
 		"{{ roles.db[0] }} {{ roles.db[0]['name'] }} {{ roles.db | map(attribute='name') | list }}":           "db-0 db-0 ['db-0', 'db-1']",
-		"{{ roles.db[1] | tojson }}":                                                                          `{"name": "db-1", "number": 1, "address": "127.0.0.3", "addresses": ["127.0.0.3"], "attributes": null}`,
+		"{{ roles.db[1] | tojson }}":                                                                          `{"address": "127.0.0.3", "addresses": ["127.0.0.3"], "attributes": null, "name": "db-1", "number": 1}`,
 		"{% for d in roles.db | selectattr('number', 'eq', 1) %}{{ d.name }}{% endfor %}":                     "db-1",
 		"{% for k, v in roles.db[0].attributes.items() %}{{ k }}={{ v }}{% endfor %}":                         "PORT=5432",
 		"{{ roles.db[0].attributes.get('X', 'none') }} {{ roles.none | default('-') }}":                       "none -",
@@ -95,10 +95,10 @@ func TestMistakes(t *testing.T) {
 		scope          *Scope
 	}{
 		{"a\n{{ x", "t: line 2: ", scope()},
-		{"a\n\n{% if %}", "t: expected ", scope()},
+		{"a\n\n{% if %}", "t: line 3: expected a value", scope()},
 		{"{% nope %}", "nope", scope()},
 		{"{{ 1 | nope }}", "nope", scope()},
-		{"a\n{{ '%s' % 'x' }}", "t: line 2: % does not format text here: use ~ to join, or the filter format", scope()},
+		{"a\n{{ '%s %s' % 'x' }}", "t: line 2: the format has more places than there are values", scope()},
 		{"{{ 1 % 0 }}", "division by zero", scope()},
 		{"{{ missing.x }}", "t: ", scope()},
 		{"{{ VERSON }}", `t: line 1: no value "VERSON"; did you mean "VERSION"?`, strict},
@@ -242,7 +242,7 @@ func TestMachine(t *testing.T) {
 		UserData: "#cloud-config\nhostname: {{ instance.name }}\n",
 		Checks:   []service.Check{{TCP: ":{{ roles.db[0].attributes.PORT }}"}, {Exec: []string{"check", "{{ VERSION }}"}}, {Ping: true}},
 	}
-	got, err := Machine(t.Context(), m, scope())
+	got, err := Machine(t.Context(), m, nil, scope())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,10 +259,10 @@ func TestMachine(t *testing.T) {
 		t.Error("the definition was changed")
 	}
 	m.Files[0].Content = "x\n{{ 1 % 0 }}"
-	if _, err := Machine(t.Context(), m, scope()); err == nil || !strings.HasPrefix(err.Error(), "files.a: line 2: ") {
+	if _, err := Machine(t.Context(), m, nil, scope()); err == nil || !strings.HasPrefix(err.Error(), "files.a: line 2: ") {
 		t.Error(err)
 	}
-	if got, err := Machine(t.Context(), &service.Machine{}, scope()); err != nil || got.Env != nil || got.UserData != nil {
+	if got, err := Machine(t.Context(), &service.Machine{}, nil, scope()); err != nil || got.Env != nil || got.UserData != nil {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
@@ -316,7 +316,7 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 	bytes := 0
 	for e := c.used.Front(); e != nil; e = e.Next() {
-		bytes += len(e.Value.(*cacheEntry).key.text)
+		bytes += len(e.Value.(*cacheEntry).text)
 	}
 	if len(c.byText) != c.used.Len() || c.used.Len() > maxCached || bytes > maxCachedBytes || bytes != templates.bytes {
 		t.Errorf("%d entries, %d in the list, %d bytes", len(c.byText), c.used.Len(), bytes)
@@ -358,7 +358,7 @@ func BenchmarkPlain(b *testing.B) {
 	s := scope()
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := Machine(b.Context(), m, s); err != nil {
+		if _, err := Machine(b.Context(), m, nil, s); err != nil {
 			b.Fatal(err)
 		}
 	}

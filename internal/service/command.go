@@ -70,6 +70,8 @@ func (s *Service) obey(c *Command, now Time) *Refusal {
 		return s.pauseUpdate(c.PauseUpdate.Pause, now)
 	case c.ReplaceOne != nil:
 		return s.replaceOne(c.ReplaceOne, c, now)
+	case c.Manage != nil:
+		return s.manage(c.Manage, c, now)
 	}
 	return refuse(BadValue, "the command is empty")
 }
@@ -90,60 +92,71 @@ func (s *Service) scale(c *Scale, cmd *Command, now Time) *Refusal {
 	if refusal != nil {
 		return refusal
 	}
+	chosen, refusal := s.chosen(r, c.Remove)
+	if refusal != nil {
+		return refusal
+	}
+	n := c.Cardinality
+	if len(chosen) > 0 {
+		n = r.Cardinality - len(chosen)
+	}
 	if s.Spec.Strict {
 		if s.State != Running && s.State != Warning {
 			return refuse(WrongState, "Service cannot be scaled in state: %s", s.State)
 		}
-		if r.Cardinality == c.Cardinality {
-			return refuse(BadValue, "Cardinality of %s is already at %d", r.Name, c.Cardinality)
+		if r.Cardinality == n {
+			return refuse(BadValue, "Cardinality of %s is already at %d", r.Name, n)
 		}
 	} else if s.Leaving || r.Removing {
 		return refuse(WrongState, "service %s is being removed; its roles cannot be scaled", s.Meta.Name)
 	}
 	switch {
-	case c.Cardinality < 0:
-		return refuse(BadValue, "cardinality %d is negative", c.Cardinality)
-	case c.Cardinality > MaxCardinality:
-		return refuse(BadValue, "cardinality %d is too much; %d is the most", c.Cardinality, MaxCardinality)
-	case !c.Force && c.Cardinality < r.Spec.MinOf():
+	case n < 0:
+		return refuse(BadValue, "cardinality %d is negative", n)
+	case n > MaxCardinality:
+		return refuse(BadValue, "cardinality %d is too much; %d is the most", n, MaxCardinality)
+	case !c.Force && n < r.Spec.MinOf():
 		return refuse(OutOfRange, "Minimum cardinality is %d", r.Spec.MinOf())
-	case !c.Force && r.Spec.MaxOf() >= 0 && c.Cardinality > r.Spec.MaxOf():
+	case !c.Force && r.Spec.MaxOf() >= 0 && n > r.Spec.MaxOf() && len(chosen) == 0:
 		return refuse(OutOfRange, "Maximum cardinality is %d", r.Spec.MaxOf())
 	}
-	if r.Cardinality == c.Cardinality {
+	if r.Cardinality == n {
 		return nil
 	}
 	cooldown := time.Duration(-1)
 	if c.Cooldown != nil {
 		cooldown = *c.Cooldown
 	}
-	n := s.enough(r, c)
-	if n == r.Cardinality {
+	if n = r.enough(c.Bears, n); n == r.Cardinality {
 		s.told(cmd, now, "role %s stays at %d: %d were too few for this load", r.Name, n, r.TooFew[c.Bears.Of].N)
 		return nil
 	}
 	s.told(cmd, now, "scale role %s to %d", r.Name, n)
 	s.scaleTo(r, n, cooldown, now)
+	for _, i := range chosen {
+		s.event(now, false, r, i, "%s is removed on request", s.InstanceName(i))
+		s.stop(i, now)
+	}
 	return nil
 }
 
 // enough returns what a scaling by a value may wish: a role does not shrink to what was too few for the same load, so that
 // two alarms that contradict each other do not take turns for ever.
-func (s *Service) enough(r *Role, c *Scale) int {
-	if c.Bears == nil {
-		return c.Cardinality
+func (r *Role) enough(b *Bears, wish int) int {
+	if b == nil {
+		return wish
 	}
-	load := c.Bears.Value * float64(r.Cardinality)
-	if c.Cardinality < r.Cardinality {
-		return r.TooFew[c.Bears.Of].Enough(c.Cardinality, r.Cardinality, load)
+	load := b.Value * float64(r.Cardinality)
+	if wish < r.Cardinality {
+		return r.TooFew[b.Of].Enough(wish, r.Cardinality, load)
 	}
-	if _, known := r.TooFew[c.Bears.Of]; known || len(r.TooFew) < maxTooFew {
+	if _, known := r.TooFew[b.Of]; known || len(r.TooFew) < maxTooFew {
 		if r.TooFew == nil {
 			r.TooFew = make(map[string]policy.TooFew)
 		}
-		r.TooFew[c.Bears.Of] = policy.TooFew{N: r.Cardinality, Load: load}
+		r.TooFew[b.Of] = policy.TooFew{N: r.Cardinality, Load: load}
 	}
-	return c.Cardinality
+	return wish
 }
 
 // maxTooFew is for how many values a role remembers that.
@@ -322,7 +335,7 @@ func (s *Service) update(c *Update, now Time) *Refusal {
 			return refuse(WrongState, "Service cannot be updated in state: %s", s.State)
 		}
 	}
-	if s.Rollout == nil && reflect.DeepEqual(c.Spec, s.Spec) {
+	if s.Rollout == nil && reflect.DeepEqual(c.Spec.plain(), s.Spec.plain()) {
 		return nil // as it is already: no revision without a change
 	}
 	if refusal := s.resourcesAgree(c.Spec); refusal != nil {
@@ -343,10 +356,13 @@ func (s *Service) update(c *Update, now Time) *Refusal {
 
 // applyLive takes over what needs no new machines; the roles are the same.
 func (s *Service) applyLive(spec *Spec) {
-	s.Spec, s.head, s.specs = spec, true, true
+	own := *spec
+	own.Roles = slices.Clone(spec.Roles)
+	s.Spec, s.head, s.specs = &own, true, true
 	for _, r := range s.Roles {
-		if n := spec.Role(r.Name); n >= 0 {
-			r.Spec = &spec.Roles[n]
+		if n := own.Role(r.Name); n >= 0 {
+			own.Roles[n].Earlier = r.Spec.Earlier
+			r.Spec = &own.Roles[n]
 		}
 	}
 	s.link()

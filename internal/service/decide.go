@@ -24,6 +24,10 @@ func (s *Service) Decide(now time.Time) Decision {
 	t := TimeOf(now)
 	s.drained = false
 	s.ring(t)
+	if s.unmanaged() {
+		s.watchOnly(t)
+		return s.decided()
+	}
 	for round := 0; !s.drained && (len(s.todo) > 0 || len(s.due) > 0); round++ {
 		if s.evaluateInstances(t); s.drained {
 			break
@@ -38,6 +42,12 @@ func (s *Service) Decide(now time.Time) Decision {
 		s.evaluateResources(t)
 	}
 	s.derive(t)
+	s.endPass(t)
+	return s.decided()
+}
+
+// decided returns what a decision came to.
+func (s *Service) decided() Decision {
 	d := Decision{Effects: s.effects, More: s.drained}
 	s.effects = nil
 	if len(s.timers) > 0 {
@@ -77,6 +87,7 @@ func (s *Service) evaluate(i *Instance, now Time) {
 	if s.instances.find(i.Serial) != i {
 		return // an action has ended it
 	}
+	s.wearOut(i, now)
 	switch i.Phase {
 	case Backoff:
 		if i.Until <= now {
@@ -103,7 +114,7 @@ func (s *Service) evaluate(i *Instance, now Time) {
 }
 
 func (s *Service) effect(kind EffectKind, i *Instance) Effect {
-	return Effect{Kind: kind, Serial: i.Serial, Incarnation: i.Incarnation, Role: i.role.ID, Impl: i.Impl,
+	return Effect{Kind: kind, Serial: i.Serial, Incarnation: i.Incarnation, Role: i.role.ID, Revision: i.Revision, Impl: i.Impl,
 		Native: i.Native, Hold: i.role.held(s), Repeated: i.Tries > 0}
 }
 
@@ -117,9 +128,13 @@ func (s *Service) evaluateStarting(i *Instance, now Time) {
 		}
 	case driver.Running:
 		if i.Healthy == Unhealthy && i.Phase == Starting {
+			if i.worn {
+				s.fail(i, "not up: "+i.Reason, now)
+				return
+			}
 			break
 		}
-		if (len(r.Spec.Machine.Checks) > 0 && i.Healthy != Healthy) || (r.Spec.ReadyGate && !i.Ready) {
+		if !i.works() {
 			if i.Phase == Held {
 				s.enter(i, Starting, now)
 				i.Until = now.Add(r.startTimeout())
@@ -131,6 +146,9 @@ func (s *Service) evaluateStarting(i *Instance, now Time) {
 		return
 	case driver.Exited, driver.Failed, driver.Stopped, driver.Suspended, driver.Undeployed:
 		s.ended(i, now)
+		return
+	case driver.Gone:
+		s.lost(i, i.Reason, now)
 		return
 	}
 	if i.Phase == Starting && i.Until > 0 && i.Until <= now {
@@ -153,9 +171,9 @@ func (s *Service) notUp(i *Instance) string {
 	r := i.role
 	what := fmt.Sprintf("its machine is %s", i.Machine)
 	switch {
-	case i.Machine == driver.Running && i.Healthy == Unhealthy:
+	case i.Machine == driver.Running && (i.Healthy == Unhealthy || i.Healthy == Ailing):
 		what = "its health check says: " + i.Reason
-	case i.Machine == driver.Running && len(r.Spec.Machine.Checks) > 0 && i.Healthy == Unchecked:
+	case i.Machine == driver.Running && len(i.Checks()) > 0 && i.Healthy == Unchecked:
 		what = "its health check gave no answer"
 	case i.Machine == driver.Running && r.Spec.ReadyGate && !i.Ready:
 		what = "it has not reported READY=YES"
@@ -221,6 +239,8 @@ func (s *Service) evaluateUp(i *Instance, now Time) {
 		i.Until = now.Add(unknownGrace)
 		s.wake(i.Until, i.Serial)
 	case driver.Held:
+	case driver.Gone:
+		s.lost(i, i.Reason, now)
 	default:
 		if i.Phase == Parked {
 			if i.Machine != driver.Failed && i.Machine != driver.Exited || i.atRest() {
@@ -234,7 +254,7 @@ func (s *Service) evaluateUp(i *Instance, now Time) {
 func (s *Service) evaluateDown(i *Instance, now Time) {
 	r := i.role
 	switch {
-	case i.Machine == driver.Running && i.Healthy != Unhealthy && (i.Healthy == Healthy || len(r.Spec.Machine.Checks) == 0):
+	case i.Machine == driver.Running && i.Healthy != Unhealthy && i.Healthy != Ailing && (i.Healthy == Healthy || len(i.Checks()) == 0):
 		s.up(i, now)
 	case r.Spec.Heal == HealManual && (i.Machine == driver.Stopped || i.Machine == driver.Suspended || i.Machine == driver.Undeployed):
 		s.park(i, now)
@@ -392,40 +412,3 @@ func (s *Service) parentsReady(r *Role) bool {
 
 // heldTogether: machines on hold need nothing yet, so theirs are made while their parents wait, too.
 func (s *Service) heldTogether(parent, r *Role) bool { return parent.State == Hold && r.held(s) }
-
-// victim chooses the instance to go when a role has too many: bad ones first, then replaced revisions,
-// then the oldest; of a stable role the one with the highest number, so that numbers stay dense.
-func (s *Service) victim(r *Role) *Instance {
-	for _, p := range [...]Phase{Queued, Resting, Down, Backoff, Finished, Creating, Starting, Held, Replacing} {
-		first := r.lists[p].head
-		if first == nil {
-			continue
-		}
-		if r.Spec.Identity == Stable {
-			for i := first.next; i != nil; i = i.next {
-				if i.Number > first.Number {
-					first = i
-				}
-			}
-		}
-		return first
-	}
-	if r.offs() > 0 && r.Spec.Identity != Stable {
-		return r.firstOff()
-	}
-	var found *Instance
-	for _, i := range r.order {
-		if i == nil || !i.Phase.Settled() {
-			continue
-		}
-		switch {
-		case r.outdated > 0 && !i.outdated():
-			continue
-		case r.Spec.Identity != Stable:
-			return i
-		case found == nil || i.Number > found.Number:
-			found = i
-		}
-	}
-	return found
-}

@@ -19,10 +19,10 @@ func init() { // breaks the circle between the table and those that call line
 		"service": (*scene).service, "crash": (*scene).crash, "advance": (*scene).passTime,
 		"backend": (*scene).backend, "answer": (*scene).answerNow, "list": (*scene).list,
 		"machine": (*scene).machine, "exit": (*scene).exit, "fail": (*scene).failed, "vanish": (*scene).vanish, "absent": (*scene).absent,
-		"healthy": health(Healthy), "unhealthy": health(Unhealthy), "ready": (*scene).ready, "report": (*scene).report, "measure": (*scene).measure,
+		"healthy": health(Healthy), "unhealthy": health(Unhealthy), "ailing": (*scene).ailing, "ready": (*scene).ready, "report": (*scene).report, "measure": (*scene).measure,
 		"scale": (*scene).scaleRole, "recover": (*scene).recover, "update": (*scene).update, "rollback": (*scene).rollback, "pause": pausing(true), "continue": pausing(false),
 		"undeploy": (*scene).undeploy, "add-role": (*scene).addRole, "remove-role": (*scene).removeRole, "release": (*scene).release,
-		"act": (*scene).act, "cancel": (*scene).cancel, "replace": (*scene).replace, "expect": (*scene).expect,
+		"act": (*scene).act, "cancel": (*scene).cancel, "replace": (*scene).replace, "attach": managing(Managed), "detach": managing(Unmanaged), "pass": managing(OnePass), "expect": (*scene).expect,
 	}
 }
 
@@ -178,8 +178,30 @@ func health(h Health) func(*scene, []string) error {
 		if err != nil {
 			return err
 		}
-		return x.w.tell(Fact{Kind: Checked, Serial: i.Serial, Incarnation: i.Incarnation, Health: h, Reason: strings.Join(args[1:], " ")})
+		f := Fact{Kind: Checked, Serial: i.Serial, Incarnation: i.Incarnation, Health: h, Reason: strings.Join(args[1:], " ")}
+		if h == Healthy {
+			f.Passing = 1<<len(i.Checks()) - 1
+		}
+		return x.w.tell(f)
 	}
+}
+
+// ailing tells that one check fails, and that the others pass.
+func (x *scene) ailing(args []string) error {
+	if len(args) < 2 {
+		return errors.New("ailing ROLE/N CHECK WORDS")
+	}
+	i, err := x.instance(args[0])
+	if err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	f := Fact{Kind: Checked, Serial: i.Serial, Incarnation: i.Incarnation, Health: Ailing, Failing: 1 << n, Reason: strings.Join(args[2:], " ")}
+	f.Passing = (1<<len(i.Checks()) - 1) &^ f.Failing
+	return x.w.tell(f)
 }
 
 func (x *scene) ready(args []string) error { return x.report([]string{args[0], "READY", "YES"}) }
@@ -236,11 +258,18 @@ func (x *scene) scaling(args []string) (Command, map[string]string, error) {
 	if err != nil {
 		return Command{}, nil, err
 	}
-	n, err := strconv.Atoi(args[1])
-	if err != nil {
+	c := &Scale{Role: args[0], Force: o["force"] != ""}
+	if numbers, chosen := strings.CutPrefix(args[1], "without="); chosen {
+		for number := range strings.SplitSeq(numbers, ",") {
+			i, err := x.instance(args[0] + "/" + number)
+			if err != nil {
+				return Command{}, nil, err
+			}
+			c.Remove = append(c.Remove, i.Serial)
+		}
+	} else if c.Cardinality, err = strconv.Atoi(args[1]); err != nil {
 		return Command{}, nil, err
 	}
-	c := &Scale{Role: args[0], Cardinality: n, Force: o["force"] != ""}
 	if o["cooldown"] != "" {
 		d, err := time.ParseDuration(o["cooldown"])
 		if err != nil {
@@ -375,6 +404,22 @@ func (x *scene) replace(args []string) error {
 	return x.w.command(Command{ReplaceOne: &ReplaceOne{Serial: i.Serial, Failed: len(args) > 1 && args[1] == "failed"}})
 }
 
+func managing(mode Mode) func(*scene, []string) error {
+	return func(x *scene, args []string) error {
+		o, err := options(args, 0, "deadline", "id", "by", "because")
+		if err != nil {
+			return err
+		}
+		c := &Manage{Mode: mode}
+		if o["deadline"] != "" {
+			if c.Deadline, err = time.ParseDuration(o["deadline"]); err != nil {
+				return err
+			}
+		}
+		return x.order(Command{Manage: c}, o)
+	}
+}
+
 // expect holds the service against what the scenario says.
 func (x *scene) expect(args []string) error {
 	if len(args) < 2 {
@@ -407,6 +452,8 @@ func (x *scene) expect(args []string) error {
 		return equal(strconv.Itoa(len(x.w.pending)), text)
 	case "revision":
 		return equal(strconv.Itoa(int(s.Revision)), text)
+	case "mode":
+		return equal(s.Mode.String(), text)
 	case "removed":
 		return equal(strconv.FormatBool(x.w.removed), text)
 	case "plan":
@@ -440,6 +487,17 @@ func (x *scene) expectRole(args []string) error {
 		return equal(strconv.Itoa(r.Cardinality), args[2])
 	case "total":
 		return equal(strconv.Itoa(r.Total()), args[2])
+	case "by": // expect app by here 2 there 1
+		by := map[string]int{}
+		for i := range r.Instances {
+			by[i.Implementation().Title()]++
+		}
+		for n := 2; n+1 < len(args); n += 2 {
+			if err := equal(strconv.Itoa(by[args[n]]), args[n+1]); err != nil {
+				return fmt.Errorf("by %s: %w", args[n], err)
+			}
+		}
+		return nil
 	case "numbers":
 		var numbers []string
 		for i := range r.Instances {
@@ -527,6 +585,9 @@ func explainText(e Explanation) string {
 		}
 		for _, p := range r.Policies {
 			fmt.Fprintf(&b, "  %s: %s\n", p.Policy, p.Value)
+		}
+		for _, c := range r.Implementations {
+			fmt.Fprintf(&b, "  %s makes %d %s\n", c.Name, c.Instances, c.Why)
 		}
 		if d := r.Decision; d != nil {
 			fmt.Fprintf(&b, "  scaled from %d to %d by %s\n", d.From, d.To, d.Because)

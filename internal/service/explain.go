@@ -9,6 +9,7 @@ import (
 // An Explanation says why a service is in its state, what it waits for and what comes next.
 type Explanation struct {
 	State  string    `json:"state"`
+	Mode   string    `json:"mode"` // managed, unmanaged or pass
 	Since  time.Time `json:"since"`
 	Why    string    `json:"why"`
 	Waits  []string  `json:"waits,omitempty"`
@@ -53,6 +54,8 @@ type RoleExplanation struct {
 	// Policies are those of the role, and Decision is the last change that one of them made.
 	Policies []PolicyState   `json:"policies,omitempty"`
 	Decision *PolicyDecision `json:"decision,omitempty"`
+	// Implementations are what its machines are made with, where there is a choice.
+	Implementations []ImplementationExplanation `json:"implementations,omitempty"`
 }
 
 // A ResourceExplanation does the same for a resource.
@@ -67,14 +70,14 @@ type ResourceExplanation struct {
 
 // Explain explains the service as it stands, from the same state that Decide decides from.
 func (s *Service) Explain(now time.Time) Explanation {
-	e := Explanation{State: s.State.String(), Since: s.Since.Time(), Why: s.Reason, Story: slices.Clone(s.Log)}
+	e := Explanation{State: s.State.String(), Mode: s.Mode.String(), Since: s.Since.Time(), Why: s.Reason, Story: slices.Clone(s.Log)}
 	if e.Why == "" {
 		e.Why = s.inWords()
 	}
 	t := TimeOf(now)
 	for _, r := range s.Roles {
 		re := RoleExplanation{Name: r.Name, State: r.State.String(), Why: r.Reason, Cardinality: r.Cardinality, Phases: map[string]int{},
-			Policies: r.PolicyStates(now), Decision: r.Decision}
+			Policies: r.PolicyStates(now), Decision: r.Decision, Implementations: r.explainChoice(t)}
 		for p := range phases {
 			if n := r.lists[p].n; n > 0 {
 				re.Phases[p.String()] = n
@@ -86,6 +89,18 @@ func (s *Service) Explain(now time.Time) Explanation {
 			}
 		}
 		e.Roles = append(e.Roles, re)
+		if s.unmanaged() {
+			for i := r.lists[Up].head; i != nil && r.ills > 0 && len(re.Bad) < 10; i = i.next {
+				if i.ill() {
+					re.Bad = append(re.Bad, s.illness(i))
+				}
+			}
+			e.Roles[len(e.Roles)-1] = re
+			if why := s.waiting(r); why != "" {
+				e.Waits = append(e.Waits, "to be attached: role "+r.Name+": "+why)
+			}
+			continue
+		}
 		if r.complete() && !r.rolling() && r.State != Cooldown {
 			continue
 		}
@@ -96,8 +111,27 @@ func (s *Service) Explain(now time.Time) Explanation {
 	}
 	s.explainResources(&e, t)
 	e.Advice = s.advice()
+	s.explainMode(&e, t)
 	e.Rollback, _ = s.RollbackTarget()
 	return e
+}
+
+// explainMode says what follows from the service's not being looked after, or not for long.
+func (s *Service) explainMode(e *Explanation, now Time) {
+	switch {
+	case s.unmanaged():
+		if s.Rollout != nil {
+			e.Waits = append(e.Waits, fmt.Sprintf("to be attached: the update to revision %d", s.Rollout.To))
+		}
+		e.Advice = []string{"attach the service to have it looked after, for good or for one pass"}
+		if s.Pass != nil && s.Pass.Failure != "" {
+			e.Next = append(e.Next, fmt.Sprintf("its last pass, which ended %v ago, left undone: %s", now.Sub(s.Pass.Ended).Round(time.Second), s.Pass.Failure))
+		}
+	case s.Mode == OnePass && !s.Leaving && s.Pass != nil && s.Pass.Until > 0:
+		e.Next = append(e.Next, fmt.Sprintf("it is left alone when all has settled, in %v at the latest", s.Pass.Until.Sub(now).Round(time.Second)))
+	case s.Mode == OnePass && !s.Leaving:
+		e.Next = append(e.Next, "it is left alone when its first deployment has come to its end")
+	}
 }
 
 func (s *Service) explainResources(e *Explanation, now Time) {

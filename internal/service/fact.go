@@ -21,12 +21,14 @@ type Fact struct {
 	Definite bool
 	// Repeat: the same creation may be asked for again without making a second machine.
 	Repeat bool
-	// Health and Reason are a check's verdict.
-	Health Health
-	Reason string
+	// Health and Reason are the verdict of an instance's checks; Failing and Passing say, by a bit for each, which of
+	// them fail and which do not. Of the others nothing is known yet.
+	Health           Health
+	Reason           string
+	Failing, Passing uint64
 	// Key and Value are an attribute that the instance reported.
 	Key, Value string
-	// Action is the serial of a finished action.
+	// Action is the Token of the effect that an Acted, a Made or an Unmade answers; 0 when that is not known.
 	Action uint32
 	// Resource is what the back end tells of a resource; nil with an Err.
 	Resource *driver.Resource
@@ -74,6 +76,7 @@ type Command struct {
 	Meta        *MetaChange
 	PauseUpdate *PauseUpdate
 	ReplaceOne  *ReplaceOne
+	Manage      *Manage
 }
 
 type (
@@ -81,9 +84,12 @@ type (
 	Scale struct {
 		Role        string
 		Cardinality int
-		Force       bool           // outside the bounds too
-		Cooldown    *time.Duration // nil: the role's
-		Bears       *Bears         // why, where that is a value which the instances share; nil otherwise
+		// Remove are the serials of instances to be removed: the cardinality goes down by them, and Cardinality
+		// is not looked at.
+		Remove   []uint32
+		Force    bool           // outside the bounds too
+		Cooldown *time.Duration // nil: the role's
+		Bears    *Bears         // why, where that is a value which the instances share; nil otherwise
 	}
 	// Bears is what each instance of a role bears of something, on average.
 	Bears struct {
@@ -144,6 +150,12 @@ type (
 		// Failed counts a failure, so that successors which are replaced again and again wait longer and longer.
 		Failed bool
 	}
+	// Manage says whether the service is looked after.
+	Manage struct {
+		Mode Mode
+		// Deadline is how long a pass may take; 0: an hour.
+		Deadline time.Duration
+	}
 )
 
 // A Refusal is the verdict on a command that was not accepted.
@@ -175,6 +187,7 @@ type Effect struct {
 	Serial      uint32
 	Incarnation uint32
 	Role        uint16
+	Revision    uint32 // of the role's content that the machine is made from
 	Impl        uint8
 	Hold        bool
 	Repeated    bool // an earlier call for the same machine may have been made
@@ -182,7 +195,7 @@ type Effect struct {
 	Native      string
 	Action      driver.Action
 	Args        string
-	Token       uint32 // serial of the action
+	Token       uint32 // serial of the action; of a call for a resource, its number
 }
 
 // EffectKind says what is to be done.

@@ -41,6 +41,8 @@ func (s *Service) fail(i *Instance, reason string, now Time) {
 	switch {
 	case r.Spec.Heal == HealManual:
 		s.enter(i, Down, now)
+	case s.Spec.OnFailure == Abort && !s.Deployed:
+		s.enter(i, Resting, now)
 	case r.Spec.Restart == Never && i.Machine == driver.Exited:
 		s.enter(i, Resting, now)
 	case r.Spec.Restarts > 0 && int(i.Failures) > r.Spec.Restarts:
@@ -143,10 +145,14 @@ func (s *Service) stop(i *Instance, now Time) {
 func (s *Service) create(i *Instance, now Time) {
 	r := i.role
 	r.forget(i)
+	if i.Tried == 0 || i.Revision != r.Revision {
+		i.Impl, i.Tried = s.choose(i), 0
+	}
 	i.Revision = r.Revision
 	i.Incarnation++
 	i.Phase, i.Machine = Creating, driver.Unknown
-	i.Since, i.Until, i.Tries, i.issued, i.Doubt, i.Ready, i.Healthy, i.Hard = now, 0, 0, true, false, false, Unchecked, false
+	i.Since, i.Until, i.Tries, i.issued, i.Doubt, i.Ready, i.Hard = now, 0, 0, true, false, false, false
+	i.uncheck()
 	i.Attributes = nil
 	r.note(i)
 	s.dirty(i)
@@ -162,6 +168,9 @@ func (s *Service) askForFresh(now Time) {
 		}
 		if r := i.role; s.parentsReady(r) && s.vacant(r) >= 0 {
 			s.effects = append(s.effects, s.effect(DoCreate, i))
+			if why := s.ChoiceOf(i); why != "" {
+				s.event(now, false, r, i, "%s is made by %s: %s", s.InstanceName(i), i.Implementation().Title(), why)
+			}
 			continue
 		}
 		i.role.forget(i)

@@ -1,8 +1,12 @@
 package service
 
 import (
+	"crypto/sha256"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/google/uuid"
 
 	"github.com/troupe-dev/troupe/driver"
 )
@@ -16,15 +20,19 @@ type Instance struct {
 	Phase       Phase
 	Machine     driver.State // what the back end said last; Gone when there is none
 	Impl        uint8        // which implementation of the definition its machine uses
+	Tried       uint8        // implementations that could not make its next machine
 	Doubt       bool         // the creation was not answered: a machine may or may not exist
 	Wish        Rest         // what a person asked its machine to rest in; Awake for none
 	Ready       bool         // reported READY=YES
 	Healthy     Health       // what its checks say
+	Failing     []Time       // since when each of its checks fails, 0 for one that does not; nil when none does
 	Hard        bool         // the removal skips the graceful part
 	Overdue     bool         // the removal outlasted its deadline
 	issued      bool         // the effect that this phase needs was handed out
 	queued      bool         // in Service.todo
 	changed     bool         // in Service.touched
+	confirmed   bool         // its checks have spoken since it was loaded
+	worn        bool         // a check failed for longer than it may
 	Failures    uint16       // in a row
 	Tries       uint16       // unanswered or refused calls of this phase
 	ExitCode    int32
@@ -62,6 +70,8 @@ const (
 	Unchecked Health = iota // no result yet
 	Healthy
 	Unhealthy
+	Ailing // a check fails, and may for a while
+	healths
 )
 
 // Role returns the role that the instance belongs to.
@@ -89,8 +99,11 @@ func (i *Instance) outdated() bool {
 	case Queued, Backoff, Stopping, Replacing:
 		return false
 	}
-	return i.Revision != i.role.Revision
+	return i.Revision != i.role.Revision && !slices.Contains(i.role.Keeps, i.Revision)
 }
+
+// Outdated reports whether an update still has to replace the instance's machine.
+func (i *Instance) Outdated() bool { return i.outdated() }
 
 // MachineID returns the id of the instance's present machine.
 func (s *Service) MachineID(i *Instance) driver.MachineID {
@@ -117,6 +130,13 @@ func ParseMachineID(id driver.MachineID) (service uint64, serial, incarnation ui
 	sn, err2 := strconv.ParseUint(b, 10, 32)
 	in, err3 := strconv.ParseUint(c, 10, 32)
 	return service, uint32(sn), uint32(in), err1 == nil && err2 == nil && err3 == nil
+}
+
+// UUID is the id of an instance in the form of a version 4 UUID. It follows from the ids of the installation and the
+// service and from the serial, so that an instance keeps it and its successor has another.
+func UUID(installation string, service uint64, serial uint32) string {
+	space := uuid.NewHash(sha256.New(), uuid.Nil, []byte(installation), 4)
+	return uuid.NewHash(sha256.New(), space, []byte(MachineID(service, serial, 0)), 4).String()
 }
 
 // serialsPerService spaces the numeric ids of instances: 7 000 000 003 is instance 3 of service 7.

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,10 +32,13 @@ func intp(n int) *int { return &n }
 func drawSpec(t *rapid.T) *Spec {
 	s := &Spec{Name: "x", Strategy: rapid.SampledFrom([]Strategy{Straight, Straight, NoOrder}).Draw(t, "strategy")}
 	if rapid.IntRange(0, 5).Draw(t, "onfailure") == 0 {
-		s.OnFailure = Rollback
+		s.OnFailure = rapid.SampledFrom([]OnFailure{Rollback, Abort}).Draw(t, "how")
 	}
 	s.Update.Rollback = rapid.IntRange(0, 3).Draw(t, "rollback") == 0
 	s.Hold = rapid.IntRange(0, 15).Draw(t, "hold") == 0
+	if rapid.IntRange(0, 9).Draw(t, "managed") == 0 {
+		s.Managed = UntilBuilt
+	}
 	s.AutoDelete = rapid.IntRange(0, 9).Draw(t, "autodelete") == 0
 	strict := rapid.IntRange(0, 2).Draw(t, "strict") == 0
 	s.Strict = strict
@@ -72,13 +76,18 @@ func drawRole(t *rapid.T, k int, strict bool) RoleSpec {
 	r.HardShutdown = rapid.IntRange(0, 5).Draw(t, "hard") == 0
 	r.Restart = rapid.SampledFrom([]Restart{Always, Always, OnFailureExit, Never}).Draw(t, "restart")
 	r.Cooldown = time.Duration(rapid.IntRange(0, 1).Draw(t, "cooldown")) * time.Minute
-	r.Update = UpdatePolicy{Batch: rapid.IntRange(1, 3).Draw(t, "batch"), Surge: intp(rapid.IntRange(0, 2).Draw(t, "surge"))}
+	r.ScaleIn = rapid.SampledFrom([]ScaleIn{"", Youngest}).Draw(t, "scale in")
+	r.Update = UpdatePolicy{Batch: rapid.IntRange(1, 3).Draw(t, "batch"), Surge: intp(rapid.IntRange(0, 2).Draw(t, "surge")), Existing: rapid.SampledFrom([]Existing{"", "", KeepExisting}).Draw(t, "existing")}
 	r.Machine = Machine{Name: "a", Implementations: []Implementation{{Driver: "sim"}}}
 	if rapid.IntRange(0, 5).Draw(t, "checks") == 0 {
-		r.Machine.Checks = []Check{{TCP: ":80"}}
+		r.Machine.Checks = []Check{{TCP: ":80", Down: time.Duration(rapid.IntRange(0, 1).Draw(t, "down")) * time.Minute}}
 	}
 	if rapid.IntRange(0, 3).Draw(t, "failover") == 0 {
-		r.Machine.Implementations = append(r.Machine.Implementations, Implementation{Driver: "sim2"})
+		r.Machine.Implementations = append(r.Machine.Implementations, Implementation{Driver: "sim2", Labels: map[string]any{"zone": "b"}}, Implementation{Driver: "sim3", Labels: map[string]any{"zone": "b"}, Checks: []Check{{Ping: true}}})
+		r.Machine.Choose = rapid.SampledFrom([]Choose{"", AtRandom, Spread}).Draw(t, "choose")
+		if rapid.Bool().Draw(t, "filter") {
+			r.Filter = map[string]any{"zone": "b"}
+		}
 	}
 	return r
 }
@@ -154,8 +163,14 @@ func misfortune(t *rapid.T, w *world) {
 	case 4:
 		w.late = append(w.late, Fact{Kind: Reported, Serial: i.Serial, Key: "READY", Value: "YES"})
 	case 5:
-		w.late = append(w.late, Fact{Kind: Checked, Serial: i.Serial, Incarnation: i.Incarnation,
-			Health: rapid.SampledFrom([]Health{Healthy, Unhealthy}).Draw(t, "health"), Reason: "refused"})
+		f.Kind, f.Reason = Checked, "refused"
+		switch f.Health = rapid.SampledFrom([]Health{Healthy, Unhealthy, Ailing}).Draw(t, "health"); f.Health {
+		case Healthy:
+			f.Passing = 1
+		case Ailing:
+			f.Failing = 1
+		}
+		w.late = append(w.late, f)
 	}
 }
 
@@ -164,7 +179,16 @@ func drawCommand(t *rapid.T, w *world) Command {
 	if len(w.svc.Roles) > 0 {
 		role = w.svc.Roles[rapid.IntRange(0, len(w.svc.Roles)-1).Draw(t, "role")].Name
 	}
-	switch k := rapid.IntRange(0, 27).Draw(t, "command"); {
+	switch k := rapid.IntRange(0, 30).Draw(t, "command"); {
+	case k > 28:
+		mode := rapid.SampledFrom([]Mode{Managed, Managed, Unmanaged, OnePass}).Draw(t, "mode")
+		return Command{Manage: &Manage{Mode: mode, Deadline: time.Duration(rapid.IntRange(0, 1).Draw(t, "deadline")) * time.Minute}}
+	case k == 28:
+		serials := rapid.SliceOfN(rapid.Uint32Range(1, 20), 1, 3).Draw(t, "remove")
+		if i := w.svc.instances.find(serials[0]); i != nil {
+			role = i.role.Name
+		}
+		return Command{Scale: &Scale{Role: role, Remove: serials}}
 	case k < 7:
 		return Command{Scale: &Scale{Role: role, Cardinality: rapid.IntRange(-1, 6).Draw(t, "to")}}
 	case k < 8:
@@ -202,6 +226,8 @@ func changedSpec(t *rapid.T, s *Spec) *Spec {
 	for n := range c.Roles {
 		if rapid.Bool().Draw(t, "change") {
 			c.Roles[n].Machine.Name += "'"
+			c.Roles[n].Machine.Implementations = slices.Clone(c.Roles[n].Machine.Implementations)
+			slices.Reverse(c.Roles[n].Machine.Implementations)
 		}
 		if rapid.IntRange(0, 9).Draw(t, "resize") == 0 {
 			c.Roles[n].Cardinality = rapid.IntRange(c.Roles[n].MinOf(), upper(&c.Roles[n])).Draw(t, "size")
@@ -244,6 +270,17 @@ type failer interface {
 
 // settle lets the faults stop: the service must come to rest, forget nothing, and go when asked.
 func settle(t failer, w *world) {
+	if !w.calm() {
+		t.Fatalf("law 6: does not settle: %s\n%s", w.summary(), storyOf(w))
+	}
+	if w.svc.Mode != Managed && !w.svc.Leaving {
+		if w.svc.unmanaged() && w.svc.State.Transient() {
+			t.Fatalf("law 8: an unmanaged service is for ever %s: %s\n%s", w.svc.State, w.summary(), storyOf(w))
+		}
+		if err := w.command(Command{Manage: &Manage{}}); err != nil {
+			t.Fatalf("attach: %v", err)
+		}
+	}
 	if !w.calm() {
 		t.Fatalf("law 6: does not settle: %s\n%s", w.summary(), storyOf(w))
 	}

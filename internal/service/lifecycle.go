@@ -2,6 +2,7 @@ package service
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -78,20 +79,31 @@ func (s *Service) advanceWorking(r *Role, working, failed State, now Time) {
 		s.setRole(r, Running, "", now)
 		s.advanceRunning(r, now)
 	case r.bad() > 0 && r.slots() <= r.wish(): // a surplus goes first, the bad ones with it
-		s.setRole(r, failed, s.reasonOf(r), now)
+		s.failRole(r, failed, s.reasonOf(r), now)
 	case r.waitsForRelease():
 		s.setRole(r, Hold, "waits for release", now)
 	case s.overdue(r, now):
-		s.setRole(r, failed, r.waitsFor(s)+fmt.Sprintf(", with no progress for %v", r.startTimeout()), now)
+		s.failRole(r, failed, r.waitsFor(s)+fmt.Sprintf(", with no progress for %v", r.startTimeout()), now)
 	case r.State == failed && !r.Overdue:
 		s.setRole(r, working, "", now)
 	}
 }
 
+// failRole: a role that an update has added or resized, and that fails, fails the update, if that is to be undone then.
+func (s *Service) failRole(r *Role, failed State, reason string, now Time) {
+	if s.failsRollout(r) && s.undoRollout("role "+r.Name+": "+reason, now) {
+		return
+	}
+	s.setRole(r, failed, reason, now)
+}
+
+// takenBack reports whether a first deployment that fails is to leave nothing.
+func (s *Spec) takenBack() bool { return s.OnFailure == Rollback || s.OnFailure == Abort }
+
 // onTrial reports whether a first deployment that is to be taken back when it fails has the role's instances up, but
 // not for long enough to be believed: a program that ends as soon as it has started is no success.
 func (s *Service) onTrial(r *Role, now Time) bool {
-	return s.Spec.OnFailure == Rollback && !s.Deployed && r.bad() == 0 && r.Settled() == r.wish() && s.unproven(r, now) > 0
+	return s.Spec.takenBack() && !s.Deployed && r.bad() == 0 && r.Settled() == r.wish() && s.unproven(r, now) > 0
 }
 
 // overdue reports whether nothing came up for the role's start time-out.
@@ -248,7 +260,8 @@ func (s *Service) derive(now Time) {
 			return
 		}
 	}
-	if s.Rollout != nil && !s.Rollout.Paused && first[Undeploying] == nil && first[Pending] == nil && first[Deploying] == nil {
+	if s.Rollout != nil && !s.Rollout.Paused && first[Undeploying] == nil && first[Pending] == nil && first[Deploying] == nil &&
+		(first[Scaling] == nil || !slices.ContainsFunc(s.Roles, func(r *Role) bool { return r.State == Scaling && s.failsRollout(r) })) {
 		s.finishRollout(now)
 	}
 	if waiting && held == len(s.Roles) {
@@ -298,7 +311,7 @@ func (s *Service) spent() bool {
 
 // deploymentFailed rolls a first deployment back when the spec asks for it.
 func (s *Service) deploymentFailed(st State, now Time) {
-	if (st == FailedDeploying || st == FailedDeployingNets) && !s.Deployed && s.Spec.OnFailure == Rollback {
+	if (st == FailedDeploying || st == FailedDeployingNets) && !s.Deployed && s.Spec.takenBack() {
 		s.leave(Undeploy{Force: true}, "its deployment failed and is rolled back: "+s.Reason, now)
 		s.touchAll()
 		s.drained = true // decide again: the removal has only begun
@@ -337,6 +350,9 @@ func (s *Service) leave(u Undeploy, reason string, now Time) {
 		if x.Phase == ResourceRemoving && !s.Leaving {
 			s.beginResource(x, now) // the deadline of its removal, no longer that of its making
 		}
+	}
+	if s.unmanaged() {
+		s.rouse() // it may have slept over what is under way
 	}
 	s.Leaving, s.head = true, true
 	s.Hard = s.Hard || u.Hard

@@ -53,14 +53,7 @@ func (s *Service) Observe(f Fact, now time.Time) error {
 	case Absent:
 		s.absent(i, t)
 	case Checked:
-		if i.Healthy != f.Health {
-			i.Healthy = f.Health
-			if f.Health == Unhealthy {
-				i.Reason = f.Reason
-			}
-			s.dirty(i)
-			s.enqueue(i)
-		}
+		s.checked(i, f, t)
 	case Acted:
 		s.acted(i, f, t)
 	}
@@ -108,14 +101,22 @@ func (s *Service) refused(i *Instance, f Fact, now Time) {
 	r := i.role
 	s.setMachine(i, driver.Gone)
 	i.Doubt = false
-	if next := int(i.Impl) + 1; (f.Class == "capacity" || f.Class == "unavailable" || f.Class == "throttled") && next < len(r.Spec.Machine.Implementations) {
-		s.event(now, true, r, i, "%s cannot be made by %s: %s; trying %s", s.InstanceName(i),
-			r.Spec.Machine.Implementations[i.Impl].Driver, f.Err, r.Spec.Machine.Implementations[next].Driver)
-		i.Impl = uint8(next)
-		s.enter(i, Queued, now)
-		return
+	if x := i.Implementation(); x != nil && (f.Class == "capacity" || f.Class == "unavailable" || f.Class == "throttled") {
+		s.turnDown(r, x, f.Err, now)
+		if i.Revision != r.Revision { // what there is to choose from may have changed
+			i.Tried = 0
+			s.enter(i, Queued, now)
+			return
+		}
+		if next, ok := r.nextChoice(i); ok {
+			s.event(now, true, r, i, "%s cannot be made by %s: %s; trying %s", s.InstanceName(i), x.Title(), f.Err, r.Spec.Machine.Implementations[next].Title())
+			s.enter(i, Queued, now)
+			i.Impl = next
+			i.Tried++
+			return
+		}
 	}
-	i.Impl = 0
+	i.Tried = 0
 	if f.Class == "invalid" {
 		s.rest(i, f.Err, now)
 		return
@@ -155,9 +156,10 @@ func (s *Service) seen(i *Instance, m driver.Machine, now Time) {
 		s.dirty(i)
 	}
 	if i.Phase == Creating {
+		s.turnsUp(i.role, i.Implementation())
 		s.setMachine(i, m.State)
 		s.enter(i, Starting, now)
-		i.Healthy = Unchecked
+		i.uncheck()
 		i.Until = now.Add(i.role.startTimeout())
 		s.wake(i.Until, i.Serial)
 		return
@@ -189,12 +191,20 @@ func (s *Service) gone(i *Instance, reason string, now Time) {
 	if i.Machine == driver.Gone && i.Phase == Down {
 		return
 	}
-	r := i.role
 	s.setMachine(i, driver.Gone)
 	if reason == "" {
 		reason = "its machine is gone"
 	}
-	if r.Spec.OnGone == Forget {
+	if s.unmanaged() {
+		i.Reason = reason // what follows waits
+		return
+	}
+	s.lost(i, reason, now)
+}
+
+// lost handles an instance whose machine exists no more.
+func (s *Service) lost(i *Instance, reason string, now Time) {
+	if i.role.Spec.OnGone == Forget {
 		s.forgetInstance(i, now)
 		return
 	}
@@ -264,7 +274,8 @@ func (s *Service) removed(i *Instance, now Time) {
 
 func (s *Service) clearMachine(i *Instance) {
 	s.setWish(i, Awake)
-	i.Native, i.Doubt, i.Ready, i.Healthy, i.Hard, i.Impl = "", false, false, Unchecked, false, 0
+	i.Native, i.Doubt, i.Ready, i.Hard, i.Tried = "", false, false, false, 0
+	i.uncheck()
 	if i.role.Spec.Identity != Stable {
 		i.Addresses = nil
 	}
@@ -308,13 +319,20 @@ func (r *Role) shownToOthers() bool {
 
 // showsOthers reports whether the templates of a machine may show attributes of other roles' instances.
 func showsOthers(m *Machine) bool {
-	shows := func(text string) bool { return strings.Contains(text, "roles") || strings.Contains(text, "${") }
-	for _, v := range m.Env {
-		if shows(v) {
-			return true
+	return m.anyText(func(text string) bool { return strings.Contains(text, "roles") || strings.Contains(text, "${") })
+}
+
+// anyText reports whether f holds for a text that goes into the machine, whichever implementation makes it.
+func (m *Machine) anyText(f func(text string) bool) bool {
+	holds := func(env map[string]string, files []File, userData string) bool {
+		for _, v := range env {
+			if f(v) {
+				return true
+			}
 		}
+		return f(userData) || slices.ContainsFunc(files, func(x File) bool { return f(x.Content) })
 	}
-	return shows(m.UserData) || slices.ContainsFunc(m.Files, func(f File) bool { return shows(f.Content) })
+	return holds(m.Env, m.Files, m.UserData) || slices.ContainsFunc(m.Implementations, func(x Implementation) bool { return holds(x.Env, x.Files, x.UserData) })
 }
 
 func isFigure(value string) bool {
@@ -346,7 +364,7 @@ func (s *Service) acted(i *Instance, f Fact, now Time) {
 
 // refreshChildren tells the roles that depend on r that something they may show has changed.
 func (s *Service) refreshChildren(r *Role) {
-	if !s.Deployed || s.Leaving {
+	if !s.Deployed || s.Leaving || s.unmanaged() {
 		return
 	}
 	for _, c := range r.children {

@@ -20,7 +20,9 @@ type Step struct {
 	Instances []string `json:"instances,omitempty"`
 	Count     int      `json:"count"`
 	Driver    string   `json:"driver,omitempty"`
-	Why       string   `json:"why"`
+	// Implementation is what the machines are made with, where there is a choice.
+	Implementation string `json:"implementation,omitempty"`
+	Why            string `json:"why"`
 }
 
 // A Plan is what a command would do, found by letting the service do it on a back end where
@@ -55,10 +57,18 @@ func (s *Service) Plan(c *Command, now time.Time) (Plan, error) {
 	if err := twin.Observe(Fact{Kind: Ordered, Command: &plain}, now); err != nil {
 		return Plan{}, err
 	}
-	p := simulate(twin, now)
+	warnings := []string(nil)
 	if c.Update != nil && c.Update.Spec != nil {
-		p.Warnings = c.Update.Spec.missed(now)
+		warnings = c.Update.Spec.missed(now)
 	}
+	unmanaged := twin.unmanaged()
+	if unmanaged {
+		twin.Mode = Managed
+		twin.takeUp(TimeOf(now))
+		warnings = append(warnings, "the service is not managed: all of this waits until it is attached")
+	}
+	p := simulate(twin, now)
+	p.Warnings = append(p.Warnings, warnings...)
 	return p, nil
 }
 
@@ -131,7 +141,7 @@ func (s *Service) work() bool {
 }
 
 func (s *Service) succeedAt(e Effect, now time.Time) {
-	f := Fact{Serial: e.Serial, Incarnation: e.Incarnation}
+	f := Fact{Serial: e.Serial, Incarnation: e.Incarnation, Action: e.Token}
 	i := s.instances.find(e.Serial)
 	switch e.Kind {
 	case DoCreate:
@@ -150,7 +160,7 @@ func (s *Service) succeedAt(e Effect, now time.Time) {
 		f.Kind = Unmade
 		_ = s.Observe(f, now)
 	case DoAct:
-		f.Kind, f.Action = Acted, e.Token
+		f.Kind = Acted
 		_ = s.Observe(f, now)
 		if st, ok := after(e.Action); ok {
 			s.observeWell(Fact{Kind: Seen, Serial: e.Serial, Incarnation: e.Incarnation, Machine: driver.Machine{State: st}}, i, now)
@@ -195,10 +205,14 @@ func appendSteps(steps []Step, s *Service, effects []Effect, wave int) []Step {
 		switch e.Kind {
 		case DoCreate:
 			step.Do = "create"
-			if n := int(e.Impl); r != nil && n < len(r.Spec.Machine.Implementations) {
-				step.Driver = r.Spec.Machine.Implementations[n].Driver
-			}
 			step.Why = whyCreate(s, r, i)
+			if x := s.ImplementationOf(e); x != nil {
+				step.Driver = x.Driver
+				if i != nil && len(r.Spec.Machine.Implementations) > 1 {
+					step.Implementation = x.Title()
+					step.Why += "; made by " + x.Title() + ": " + s.ChoiceOf(i)
+				}
+			}
 		case DoDestroy:
 			step.Do, step.Why = "destroy", whyDestroy(s, r, i)
 		case DoAct:
@@ -217,7 +231,7 @@ func appendSteps(steps []Step, s *Service, effects []Effect, wave int) []Step {
 		merged := false
 		for n := first; n < len(steps) && !merged; n++ {
 			o := &steps[n]
-			if o.Do == step.Do && o.Role == step.Role && o.Resource == step.Resource && o.Why == step.Why && o.Driver == step.Driver {
+			if o.Do == step.Do && o.Role == step.Role && o.Resource == step.Resource && o.Why == step.Why && o.Driver == step.Driver && o.Implementation == step.Implementation {
 				o.Count++
 				if len(o.Instances) < 10 && name != "" {
 					o.Instances = append(o.Instances, name)

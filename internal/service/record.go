@@ -30,8 +30,9 @@ const (
 	BlockRecord                   // up to 16 instances with neighbouring serials, binary
 )
 
-// blockVersion is the first byte of a block: its encoding.
-const blockVersion = 1
+// blockVersion is the first byte of a block: its encoding. Blocks of version 1, which lack the last fields of an
+// instance, are read too.
+const blockVersion = 2
 
 // BlockOf returns the block that holds the instance with that serial.
 func BlockOf(serial uint32) uint32 { return serial / blockSize }
@@ -160,6 +161,11 @@ func appendInstance(b []byte, i *Instance) []byte {
 		b = appendText(appendText(b, string(a.Action)), a.Args)
 		b = binary.AppendVarint(b, int64(a.At))
 	}
+	b = binary.AppendUvarint(b, uint64(i.Tried))
+	b = binary.AppendUvarint(b, uint64(len(i.Failing)))
+	for _, t := range i.Failing {
+		b = binary.AppendVarint(b, int64(t))
+	}
 	return b
 }
 
@@ -172,10 +178,10 @@ func DecodeBlock(b []byte) ([]*Instance, []uint16, error) {
 	if len(b) == 0 {
 		return nil, nil, errors.New("instance block: empty")
 	}
-	if b[0] != blockVersion {
+	if b[0] == 0 || b[0] > blockVersion {
 		return nil, nil, fmt.Errorf("instance block: encoding %d is not known; it was written by a newer version", b[0])
 	}
-	r := reader{b: b[1:]}
+	r := reader{b: b[1:], version: b[0]}
 	var instances []*Instance
 	var roles []uint16
 	for len(r.b) > 0 && r.err == nil {
@@ -189,8 +195,9 @@ func DecodeBlock(b []byte) ([]*Instance, []uint16, error) {
 }
 
 type reader struct {
-	b   []byte
-	err error
+	b       []byte
+	version byte
+	err     error
 }
 
 var errShort = errors.New("damaged: it ends early")
@@ -263,7 +270,7 @@ func (r *reader) instance() (*Instance, uint16) {
 	f := r.uint()
 	i.Doubt, i.Wish, i.Ready = f&flagDoubt != 0, wishOf(f, i.Machine), f&flagReady != 0
 	i.Hard, i.Overdue = f&flagHard != 0, f&flagOverdue != 0
-	i.Healthy, i.Failures, i.Tries = Health(r.small(uint64(Unhealthy))), uint16(r.small(math.MaxUint16)), uint16(r.small(math.MaxUint16))
+	i.Healthy, i.Failures, i.Tries = Health(r.small(uint64(healths-1))), uint16(r.small(math.MaxUint16)), uint16(r.small(math.MaxUint16))
 	i.ExitCode = int32(r.int())
 	i.Created, i.Since, i.Until = Time(r.int()), Time(r.int()), Time(r.int())
 	i.Native, i.Reason = r.text(), r.text()
@@ -280,6 +287,12 @@ func (r *reader) instance() (*Instance, uint16) {
 	for n := r.count(); n > 0 && r.err == nil; n-- {
 		a := PendingAction{Serial: r.uint32(), Action: driver.Action(r.text()), Args: r.text(), At: Time(r.int())}
 		i.Actions = append(i.Actions, a)
+	}
+	if r.version > 1 {
+		i.Tried = uint8(r.small(math.MaxUint8))
+		for n := r.count(); n > 0 && r.err == nil; n-- {
+			i.Failing = append(i.Failing, Time(r.int()))
+		}
 	}
 	return i, role
 }

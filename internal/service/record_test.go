@@ -13,7 +13,7 @@ import (
 // fullInstance has a value in every field that is stored.
 func fullInstance() *Instance {
 	return &Instance{Serial: 17, Number: 3, Incarnation: 2, Revision: 4, Phase: Replacing, Machine: driver.Suspended, Impl: 1,
-		Doubt: true, Wish: RestStopped, Ready: true, Healthy: Unhealthy, Hard: true, Overdue: true, Failures: 5, Tries: 6, ExitCode: -9,
+		Doubt: true, Wish: RestStopped, Ready: true, Healthy: Ailing, Tried: 2, Failing: []Time{0, 11}, Hard: true, Overdue: true, Failures: 5, Tries: 6, ExitCode: -9,
 		Created: 7, Since: 8, Until: 9, Native: "vm-1", Addresses: []string{"10.0.0.1", "fe80::1"}, Reason: "so",
 		Attributes: map[string]string{"READY": "YES", "b": ""}, Actions: []PendingAction{{Serial: 2, Action: driver.Reboot, Args: "x", At: 10}},
 		role: &Role{ID: 300}}
@@ -31,6 +31,22 @@ func encodeInstances(instances []*Instance, roles []uint16) []byte {
 func TestBlockKeepsEveryField(t *testing.T) {
 	want := fullInstance()
 	got, roles, err := DecodeBlock(encodeInstances([]*Instance{want}, []uint16{300}))
+	if err != nil || len(got) != 1 || roles[0] != 300 {
+		t.Fatalf("%v %v %v", got, roles, err)
+	}
+	if d := cmp.Diff(want, got[0], cmpopts.IgnoreUnexported(Instance{}, PendingAction{})); d != "" {
+		t.Error(d)
+	}
+}
+
+// Blocks that were written before instances had those fields are still read.
+func TestBlockOfVersion1(t *testing.T) {
+	want := fullInstance()
+	want.Tried, want.Failing = 0, nil
+	b := encodeInstances([]*Instance{want}, []uint16{300})
+	b = b[:len(b)-2] // the two fields
+	b[0] = 1
+	got, roles, err := DecodeBlock(b)
 	if err != nil || len(got) != 1 || roles[0] != 300 {
 		t.Fatalf("%v %v %v", got, roles, err)
 	}

@@ -40,6 +40,7 @@ type Resource struct {
 	needs, children []*Resource
 	users           []*Role
 	issued          bool
+	asks            uint32 // calls asked for since it was loaded: the number of the last one
 }
 
 // ResourcePhase is where a resource is in its life.
@@ -143,7 +144,7 @@ func (s *Service) takeResources(now Time) {
 func (s *Service) renew(x *Resource, now Time) {
 	s.ResourceSerial++
 	*x = Resource{Serial: s.ResourceSerial, Name: x.Name, Kind: x.Spec.Kind, Driver: x.Spec.Driver, Account: x.Spec.Account, Since: now,
-		Begun: x.Begun, Failures: x.Failures, Reason: x.Reason, Overdue: x.Overdue, Spec: x.Spec, needs: x.needs, children: x.children, users: x.users}
+		Begun: x.Begun, Failures: x.Failures, Reason: x.Reason, Overdue: x.Overdue, Spec: x.Spec, needs: x.needs, children: x.children, users: x.users, asks: x.asks}
 	s.head = true
 }
 
@@ -303,7 +304,8 @@ func (s *Service) removeResource(x *Resource, now Time) {
 func (s *Service) askResource(x *Resource, do EffectKind, now Time) {
 	if !x.issued && x.Until <= now {
 		x.issued = true
-		s.effects = append(s.effects, Effect{Kind: do, Serial: x.Serial, Native: x.Native, Repeated: x.Tries > 0})
+		x.asks++
+		s.effects = append(s.effects, Effect{Kind: do, Serial: x.Serial, Native: x.Native, Repeated: x.Tries > 0, Token: x.asks})
 	}
 }
 
@@ -319,8 +321,8 @@ func (s *Service) made(f Fact, now Time) {
 	if f.Resource.Native != "" && f.Resource.Native != x.Native {
 		x.Native, s.head = f.Resource.Native, true
 	}
-	if x.Phase != ResourceCreating {
-		return // it was given up meanwhile
+	if x.Phase != ResourceCreating || x.stale(f) {
+		return // it was given up meanwhile, or the answer to a later call decides
 	}
 	x.issued, s.head = false, true
 	switch {
@@ -353,6 +355,10 @@ func (s *Service) made(f Fact, now Time) {
 	}
 }
 
+// stale reports whether another call was asked for since the one that the fact answers: of two that are under way,
+// one may make what the other could not.
+func (x *Resource) stale(f Fact) bool { return f.Action != 0 && f.Action != x.asks }
+
 func (s *Service) retryResource(x *Resource, wait time.Duration, now Time) {
 	x.Until = now.Add(wait)
 	s.wake(x.Until, 0)
@@ -384,7 +390,7 @@ func (s *Service) withoutSecrets(outputs map[string]string) map[string]string {
 // unmade hears the answer to a DoUnmake.
 func (s *Service) unmade(f Fact, now Time) {
 	x := s.resourceBy(f.Serial)
-	if x == nil || x.Phase != ResourceRemoving {
+	if x == nil || x.Phase != ResourceRemoving || x.stale(f) {
 		return
 	}
 	x.issued, s.head = false, true

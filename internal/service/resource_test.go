@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/troupe-dev/troupe/driver"
 	"pgregory.net/rapid"
@@ -64,7 +65,7 @@ func changeResources(t *rapid.T, s *Spec) {
 // answerResource carries out a DoMake or DoUnmake; how says what goes wrong.
 func (w *world) answerResource(e Effect, how string) {
 	id := ResourceID(w.svc.ID, e.Serial)
-	f := Fact{Kind: Unmade, Serial: e.Serial}
+	f := Fact{Kind: Unmade, Serial: e.Serial, Action: e.Token}
 	if e.Kind == DoUnmake {
 		// The engine's promise: a removal cancels a making that has not begun.
 		w.pending = slices.DeleteFunc(w.pending, func(p Effect) bool { return p.Kind == DoMake && p.Serial == e.Serial })
@@ -207,4 +208,26 @@ func (x *scene) expectResource(args []string) error {
 		return fmt.Errorf("there is no resource %q", args[0])
 	}
 	return same(r.Phase.String(), r.Reason, args[1:])
+}
+
+// An answer that comes twice may lead to two calls under way. The first one's refusal does not mean that nothing is made.
+func TestRefusalOfAnEarlierCall(t *testing.T) {
+	spec := roleOf(0)
+	spec.Resources = nets("n")
+	w := newWorld(spec)
+	first := w.pending[0]
+	w.pending = nil
+	w.answer(first, "fail")
+	again := w.late[0]
+	w.deliver(0)
+	w.now = w.now.Add(time.Second)
+	w.decide()
+	second := w.pending[0]
+	w.pending = nil
+	_ = w.tell(again)
+	w.now = w.now.Add(5 * time.Second)
+	w.decide()
+	w.answer(second, "invalid")
+	w.deliver(0)
+	settle(t, w)
 }

@@ -135,7 +135,9 @@ func drawHistory(t *rapid.T, spec *Spec) []happening {
 	var history []happening
 	for n := range rapid.IntRange(1, 6).Draw(t, "happenings") {
 		var h happening
-		switch k := rapid.IntRange(0, 15).Draw(t, "happening"); {
+		switch k := rapid.IntRange(0, 18).Draw(t, "happening"); {
+		case k > 15:
+			h.command = &Command{ID: fmt.Sprint(n), Manage: &Manage{Mode: rapid.SampledFrom([]Mode{Managed, Unmanaged, OnePass}).Draw(t, "mode")}}
 		case k < 5:
 			h.kill, h.nth, h.gone = role(), rapid.IntRange(0, 3).Draw(t, "nth"), rapid.Bool().Draw(t, "gone")
 		case k < 7:
@@ -192,6 +194,8 @@ func historyText(history []happening) string {
 			b.WriteString("[update] ")
 		case h.command.Recover != nil:
 			b.WriteString("[recover] ")
+		case h.command.Manage != nil:
+			fmt.Fprintf(&b, "[%s] ", h.command.Manage.Mode)
 		default:
 			b.WriteString("[undeploy] ")
 		}
@@ -230,6 +234,9 @@ func (w *world) silence(d time.Duration) {
 	w.now = end
 	w.decide()
 	s := w.svc
+	if p := s.Pass; s.Mode == OnePass && !s.Leaving && p.Until > 0 && p.Until < TimeOf(w.now) {
+		w.violate("law 8: a pass goes on after its deadline at %v", p.Until.Time())
+	}
 	waits := slices.ContainsFunc(s.Roles, func(r *Role) bool { return r.State == Hold })
 	if s.State.Transient() && !waits {
 		w.violate("law 6: the service is %s for ever", s.State)

@@ -18,6 +18,10 @@ type Role struct {
 	Cardinality int    `json:"cardinality"`
 	NextNumber  uint32 `json:"next_number"`
 	Revision    uint32 `json:"revision"` // of the service's spec in which the role's machines last changed
+	// Keeps are earlier revisions whose instances stay as they are.
+	Keeps []uint32 `json:"keeps,omitempty"`
+	// Left is what is needed of the spec of a role that leaves; nil for others.
+	Left *RoleSpec `json:"left,omitempty"`
 	// Disposed are the serials of the last instances that left, oldest first; kept for strict services.
 	Disposed []uint32 `json:"disposed,omitempty"`
 	// Down: the last scaling went down.
@@ -34,6 +38,8 @@ type Role struct {
 	TooFew map[string]policy.TooFew `json:"too_few,omitempty"`
 	// Decision is the last change that a policy made; nil for none.
 	Decision *PolicyDecision `json:"decision,omitempty"`
+	// TurnedDown are the implementations that could not make a machine when they were last asked.
+	TurnedDown []TurnedDown `json:"turned_down,omitempty"`
 
 	Spec *RoleSpec `json:"-"` // in the service's present spec, or in its last for a leaving role
 
@@ -45,6 +51,7 @@ type Role struct {
 	total             int
 	live              int // machines that run or may run
 	outdated          int
+	ills              int  // that are up and in need of healing
 	off               int  // parked ones whose machines are powered off
 	progress          Time // when an instance last came up
 	alarm             Time // the timer that looks after progress
@@ -52,7 +59,10 @@ type Role struct {
 	governed          *governance
 	dirty             bool
 	wasReady          bool
-	showsOthers       bool // see showsOthers
+	showsOthers       bool  // see showsOthers
+	candidates        []int // implementations that the filter lets through
+	users             []int // by implementation, where instances are spread over them; nil otherwise
+	checked           bool  // every machine has a health check
 }
 
 // A list is linked through its instances; the first one's prev is the last.
@@ -135,6 +145,10 @@ func (r *Role) weigh(i *Instance, by int) {
 	if i.Rest() == RestPoweredOff {
 		r.off += by
 	}
+	if i.ill() {
+		r.ills += by
+	}
+	r.countUser(i, by)
 }
 
 func (r *Role) add(i *Instance) {

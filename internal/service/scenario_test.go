@@ -229,7 +229,7 @@ func (x *scene) section(name string) ([]byte, error) {
 }
 
 // durations are the keys of a specification whose values may be written as "30s".
-var durations = []string{"cooldown", "start_timeout", "stop_timeout", "stable", "action_period", "retain", "interval", "timeout", "start_period", "settle", "period", "stabilise", "idle", "after", "lead"}
+var durations = []string{"cooldown", "start_timeout", "stop_timeout", "stable", "action_period", "retain", "interval", "timeout", "start_period", "settle", "period", "stabilise", "idle", "down", "after", "lead"}
 
 // spec reads a specification in YAML with the names of its JSON; what a scenario does not care for
 // has the defaults of Troupe's own format.

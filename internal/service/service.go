@@ -31,6 +31,9 @@ type Service struct {
 	ResourceSerial uint32 `json:"resource_serial,omitempty"`
 	// Deployed: it was RUNNING once.
 	Deployed bool `json:"deployed,omitempty"`
+	// Mode says whether the service is looked after, and Pass how it was for the last time for a while.
+	Mode Mode  `json:"mode,omitempty"`
+	Pass *Pass `json:"pass,omitempty"`
 	// Leaving: it is being removed; Hard, Remove and Data say how.
 	Leaving bool `json:"leaving,omitempty"`
 	Hard    bool `json:"hard,omitempty"`
@@ -109,6 +112,9 @@ func NewService(id uint64, spec *Spec, meta Meta, now time.Time) *Service {
 	if s.Meta.Name == "" {
 		s.Meta.Name = spec.Name
 	}
+	if spec.Managed == UntilBuilt {
+		s.Mode, s.Pass = OnePass, &Pass{}
+	}
 	s.prepare()
 	for n := range spec.Roles {
 		s.addRole(&spec.Roles[n], TimeOf(now))
@@ -136,6 +142,9 @@ func (s *Service) Load(spec, previous *Spec, instances []*Instance, roles []uint
 			}
 		}
 		if r.Spec == nil {
+			r.Spec = r.Left
+		}
+		if r.Spec == nil { // a record from before roles kept what they need to leave
 			r.Spec = &RoleSpec{Name: r.Name, Heal: HealManual, Identity: New}
 		}
 		if !r.Overdue {
@@ -154,7 +163,7 @@ func (s *Service) Load(spec, previous *Spec, instances []*Instance, roles []uint
 		}
 		s.instances.put(i)
 		r.add(i)
-		if !i.Phase.Settled() || len(i.Actions) > 0 {
+		if !i.Phase.Settled() || len(i.Actions) > 0 || i.ill() {
 			s.enqueue(i)
 		}
 		if i.Until > 0 {
@@ -167,6 +176,9 @@ func (s *Service) Load(spec, previous *Spec, instances []*Instance, roles []uint
 	for _, r := range s.Roles {
 		r.lists[Up].sort()
 		r.wasReady = r.Ready()
+	}
+	if s.Mode == OnePass && s.Pass != nil && s.Pass.Until > 0 {
+		s.wake(s.Pass.Until, 0)
 	}
 	if s.State == Done && s.Remove {
 		s.effects = append(s.effects, Effect{Kind: DoRemove})
@@ -201,6 +213,7 @@ func (s *Service) link() {
 			}
 		}
 		r.linkPolicies()
+		r.linkImplementations()
 		r.showsOthers = len(r.parents) > 0 && showsOthers(&r.Spec.Machine)
 	}
 	s.linkResources()

@@ -23,6 +23,8 @@ type Spec struct {
 	Alarms []alarm.Definition `json:"alarms,omitempty"`
 	// OnFailure says what a failed first deployment leaves behind.
 	OnFailure OnFailure `json:"on_failure,omitempty"`
+	// Managed says for how long a service that is made from the spec is managed; "": UntilDetached.
+	Managed Care `json:"managed,omitempty"`
 	// Hold makes every role wait for release after its machines exist.
 	Hold bool `json:"hold,omitempty"`
 	// AutoDelete removes the service when its last instance is gone.
@@ -33,6 +35,8 @@ type Spec struct {
 	// NamePattern names instances; placeholders $SERVICE_ID, $SERVICE_NAME, $ROLE_NAME, $VM_NUMBER.
 	NamePattern string            `json:"name_pattern,omitempty"`
 	Inputs      map[string]string `json:"inputs,omitempty"`
+	// Variables are what templates see as variables; those of a role are laid over them.
+	Variables Values `json:"variables,omitempty"`
 	// Secrets names the inputs that are never shown.
 	Secrets []string          `json:"secrets,omitempty"`
 	Labels  map[string]string `json:"labels,omitempty"`
@@ -57,6 +61,12 @@ type RoleSpec struct {
 	// Machine is the definition as it was when the spec was stored: later changes of the
 	// named definition do not reach running services by themselves.
 	Machine Machine `json:"machine"`
+	// Earlier are what instances were made from that an update has not replaced. The core adds them to the specs that it
+	// stores; what comes with a new one is not looked at.
+	Earlier []EarlierMachine `json:"earlier,omitempty"`
+	// Filter leaves only those implementations of the machine to choose from whose labels have each of its
+	// keys with an equal value.
+	Filter map[string]any `json:"filter,omitempty"`
 
 	Heal     Heal     `json:"heal"`
 	OnGone   OnGone   `json:"on_gone,omitempty"`
@@ -70,6 +80,8 @@ type RoleSpec struct {
 	// ReadyGate: an instance is up only when it has also reported READY=YES.
 	ReadyGate bool `json:"ready_gate,omitempty"`
 	Hold      bool `json:"hold,omitempty"`
+	// ScaleIn says which instances go first when there are too many; "": Oldest.
+	ScaleIn ScaleIn `json:"scale_in,omitempty"`
 	// HardShutdown skips the graceful part of removal.
 	HardShutdown bool `json:"hard_shutdown,omitempty"`
 	// Cooldown follows each scaling; during it the role is left alone.
@@ -85,7 +97,8 @@ type RoleSpec struct {
 	ActionNumber int           `json:"action_number,omitempty"`
 	Update       UpdatePolicy  `json:"update,omitzero"`
 	// Inputs overlay the service's.
-	Inputs map[string]string `json:"inputs,omitempty"`
+	Inputs    map[string]string `json:"inputs,omitempty"`
+	Variables Values            `json:"variables,omitempty"` // laid over the service's
 }
 
 // A ResourceSpec describes one resource that the service makes for itself and removes when it goes.
@@ -104,24 +117,40 @@ type ResourceSpec struct {
 type Machine struct {
 	ID   int    `json:"id,omitempty"`   // number of the named definition, for OneFlow's vm_template
 	Name string `json:"name,omitempty"` // "" when written inline
-	// Implementations are tried in order: the next one when a back end refuses for want of
-	// capacity or is down.
+	// Implementations are the ways to make the machine. Choose says with which of them the instances begin;
+	// the next one is tried when a back end refuses for want of capacity or is down.
 	Implementations []Implementation  `json:"implementations"`
+	Choose          Choose            `json:"choose,omitempty"`    // "": InOrder
 	Env             map[string]string `json:"env,omitempty"`       // values are Jinja templates
 	Files           []File            `json:"files,omitempty"`     // contents are Jinja templates
 	UserData        string            `json:"user_data,omitempty"` // cloud-init, a Jinja template
 	CPUs            float64           `json:"cpus,omitempty"`      // cores
 	Memory          int64             `json:"memory,omitempty"`    // bytes
 	Checks          []Check           `json:"checks,omitempty"`
+	// Variables lie under those of the service and the role.
+	Variables Values `json:"variables,omitempty"`
 	// Attributes are free key=value pairs of the definition (OneFlow's template contents).
 	Attributes map[string]string `json:"attributes,omitempty"`
 }
 
-// An Implementation is one way to make the machine.
+// An Implementation is one way to make the machine. What it says of its own goes before what the machine says.
 type Implementation struct {
+	Name    string         `json:"name,omitempty"` // unique in the machine; "" for that of its driver
 	Driver  string         `json:"driver"`
 	Account string         `json:"account,omitempty"` // a configured account of the driver; "" for its default
-	Options map[string]any `json:"options,omitempty"` // the driver's own, as its Kind describes them
+	Options map[string]any `json:"options,omitempty"` // the driver's own, as its Kind describes them; texts are templates
+	// Names are further names that the templates see. Rendered are more of them: the texts in those are
+	// templates themselves and see all other names.
+	Names    Values `json:"names,omitempty"`
+	Rendered Values `json:"rendered,omitempty"`
+	// Labels are what the filters of roles look at: values as JSON has them, nested ones too.
+	Labels map[string]any `json:"labels,omitempty"`
+	// Env is laid over the machine's.
+	Env map[string]string `json:"env,omitempty"`
+	// Files, UserData and Checks, where there are any, stand in place of the machine's.
+	Files    []File  `json:"files,omitempty"`
+	UserData string  `json:"user_data,omitempty"`
+	Checks   []Check `json:"checks,omitempty"`
 }
 
 // A File is a rendered file of a machine.
@@ -129,22 +158,6 @@ type File struct {
 	Path    string `json:"path"`
 	Mode    uint32 `json:"mode,omitempty"` // permission bits; 0 means 0644
 	Content string `json:"content"`
-}
-
-// A Check is a health check of an instance. Exactly one of TCP, HTTP, Exec and Ping is set.
-// Host, port and URL may be Jinja templates; "" as host means the instance's first address.
-type Check struct {
-	TCP       string        `json:"tcp,omitempty"`  // "host:port" or ":port"
-	HTTP      string        `json:"http,omitempty"` // URL, or ":port/path"
-	Status    int           `json:"status,omitempty"`
-	Exec      []string      `json:"exec,omitempty"` // inside the machine, healthy when it exits 0
-	Ping      bool          `json:"ping,omitempty"`
-	Interval  time.Duration `json:"interval,omitempty"`  // 0: 10 s
-	Timeout   time.Duration `json:"timeout,omitempty"`   // 0: 5 s
-	Failures  int           `json:"failures,omitempty"`  // in a row until unhealthy; 0: 3
-	Successes int           `json:"successes,omitempty"` // in a row until healthy; 0: 1
-	// StartPeriod: failures in this time after the start do not count.
-	StartPeriod time.Duration `json:"start_period,omitempty"`
 }
 
 // UpdatePolicy says how a role rolls over to a changed spec.
@@ -158,7 +171,28 @@ type UpdatePolicy struct {
 	Settle *time.Duration `json:"settle,omitempty"`
 	// Rollback goes back to the revision before by itself when an instance of the new one fails.
 	Rollback bool `json:"rollback,omitempty"`
+	// Existing says what becomes of instances that were made before; "" in a role: as the service says.
+	Existing Existing `json:"existing,omitempty"`
 }
+
+// Existing says what becomes of the instances of a role when its content changes.
+type Existing string
+
+// What becomes of instances that exist.
+const (
+	ReplaceExisting Existing = "replace" // one after the other, by instances of the new content
+	KeepExisting    Existing = "keep"    // nothing: only new instances follow the new content
+)
+
+// Choose says with which implementation of its machine an instance begins.
+type Choose string
+
+// The ways to choose an implementation.
+const (
+	InOrder  Choose = "order"  // the first
+	AtRandom Choose = "random" // any: which one follows from the instance's id, so that it is found again
+	Spread   Choose = "spread" // the one that the fewest instances of the role have
+)
 
 // Strategy orders the roles of a service.
 type Strategy string
@@ -176,6 +210,16 @@ type Heal string
 const (
 	HealAuto   Heal = "auto"   // replace it
 	HealManual Heal = "manual" // mark role and service WARNING and wait for recover
+)
+
+// ScaleIn says which of a role's good instances go first when there are too many. Bad ones always go before, and
+// of stable ones those with the highest numbers.
+type ScaleIn string
+
+// The orders of scaling in.
+const (
+	Oldest   ScaleIn = "oldest"
+	Youngest ScaleIn = "youngest"
 )
 
 // OnGone says what happens when a machine was removed behind Troupe's back.
@@ -213,6 +257,7 @@ type OnFailure string
 const (
 	Keep     OnFailure = "keep"     // everything, for inspection
 	Rollback OnFailure = "rollback" // nothing: all that was made is removed
+	Abort    OnFailure = "abort"    // nothing, too, as soon as the first instance has failed: none is tried again
 )
 
 // Min and Max bounds, and defaults.

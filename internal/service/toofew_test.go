@@ -15,7 +15,7 @@ func TestLawAlarmsComeToRest(t *testing.T) {
 		high, low := rapid.Float64Range(1, 100).Draw(t, "high"), rapid.Float64Range(1, 100).Draw(t, "low")
 		up, down := rapid.IntRange(1, 10).Draw(t, "up"), rapid.IntRange(1, 10).Draw(t, "down")
 		const most = 40
-		r, s := &Role{Cardinality: rapid.IntRange(1, most).Draw(t, "from")}, &Service{}
+		r := &Role{Cardinality: rapid.IntRange(1, most).Draw(t, "from")}
 		changed := 0
 		for turn := range 20 * most {
 			wish := r.Cardinality
@@ -28,7 +28,7 @@ func TestLawAlarmsComeToRest(t *testing.T) {
 			if wish == r.Cardinality {
 				break
 			}
-			n := s.enough(r, &Scale{Cardinality: wish, Bears: &Bears{"load", load / float64(r.Cardinality)}})
+			n := r.enough(&Bears{"load", load / float64(r.Cardinality)}, wish)
 			if n != r.Cardinality {
 				changed = turn
 			}
@@ -41,17 +41,17 @@ func TestLawAlarmsComeToRest(t *testing.T) {
 }
 
 func TestRoleDoesNotShrinkToTooFew(t *testing.T) {
-	r, s := &Role{Name: "app", Cardinality: 2}, &Service{}
-	if n := s.enough(r, &Scale{Cardinality: 3, Bears: &Bears{"avg", 82}}); n != 3 {
+	r := &Role{Name: "app", Cardinality: 2}
+	if n := r.enough(&Bears{"avg", 82}, 3); n != 3 {
 		t.Fatal(n)
 	}
 	r.Cardinality = 3
 	for value, want := range map[float64]int{55: 3, 20: 2} {
-		if n := s.enough(r, &Scale{Cardinality: 2, Bears: &Bears{"avg", value}}); n != want {
+		if n := r.enough(&Bears{"avg", value}, 2); n != want {
 			t.Errorf("at %v: %d", value, n)
 		}
 	}
-	if n := s.enough(r, &Scale{Cardinality: 2}); n != 2 {
+	if n := r.enough(nil, 2); n != 2 {
 		t.Errorf("a person gets %d", n)
 	}
 	if fmt.Sprint(r.TooFew) != "map[avg:{2 164}]" {

@@ -2,7 +2,6 @@ package service
 
 import (
 	"fmt"
-	"reflect"
 	"slices"
 	"time"
 )
@@ -122,7 +121,7 @@ func (r *Role) settle() time.Duration {
 	switch {
 	case r.Spec.Update.Settle != nil:
 		return *r.Spec.Update.Settle
-	case len(r.Spec.Machine.Checks) > 0 || r.Spec.ReadyGate:
+	case r.checked || r.Spec.ReadyGate:
 		return 0
 	}
 	return time.Second
@@ -174,19 +173,38 @@ func (s *Service) advanceUpdating(r *Role, now Time) {
 	}
 }
 
+// undoRollout goes back to the spec before when an update fails and that is wished; it reports whether it did.
+func (s *Service) undoRollout(reason string, now Time) bool {
+	u := s.Rollout
+	automatic := s.Spec.Update.Rollback
+	for _, r := range s.Roles {
+		automatic = automatic || (r.Spec.Update.Rollback && r.Revision == u.To)
+	}
+	if !automatic || u.Rollback || s.Previous == nil || !s.good(u.From) { // there is nothing to go back to
+		return false
+	}
+	s.event(now, true, nil, nil, "update to revision %d fails and is rolled back: %s", u.To, reason)
+	s.apply(s.Previous, u.From, now)
+	return true
+}
+
+// failsRollout reports whether a role that cannot be deployed or scaled is one that the update under way has added or
+// resized.
+func (s *Service) failsRollout(r *Role) bool {
+	if s.Rollout == nil || s.Rollout.Paused || s.Previous == nil || r.Removing {
+		return false
+	}
+	n := s.Previous.Role(r.Name)
+	return n < 0 || s.Previous.Roles[n].Cardinality != r.Spec.Cardinality
+}
+
 // pauseRollout stops a rolling update, and goes back to the spec before when that is wished.
 func (s *Service) pauseRollout(reason string, now Time) {
 	u := s.Rollout
 	if u == nil || u.Paused {
 		return
 	}
-	automatic := s.Spec.Update.Rollback
-	for _, r := range s.Roles {
-		automatic = automatic || (r.Spec.Update.Rollback && r.Revision == u.To)
-	}
-	if automatic && !u.Rollback && s.Previous != nil && s.good(u.From) { // there is something to go back to
-		s.event(now, true, nil, nil, "update to revision %d fails and is rolled back: %s", u.To, reason)
-		s.apply(s.Previous, u.From, now)
+	if s.undoRollout(reason, now) {
 		return
 	}
 	u.Paused, u.Reason, s.head = true, reason, true
@@ -217,6 +235,9 @@ func (s *Service) finishRollout(now Time) {
 // 0 for none.
 func (s *Service) apply(spec *Spec, back uint32, now Time) {
 	before := s.Spec
+	own := *spec
+	own.Roles = slices.Clone(spec.Roles)
+	spec = &own
 	s.leaveRevision(back)
 	s.Previous = before
 	s.Spec = spec
@@ -225,19 +246,17 @@ func (s *Service) apply(spec *Spec, back uint32, now Time) {
 	for _, r := range s.Roles {
 		n := spec.Role(r.Name)
 		if n < 0 {
-			r.Removing = true
+			r.Removing, r.Left = true, r.Spec.bare()
 			continue
 		}
 		old, fresh := r.Spec, &spec.Roles[n]
-		r.Removing, r.Overdue, r.progress = false, false, now
+		r.Removing, r.Left, r.Overdue, r.progress = false, nil, false, now
 		s.keep(r, old, fresh)
 		r.Spec = fresh
 		if r.State == Undeploying || r.State == FailedUndeploying {
 			s.setRole(r, Deploying, "", now)
 		}
-		if needsNewMachines(before, old, spec, fresh) {
-			s.revise(r, s.Revision)
-		}
+		s.turnTo(r, before, old, fresh)
 		s.rescale(r, cardinalityAfter(r, old, fresh), now)
 	}
 	for n := range spec.Roles {
@@ -285,16 +304,4 @@ func (s *Service) revise(r *Role, revision uint32) {
 			r.outdated++
 		}
 	}
-}
-
-// needsNewMachines reports whether machines made for the old role differ from those of the new one.
-func needsNewMachines(before *Spec, old *RoleSpec, after *Spec, fresh *RoleSpec) bool {
-	return !sameMachine(&old.Machine, &fresh.Machine) || old.Identity != fresh.Identity || !slices.Equal(old.Needs, fresh.Needs) ||
-		!reflect.DeepEqual(before.Inputs, after.Inputs) || !reflect.DeepEqual(old.Inputs, fresh.Inputs)
-}
-
-func sameMachine(a, b *Machine) bool {
-	x, y := *a, *b
-	x.Checks, y.Checks = nil, nil // checks are Troupe's own and change in place
-	return reflect.DeepEqual(x, y)
 }

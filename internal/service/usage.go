@@ -59,7 +59,7 @@ func (u Usage) positive() Usage {
 func (s *Service) growth(c *Command) Usage {
 	switch {
 	case c.Scale != nil:
-		if r := s.Role(c.Scale.Role); r != nil {
+		if r := s.Role(c.Scale.Role); r != nil && len(c.Scale.Remove) == 0 {
 			return Usage{}.Add(single(r.Spec), c.Scale.Cardinality-r.Cardinality)
 		}
 	case c.AddRole != nil:
@@ -97,6 +97,8 @@ func (c *Command) Name() string {
 		return "pause-update"
 	case c.ReplaceOne != nil:
 		return "replace"
+	case c.Manage != nil:
+		return map[Mode]string{Managed: "attach", Unmanaged: "detach", OnePass: "pass"}[c.Manage.Mode]
 	}
 	return "order"
 }

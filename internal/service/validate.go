@@ -125,7 +125,8 @@ func (v *validator) spec(s *Spec) {
 		v.fail("name", "%v", err)
 	}
 	one(v, "strategy", s.Strategy, Straight, NoOrder)
-	one(v, "on_failure", s.OnFailure, Keep, Rollback, "")
+	one(v, "on_failure", s.OnFailure, Keep, Rollback, Abort, "")
+	one(v, "managed", s.Managed, UntilDetached, UntilBuilt, "")
 	least(v, "retain", s.Retain, 0)
 	v.update("update", s.Update)
 	for i, name := range s.Secrets {
@@ -149,7 +150,11 @@ func (v *validator) spec(s *Spec) {
 			known[s.Roles[i].Name] = i
 		}
 		v.role(at+".", &s.Roles[i])
-		v.commands(at+".machine.checks", s, s.Roles[i].Machine.Checks)
+		m := &s.Roles[i].Machine
+		v.commands(at+".machine.checks", s, m.Checks)
+		for k := range m.Implementations {
+			v.commands(indexed(at+".machine.implementations", k)+".checks", s, m.Implementations[k].Checks)
+		}
 	}
 	v.alarms(s.Alarms, s)
 	if g := v.graph(s, known); g != nil {
@@ -190,6 +195,7 @@ func (v *validator) role(at string, r *RoleSpec) {
 	one(v, at+"heal", r.Heal, HealAuto, HealManual)
 	one(v, at+"on_gone", r.OnGone, Replace, Forget, "")
 	one(v, at+"identity", r.Identity, New, Stable)
+	one(v, at+"scale_in", r.ScaleIn, Oldest, Youngest, "")
 	one(v, at+"restart", r.Restart, Always, OnFailureExit, Never, "")
 	least(v, at+"restarts", r.Restarts, 0)
 	least(v, at+"stable", r.Stable, 0)
@@ -201,9 +207,11 @@ func (v *validator) role(at string, r *RoleSpec) {
 	v.update(at+"update", r.Update)
 	v.policies(at+"policies", r)
 	v.machine(at+"machine.", &r.Machine)
+	v.filter(at+"filter", r)
 }
 
 func (v *validator) update(at string, u UpdatePolicy) {
+	one(v, at+".existing", u.Existing, ReplaceExisting, KeepExisting, "")
 	least(v, at+".batch", u.Batch, 0)
 	if u.Settle != nil {
 		least(v, at+".settle", *u.Settle, 0)
@@ -223,29 +231,34 @@ func (v *validator) machine(at string, m *Machine) {
 	if len(m.Implementations) == 0 {
 		v.fail(at+"implementations", "nothing says how the machine is made; name a driver")
 	}
-	for i, x := range m.Implementations {
-		if x.Driver == "" {
-			v.fail(indexed(at+"implementations", i)+".driver", "the driver has no name")
-		}
-	}
-	for name := range m.Env {
+	v.choice(at, m)
+	v.contents(at, m.Env, m.Files, m.UserData, m.Checks)
+}
+
+// contents checks what a machine, or one of its implementations, puts into it.
+func (v *validator) contents(at string, env map[string]string, files []File, userData string, checks []Check) {
+	for name := range env {
 		if name == "" || strings.ContainsAny(name, "=\x00") {
 			v.fail(at+"env", "%q is no name of an environment variable", name)
 		}
 	}
 	seen := map[string]bool{}
-	for i, f := range m.Files {
+	for i, f := range files {
 		v.file(indexed(at+"files", i), f)
 		if seen[f.Path] {
 			v.fail(indexed(at+"files", i)+".path", "%q is written twice", f.Path)
 		}
 		seen[f.Path] = true
 	}
-	if len(m.UserData) > MaxText {
-		v.fail(at+"user_data", "the user data has %d bytes; %d is the most", len(m.UserData), MaxText)
+	if len(userData) > MaxText {
+		v.fail(at+"user_data", "the user data has %d bytes; %d is the most", len(userData), MaxText)
 	}
-	for i := range m.Checks {
-		v.check(indexed(at+"checks", i), &m.Checks[i])
+	if len(checks) > MaxChecks {
+		v.fail(at+"checks", "%d checks; %d is the most", len(checks), MaxChecks)
+		return
+	}
+	for i := range checks {
+		v.check(indexed(at+"checks", i), &checks[i])
 	}
 }
 
@@ -264,41 +277,6 @@ func (v *validator) file(at string, f File) {
 	if len(f.Content) > MaxText {
 		v.fail(at+".content", "the file has %d bytes; %d is the most", len(f.Content), MaxText)
 	}
-}
-
-func (v *validator) check(at string, c *Check) {
-	kinds := 0
-	for _, set := range []bool{c.TCP != "", c.HTTP != "", len(c.Exec) > 0, c.Ping} {
-		if set {
-			kinds++
-		}
-	}
-	if kinds != 1 {
-		v.fail(at, "a check is one of tcp, http, exec and ping; this one is %d of them", kinds)
-	}
-	templated := func(s string) bool { return strings.Contains(s, "{{") || strings.Contains(s, "{%") }
-	if c.TCP != "" && !templated(c.TCP) {
-		if i := strings.LastIndexByte(c.TCP, ':'); i < 0 || !isPort(c.TCP[i+1:]) {
-			v.fail(at+".tcp", "%q is no address: write host:port or :port", c.TCP)
-		}
-	}
-	if c.HTTP != "" && !templated(c.HTTP) {
-		rest, local := strings.CutPrefix(c.HTTP, ":")
-		number, _, _ := strings.Cut(rest, "/")
-		if local && !isPort(number) || !local && !strings.HasPrefix(rest, "http://") && !strings.HasPrefix(rest, "https://") {
-			v.fail(at+".http", "%q is no address: write a URL or :port/path", c.HTTP)
-		}
-	}
-	if c.Status != 0 && (c.Status < 100 || c.Status > 599) {
-		v.fail(at+".status", "%d is no HTTP status", c.Status)
-	} else if c.Status != 0 && c.HTTP == "" {
-		v.fail(at+".status", "only http checks have a status")
-	}
-	least(v, at+".interval", c.Interval, 0)
-	least(v, at+".timeout", c.Timeout, 0)
-	least(v, at+".failures", c.Failures, 0)
-	least(v, at+".successes", c.Successes, 0)
-	least(v, at+".start_period", c.StartPeriod, 0)
 }
 
 // AsProblems returns the problems that err holds.

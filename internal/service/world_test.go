@@ -40,6 +40,7 @@ type world struct {
 type fakeMachine struct {
 	id    driver.MachineID
 	role  string
+	by    string // the driver that made it
 	state driver.State
 	code  int
 }
@@ -202,6 +203,9 @@ func (w *world) answer(e Effect, how string) {
 		w.pending = slices.DeleteFunc(w.pending, func(p Effect) bool {
 			return p.Kind == DoCreate && p.Serial == e.Serial && p.Incarnation == e.Incarnation
 		})
+		if m := w.machines[id]; m != nil && m.by != w.driverOf(e) {
+			w.violate("law 3: machine %s, made by %s, is to be destroyed by %q: %+v", id, m.by, w.driverOf(e), e)
+		}
 		if how == "fail" {
 			f.Err, f.Class = "cannot be destroyed now", "unavailable"
 		} else {
@@ -230,6 +234,14 @@ func (w *world) answer(e Effect, how string) {
 	w.late = append(w.late, f)
 }
 
+// driverOf is the driver that an effect is for, "" when nobody knows.
+func (w *world) driverOf(e Effect) string {
+	if x := w.svc.ImplementationOf(e); x != nil {
+		return x.Driver
+	}
+	return ""
+}
+
 func (w *world) answerCreate(f *Fact, e Effect, id driver.MachineID, how string) {
 	m := w.machines[id]
 	makeIt := func() {
@@ -242,7 +254,7 @@ func (w *world) answerCreate(f *Fact, e Effect, id driver.MachineID, how string)
 			if r := w.svc.roleByID(e.Role); r != nil {
 				role = r.Name
 			}
-			m = &fakeMachine{id: id, role: role, state: st}
+			m = &fakeMachine{id: id, role: role, state: st, by: w.driverOf(e)}
 			w.machines[id] = m
 			w.made[id]++
 			if w.made[id] > 1 {
@@ -302,6 +314,9 @@ func (w *world) check(effects []Effect) {
 		}
 	}
 	s := w.svc
+	if len(effects) > 0 && s.Mode == Unmanaged && !s.Leaving {
+		w.violate("law 8: an unmanaged service asks for %+v", effects)
+	}
 	for _, r := range s.Roles {
 		if !w.forced && (r.Cardinality > r.Spec.MaxOf() && r.Spec.MaxOf() >= 0 || (r.Cardinality < r.Spec.MinOf() && r.Spec.OnGone != Forget)) {
 			w.violate("law 4: role %s wants %d, bounds are %d and %d", r.Name, r.Cardinality, r.Spec.MinOf(), r.Spec.MaxOf())
@@ -374,7 +389,7 @@ func (w *world) trulyLive(r *Role) int {
 // recount holds the service's counters against a count from scratch.
 func (w *world) recount() {
 	for _, r := range w.svc.Roles {
-		live, outdated, off, total := 0, 0, 0, 0
+		live, outdated, off, total, ills := 0, 0, 0, 0, 0
 		var by [phases]int
 		for i := range r.Instances {
 			total++
@@ -385,12 +400,29 @@ func (w *world) recount() {
 			if i.outdated() {
 				outdated++
 			}
+			if i.ill() {
+				ills++
+			}
 			if i.Rest() == RestPoweredOff {
 				off++
 			}
 		}
 		if live != r.live || outdated != r.outdated || off != r.off || total != r.total {
 			w.violate("counters of role %s: live %d, outdated %d, off %d, total %d; counted %d, %d, %d, %d", r.Name, r.live, r.outdated, r.off, r.total, live, outdated, off, total)
+		}
+		if ills != r.ills {
+			w.violate("counter of role %s: %d ills, counted %d", r.Name, r.ills, ills)
+		}
+		if r.users != nil {
+			users := make([]int, len(r.users))
+			for i := range r.Instances {
+				if i.Phase != Queued && i.Phase != Backoff && i.Revision == r.Revision {
+					users[i.Impl]++
+				}
+			}
+			if !slices.Equal(users, r.users) {
+				w.violate("users of the implementations of role %s: %v, counted %v", r.Name, r.users, users)
+			}
 		}
 		for p := range phases {
 			if by[p] != r.lists[p].n {
@@ -474,16 +506,19 @@ func (w *world) revive() {
 			if i.role.Spec.ReadyGate && !i.Ready {
 				w.late = append(w.late, Fact{Kind: Reported, Serial: serial, Key: "READY", Value: "YES"})
 			}
-			if len(i.role.Spec.Machine.Checks) > 0 && i.Healthy != Healthy {
-				w.late = append(w.late, Fact{Kind: Checked, Serial: serial, Incarnation: i.Incarnation, Health: Healthy})
+			if len(i.Checks()) > 0 && i.Healthy != Healthy {
+				w.late = append(w.late, Fact{Kind: Checked, Serial: serial, Incarnation: i.Incarnation, Health: Healthy, Passing: ^uint64(0)})
 			}
+		}
+		if i.Healthy == Ailing && i.Machine == driver.Running {
+			w.late = append(w.late, Fact{Kind: Checked, Serial: serial, Incarnation: i.Incarnation, Health: Healthy, Passing: ^uint64(0)})
 		}
 	}
 }
 
 func (w *world) quiet() bool {
 	s := w.svc
-	if s.State == Done {
+	if s.State == Done || s.unmanaged() {
 		return true
 	}
 	for _, r := range s.Roles {
@@ -507,7 +542,7 @@ func (w *world) truth() {
 		}
 	}
 	for i := range w.svc.instances.all {
-		if i.Phase == Up && w.machines[w.svc.MachineID(i)] == nil {
+		if i.Phase == Up && !(w.svc.unmanaged() && i.Machine == driver.Gone) && w.machines[w.svc.MachineID(i)] == nil {
 			w.violate("law 3: %s is up without a machine", w.svc.InstanceName(i))
 		}
 	}

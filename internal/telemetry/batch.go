@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"github.com/cespare/xxhash/v2"
+	"github.com/prometheus/prometheus/model/histogram"
 
 	"github.com/troupe-dev/troupe/internal/metric"
 )
@@ -30,6 +31,9 @@ type Batch struct {
 	start  int                // where the labels of the series that is being read begin
 	points []rawPoint
 	strict bool // Monasca's rules: one bad series refuses everything
+	delta  bool // points count from the one before
+	// buckets of native histograms so far: their bytes become many times more
+	buckets int
 
 	lost [reasons]int // what a decoder left out
 	body []byte       // room for a decompressed request
@@ -55,10 +59,13 @@ type rawSeries struct {
 }
 
 type rawPoint struct {
-	series int
-	time   int64
-	value  float64
-	meta   map[string]string
+	time      int64
+	value     float64
+	meta      map[string]string
+	histogram *histogram.FloatHistogram // in place of value
+	series    int32
+	delta     bool
+	derived   bool // from a histogram
 }
 
 var batches = sync.Pool{New: func() any { return &Batch{Bounds: DefaultBounds} }}
@@ -87,7 +94,7 @@ func (b *Batch) Reset() {
 	b.series, b.labels, b.points = b.series[:0], b.labels[:0], b.points[:0]
 	b.found, b.out, b.marks = b.found[:0], b.out[:0], b.marks[:0]
 	b.text, b.symbols, b.scratch = b.text[:0], b.symbols[:0], b.scratch[:0]
-	b.strict, b.lost = false, [reasons]int{}
+	b.strict, b.delta, b.buckets, b.lost = false, false, 0, [reasons]int{}
 }
 
 // Points returns how many samples the batch holds.
@@ -133,10 +140,15 @@ func (b *Batch) end(name string, from int) error {
 
 // point adds a sample to the series that was ended last.
 func (b *Batch) point(time int64, value float64) error {
+	return b.pointOf(len(b.series)-1, time, value)
+}
+
+// pointOf adds a sample to a series.
+func (b *Batch) pointOf(series int, time int64, value float64) error {
 	if len(b.points) >= b.Bounds.Points {
 		return tooMany("samples", b.Bounds.Points)
 	}
-	b.points = append(b.points, rawPoint{series: len(b.series) - 1, time: time, value: value})
+	b.points = append(b.points, rawPoint{series: int32(series), time: time, value: value, delta: b.delta})
 	return nil
 }
 

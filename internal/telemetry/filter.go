@@ -60,6 +60,9 @@ func (h *History) matchers(tenant int, f Filter) ([]*labels.Matcher, error) {
 	var out []*labels.Matcher
 	if f.Selector != "" {
 		var err error
+		if err = vetText(f.Selector); err != nil {
+			return nil, err
+		}
 		if out, err = h.parser.ParseMetricSelector(f.Selector); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrQuery, err)
 		}

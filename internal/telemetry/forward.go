@@ -250,6 +250,10 @@ func (e *remoteEncoder) encode(points []metric.Point, tenantLabel string) []byte
 			e.request.Timeseries = append(e.request.Timeseries, prompb.TimeSeries{Labels: remoteLabels(p.Series, tenantLabel)})
 		}
 		ts := &e.request.Timeseries[i]
+		if p.Histogram != nil {
+			ts.Histograms = append(ts.Histograms, prompb.FromFloatHistogram(p.Time, p.Histogram))
+			continue
+		}
 		ts.Samples = append(ts.Samples, prompb.Sample{Timestamp: p.Time, Value: p.Value})
 	}
 	n := e.request.Size()

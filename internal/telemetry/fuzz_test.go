@@ -22,7 +22,7 @@ func fuzz(f *testing.F, decode func(*Batch, []byte) error) {
 			return
 		}
 		for i, p := range b.points {
-			if p.series < 0 || p.series >= len(b.series) {
+			if p.series < 0 || int(p.series) >= len(b.series) {
 				t.Fatalf("sample %d is of series %d of %d", i, p.series, len(b.series))
 			}
 		}
@@ -43,6 +43,7 @@ func fuzz(f *testing.F, decode func(*Batch, []byte) error) {
 // TestMutations damages good requests at random, the same way each time: a short fuzzing in every run of the tests.
 func TestMutations(t *testing.T) {
 	write1, _ := request(3, 2).Marshal()
+	write1 = append(write1, write1With(t, latency(1), latency(2))...)
 	text := func(b *Batch, body []byte) error { return DecodeText(b, body, noon) }
 	for name, c := range map[string]struct {
 		seed   []byte
@@ -100,6 +101,7 @@ func FuzzMonasca(f *testing.F) {
 func FuzzRemoteWrite(f *testing.F) {
 	raw, _ := request(2, 2).Marshal()
 	f.Add(raw)
+	f.Add(write1With(f, latency(1), latency(2)))
 	fuzz(f, DecodeRemoteWrite)
 }
 
@@ -122,9 +124,9 @@ func FuzzRemoteWriteAgrees(f *testing.F) {
 		}
 		n := 0
 		for _, ts := range theirs.Timeseries {
-			n += len(ts.Samples)
+			n += len(ts.Samples) + 3*len(ts.Histograms)
 		}
-		if n != b.Points() {
+		if n != b.Points()+3*b.lost[Histogram] {
 			t.Fatalf("%d samples, theirs has %d", b.Points(), n)
 		}
 	})

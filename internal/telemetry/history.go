@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
@@ -99,7 +100,7 @@ func OpenHistory(o HistoryOptions) (*History, error) {
 		engine: promql.NewEngine(promql.EngineOpts{
 			Logger: o.Log, MaxSamples: o.QuerySamples, Timeout: o.QueryTimeout, Parser: p,
 			EnableAtModifier: true, EnableNegativeOffset: true,
-			NoStepSubqueryIntervalFn: func(int64) int64 { return time.Minute.Milliseconds() },
+			NoStepSubqueryIntervalFn: func(int64) int64 { return subqueryPeriod.Milliseconds() },
 		})}, nil
 }
 
@@ -164,13 +165,17 @@ func (h *History) Append(points []metric.Point) error {
 func (h *History) append(app storage.AppenderV2, p *metric.Point) error {
 	slot := h.slot(p.Series.ID)
 	at := slot.Load()
+	native := p.Histogram
+	if native != nil {
+		native = native.Copy() // the database keeps and changes it
+	}
 	var ref storage.SeriesRef
 	var err error
 	if at != nil && at.series == p.Series {
-		ref, err = app.Append(at.ref, labels.EmptyLabels(), 0, p.Time, p.Value, nil, nil, storage.AOptions{})
+		ref, err = app.Append(at.ref, labels.EmptyLabels(), 0, p.Time, p.Value, nil, native, storage.AOptions{})
 	}
 	if at == nil || at.series != p.Series || errors.Is(err, tsdb.ErrInvalidSample) { // unknown here, or no longer in memory there
-		ref, err = app.Append(0, labelsOf(p.Series), 0, p.Time, p.Value, nil, nil, storage.AOptions{})
+		ref, err = app.Append(0, labelsOf(p.Series), 0, p.Time, p.Value, nil, native, storage.AOptions{})
 		if err == nil {
 			slot.Store(&located{p.Series, ref})
 		}
@@ -185,6 +190,9 @@ func (h *History) append(app storage.AppenderV2, p *metric.Point) error {
 		return nil
 	case errors.Is(err, storage.ErrDuplicateSampleForTimestamp):
 		h.refusedDouble.Add(1)
+		return nil
+	case native != nil && errors.As(err, new(histogram.Error)): // the disk is well
+		h.refusedOld.Add(1)
 		return nil
 	}
 	return err

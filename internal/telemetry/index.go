@@ -44,6 +44,8 @@ type entry struct {
 	at   atomic.Int64
 	bits atomic.Uint64
 	seen atomic.Int64 // when it came, milliseconds
+	// running is what deltas have come to; nil for series that come as they are.
+	running atomic.Pointer[running]
 }
 
 // seed sets tenants' hashes apart.

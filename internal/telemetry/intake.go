@@ -109,8 +109,10 @@ func (in *Intake) tenant(id int) *tenant {
 
 // A Result says what became of one request.
 type Result struct {
-	Taken  int          // by history at least
-	Counts [reasons]int // by Reason
+	Taken      int          // samples that are new to history; a native histogram is three
+	Samples    int          // as they were sent, without native histograms; those that history had already are counted, too
+	Histograms int          // native ones
+	Counts     [reasons]int // by Reason
 }
 
 // Write takes a batch in. When it returns, the sink has seen the points, and history has them or keeps them for
@@ -268,58 +270,96 @@ func (in *Intake) join(t *tenant, limits Limits, b *Batch, raw *rawSeries, now t
 // sift decides on each sample: what sink and history see goes to b.out, what history alone sees to b.marks.
 func (in *Intake) sift(b *Batch, r *Result, now time.Time) {
 	ms := now.UnixMilli()
-	future, past, oldest := ms+in.o.Future.Milliseconds(), ms-in.o.Past.Milliseconds(), ms-in.o.Retain.Milliseconds()
+	j := judge{now: ms, future: ms + in.o.Future.Milliseconds(), past: ms - in.o.Past.Milliseconds(), oldest: ms - in.o.Retain.Milliseconds()}
 	for i := range b.points {
 		p := &b.points[i]
 		e := b.found[p.series]
+		verdict, why := j.of(p, e)
+		if why < reasons {
+			r.Counts[why]++
+		}
+		switch point := (metric.Point{Series: &e.Series, Time: p.time, Value: p.value, Meta: p.meta, Histogram: p.histogram}); verdict {
+		case forAll:
+			b.out = append(b.out, point)
+		case forHistory:
+			b.marks = append(b.marks, point)
+		case refuse:
+			continue
+		}
 		switch {
-		case e.hash == 0 && e.Name == "":
-			for reason := range refused {
-				if refused[reason] == e {
-					r.Counts[reason]++
-				}
-			}
-			continue
-		case p.time > future:
-			r.Counts[Future]++
-			continue
-		case p.time < oldest:
-			r.Counts[Old]++
-			continue
+		case p.histogram != nil:
+			r.Histograms++
+		case !p.derived:
+			r.Samples++
 		}
-		bits := math.Float64bits(p.value)
-		point := metric.Point{Series: &e.Series, Time: p.time, Value: p.value, Meta: p.meta}
-		if math.IsNaN(p.value) || math.IsInf(p.value, 0) {
-			if bits != value.StaleNaN {
-				r.Counts[NotFinite]++
-				continue
-			}
-			r.Counts[Ended]++
-			b.marks = append(b.marks, point)
-			continue
-		}
-		if e.seen.Load() < ms {
-			e.seen.Store(ms)
-		}
-		switch last := e.at.Load(); {
-		case p.time < past:
-			r.Counts[Late]++
-			b.marks = append(b.marks, point)
-			continue
-		case p.time > last:
-			e.at.Store(p.time)
-			e.bits.Store(bits)
-		case p.time < last:
-			r.Counts[OutOfOrder]++
-		case e.bits.Load() == bits:
-			r.Counts[Doubled]++
-			continue
-		default:
-			r.Counts[Conflict]++
-			continue
-		}
-		b.out = append(b.out, point)
 	}
+}
+
+// A verdict says who sees a sample.
+type verdict uint8
+
+const (
+	forAll     verdict = iota
+	forHistory         // alone
+	known              // history has it already
+	refuse
+)
+
+// A judge knows the bounds of times.
+type judge struct{ now, future, past, oldest int64 }
+
+// of decides on one sample. why is reasons when there is nothing to say of it.
+func (j *judge) of(p *rawPoint, e *entry) (v verdict, why Reason) {
+	switch {
+	case e.hash == 0 && e.Name == "":
+		for reason := range refused {
+			if refused[reason] == e {
+				return refuse, Reason(reason)
+			}
+		}
+	case p.time > j.future:
+		return refuse, Future
+	case p.time < j.oldest:
+		return refuse, Old
+	}
+	if x := p.measure(); math.IsNaN(x) || math.IsInf(x, 0) {
+		if math.Float64bits(x) == value.StaleNaN {
+			return forHistory, Ended
+		}
+		if p.histogram == nil {
+			return refuse, NotFinite
+		}
+	}
+	if p.delta && !e.total(p) {
+		return refuse, Delta
+	}
+	if e.seen.Load() < j.now {
+		e.seen.Store(j.now)
+	}
+	bits := math.Float64bits(p.measure())
+	switch last := e.at.Load(); {
+	case p.time < j.past:
+		return forHistory, Late
+	case p.histogram != nil: // history finds those that come twice
+		return forHistory, reasons
+	case p.time > last:
+		e.at.Store(p.time)
+		e.bits.Store(bits)
+		return forAll, reasons
+	case p.time < last:
+		return forAll, OutOfOrder
+	case e.bits.Load() == bits:
+		return known, Doubled
+	}
+	return refuse, Conflict
+}
+
+// measure returns the value, or the sum of a histogram.
+func (p *rawPoint) measure() float64 {
+	if p.histogram != nil {
+		return p.histogram.Sum
+	}
+	return p.value
 }
 
 // Pin keeps a series from expiring; each call needs one of Unpin. It may be called from Sink.Joined.

@@ -36,7 +36,8 @@ func DecodeOTLPJSON(b *Batch, body []byte) error {
 // DecodeOTLP adds what an OTLP ExportMetricsServiceRequest holds, named as Prometheus names it: letters, digits and
 // underscores, with suffixes for unit and kind. A histogram becomes name_bucket, name_count and name_sum. Of the
 // resource's attributes job, instance and host_name are made, and service, role and instance are kept when it has them.
-// Sums and histograms that count from one report to the next (delta) and exponential histograms are left out and counted.
+// Exponential histograms become native ones. Sums and histograms that count from one report to the next (delta) are added
+// up when they are taken in.
 // The body must stay as it is until the batch is reset.
 func DecodeOTLP(b *Batch, body []byte) error {
 	o := otlp{b: b}
@@ -234,9 +235,10 @@ func (o *otlp) metric(raw []byte) error {
 			err = o.sum(f.bytes)
 		case 9:
 			o.kind = otlptranslator.MetricTypeHistogram
-			err = o.unlessDelta(f.bytes, o.histogram)
+			err = o.counted(f.bytes, o.histogram)
 		case 10:
-			err = each(f.bytes, 1, func([]byte) error { o.b.lost[Histogram]++; return nil })
+			o.kind = otlptranslator.MetricTypeExponentialHistogram
+			err = o.counted(f.bytes, o.exponential)
 		case 11:
 			o.kind = otlptranslator.MetricTypeSummary
 			err = each(f.bytes, 1, o.summary)
@@ -255,14 +257,15 @@ func (o *otlp) sum(raw []byte) error {
 			o.kind = otlptranslator.MetricTypeMonotonicCounter
 		}
 	}
-	return o.unlessDelta(raw, o.number)
+	return o.counted(raw, o.number)
 }
 
-// unlessDelta reads the points of a sum or histogram that is cumulative.
-func (o *otlp) unlessDelta(raw []byte, point func([]byte) error) error {
+// counted reads the points of a sum or histogram: since the start of the sender, or since its report before (delta).
+func (o *otlp) counted(raw []byte, point func([]byte) error) error {
+	defer func() { o.b.delta = false }()
 	for f := (fields{raw: raw}); f.next(); {
-		if f.is(2, protowire.VarintType) && f.value == 1 {
-			return each(raw, 1, func([]byte) error { o.b.lost[Delta]++; return nil })
+		if f.is(2, protowire.VarintType) {
+			o.b.delta = f.value == 1
 		}
 	}
 	return each(raw, 1, point)

@@ -19,17 +19,22 @@ const otlpJSON = `{"resourceMetrics":[{"resource":{"attributes":[
   {"name":"http.requests","unit":"1","sum":{"isMonotonic":true,"aggregationTemporality":2,"dataPoints":[{"timeUnixNano":"1893499200000000000","asDouble":2.5}]}},
   {"name":"delta","sum":{"aggregationTemporality":1,"dataPoints":[{"timeUnixNano":"1893499200000000000","asDouble":2.5}]}},
   {"name":"latency","unit":"s","histogram":{"aggregationTemporality":2,"dataPoints":[{"timeUnixNano":"1893499200000000000","count":"6","sum":9.5,"bucketCounts":["1","2","3"],"explicitBounds":[0.5,1]}]}},
-  {"name":"exp","exponentialHistogram":{"aggregationTemporality":2,"dataPoints":[{"timeUnixNano":"1893499200000000000"}]}},
+  {"name":"exp","exponentialHistogram":{"aggregationTemporality":2,"dataPoints":[{"timeUnixNano":"1893499200000000000","count":"3","sum":5,"positive":{"offset":0,"bucketCounts":["1","2"]},
+     "attributes":[{"key":"a","value":{"stringValue":"b"}}]}]}},
   {"name":"size","unit":"By","summary":{"dataPoints":[{"timeUnixNano":"1893499200000000000","count":"2","sum":3,"quantileValues":[{"quantile":0.5,"value":1.5}]}]}}
  ]}]}]}`
 
 const otlpWant = `queue_length{RES, l=[true,"x"], n=3, queue_name=a, service=7} -5
 http_requests_total{RES, service=7} 2.5
+delta{RES, service=7} 2.5
 latency_seconds_count{RES, service=7} 6
 latency_seconds_sum{RES, service=7} 9.5
 latency_seconds_bucket{RES, le=0.5, service=7} 1
 latency_seconds_bucket{RES, le=1, service=7} 3
 latency_seconds_bucket{RES, le=+Inf, service=7} 6
+exp{a=b, RES, service=7} 0
+exp_count{a=b, RES, service=7} 3
+exp_sum{a=b, RES, service=7} 5
 size_bytes_count{RES, service=7} 2
 size_bytes_sum{RES, service=7} 3
 size_bytes{RES, quantile=0.5, service=7} 1.5
@@ -45,8 +50,10 @@ func TestDecodeOTLP(t *testing.T) {
 	if got != otlpWant {
 		t.Errorf("got\n%swant\n%s", got, otlpWant)
 	}
-	if b.lost[Delta] != 1 || b.lost[Histogram] != 1 {
-		t.Errorf("left out: %v", b.lost)
+	for _, p := range b.points {
+		if name := b.series[p.series].name; p.delta != (name == "delta") || (p.histogram != nil) != (name == "exp") {
+			t.Errorf("%s: %+v", name, p)
+		}
 	}
 	for _, bad := range []string{`{"resourceMetrics":5}`, `{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"gauge":{}}]}]}]}`, strings.Repeat(`{"resourceMetrics":[`, 50),
 		`{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"h","histogram":{"dataPoints":[{"explicitBounds":[1]}]}}]}]}]}`} {

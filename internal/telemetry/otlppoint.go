@@ -115,9 +115,7 @@ func (o *otlp) add(suffix string, from int, p *dataPoint, v float64) error {
 		return err
 	}
 	if suffix != "" {
-		start := len(o.b.text)
-		o.b.text = append(append(o.b.text, name...), suffix...)
-		name = view(o.b.text[start:])
+		name = o.b.suffixed(name, suffix)
 	}
 	if p.absent {
 		v = math.Float64frombits(value.StaleNaN)
@@ -126,13 +124,6 @@ func (o *otlp) add(suffix string, from int, p *dataPoint, v float64) error {
 		return err
 	}
 	return o.b.point(p.time, v)
-}
-
-// again copies the labels of a point, which stand from..to, for its next series.
-func (o *otlp) again(from, to int) int {
-	start := o.b.begin()
-	o.b.labels = append(o.b.labels, o.b.labels[from:to]...)
-	return start
 }
 
 // histogram reads a HistogramDataPoint.
@@ -171,7 +162,7 @@ func (o *otlp) histogram(raw []byte) error {
 		return err
 	}
 	if p.hasSum {
-		if err := o.add("_sum", o.again(from, to), &p, p.sum); err != nil {
+		if err := o.add("_sum", o.b.again(from, to), &p, p.sum); err != nil {
 			return err
 		}
 	}
@@ -180,11 +171,11 @@ func (o *otlp) histogram(raw []byte) error {
 		bound, _ := protowire.ConsumeFixed64(p.bounds[i:])
 		in, _ := protowire.ConsumeFixed64(p.buckets[i:])
 		total += in
-		if err := o.bucket("_bucket", "le", math.Float64frombits(bound), o.again(from, to), &p, float64(total)); err != nil {
+		if err := o.bucket("_bucket", "le", math.Float64frombits(bound), o.b.again(from, to), &p, float64(total)); err != nil {
 			return err
 		}
 	}
-	return o.bucket("_bucket", "le", math.Inf(1), o.again(from, to), &p, float64(p.count))
+	return o.bucket("_bucket", "le", math.Inf(1), o.b.again(from, to), &p, float64(p.count))
 }
 
 // bucket adds a series with one more label, whose value is a number.
@@ -226,7 +217,7 @@ func (o *otlp) summary(raw []byte) error {
 	if err := o.add("_count", from, &p, float64(p.count)); err != nil {
 		return err
 	}
-	if err := o.add("_sum", o.again(from, to), &p, p.sum); err != nil {
+	if err := o.add("_sum", o.b.again(from, to), &p, p.sum); err != nil {
 		return err
 	}
 	return each(raw, 6, func(quantile []byte) error {
@@ -243,6 +234,6 @@ func (o *otlp) summary(raw []byte) error {
 		if f.err != nil {
 			return f.err
 		}
-		return o.bucket("", "quantile", at, o.again(from, to), &p, v)
+		return o.bucket("", "quantile", at, o.b.again(from, to), &p, v)
 	})
 }

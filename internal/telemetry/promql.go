@@ -7,6 +7,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/storage"
@@ -34,6 +35,13 @@ type SampledSeries struct {
 	Name       string // "" when the query made a new metric
 	Dimensions metric.Dimensions
 	Samples    []Sample
+	Histograms []HistogramSample
+}
+
+// A HistogramSample is a time in milliseconds and a native histogram.
+type HistogramSample struct {
+	Time      int64
+	Histogram *histogram.FloatHistogram
 }
 
 // A Sample is a time in milliseconds and a value; NaN and infinities occur.
@@ -44,7 +52,7 @@ type Sample struct {
 
 // Query evaluates PromQL at one instant, over the tenant's series alone. Wraps ErrQuery and ErrQueryCost.
 func (h *History) Query(ctx context.Context, tenant int, query string, at time.Time) (*QueryResult, error) {
-	return h.evaluate(ctx, func() (promql.Query, error) {
+	return h.evaluate(ctx, query, 0, func() (promql.Query, error) {
 		return h.engine.NewInstantQuery(ctx, &tenantQueryable{h, tenant}, nil, query, at)
 	})
 }
@@ -59,12 +67,15 @@ func (h *History) QueryRange(ctx context.Context, tenant int, query string, star
 	case end.Sub(start)/step > maxSteps:
 		return nil, fmt.Errorf("%w: more than %d points for each series; ask for a longer step", ErrQuery, maxSteps)
 	}
-	return h.evaluate(ctx, func() (promql.Query, error) {
+	return h.evaluate(ctx, query, end.Sub(start), func() (promql.Query, error) {
 		return h.engine.NewRangeQuery(ctx, &tenantQueryable{h, tenant}, nil, query, start, end, step)
 	})
 }
 
-func (h *History) evaluate(ctx context.Context, prepare func() (promql.Query, error)) (*QueryResult, error) {
+func (h *History) evaluate(ctx context.Context, query string, span time.Duration, prepare func() (promql.Query, error)) (*QueryResult, error) {
+	if err := h.vet(query, span); err != nil {
+		return nil, err
+	}
 	if err := h.queries.Acquire(ctx, 1); err != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -98,15 +109,22 @@ func resultOf(r *promql.Result) *QueryResult {
 	switch v := r.Value.(type) {
 	case promql.Vector:
 		for _, s := range v {
-			if s.H == nil {
-				out.Series = append(out.Series, sampled(s.Metric, Sample{s.T, s.F}))
+			if s.H != nil {
+				x := sampled(s.Metric)
+				x.Histograms = []HistogramSample{{s.T, s.H.Copy()}}
+				out.Series = append(out.Series, x)
+				continue
 			}
+			out.Series = append(out.Series, sampled(s.Metric, Sample{s.T, s.F}))
 		}
 	case promql.Matrix:
 		for _, s := range v {
 			x := sampled(s.Metric)
 			for _, p := range s.Floats {
 				x.Samples = append(x.Samples, Sample{p.T, p.F})
+			}
+			for _, p := range s.Histograms {
+				x.Histograms = append(x.Histograms, HistogramSample{p.T, p.H.Copy()})
 			}
 			out.Series = append(out.Series, x)
 		}
@@ -124,14 +142,6 @@ func resultOf(r *promql.Result) *QueryResult {
 func sampled(l labels.Labels, samples ...Sample) SampledSeries {
 	s := seriesOf(0, l)
 	return SampledSeries{Name: s.Name, Dimensions: s.Dimensions, Samples: samples}
-}
-
-// CheckQuery reports what is wrong with a PromQL expression, or nil.
-func (h *History) CheckQuery(query string) error {
-	if _, err := h.parser.ParseExpr(query); err != nil {
-		return fmt.Errorf("%w: %w", ErrQuery, err)
-	}
-	return nil
 }
 
 // A tenantQueryable shows one tenant's series, without the label that says so.

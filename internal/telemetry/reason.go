@@ -3,6 +3,8 @@ package telemetry
 import (
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -19,8 +21,8 @@ const (
 	OutOfOrder               // older than the series' newest sample, and taken
 	Doubled                  // the same time and value again
 	Conflict                 // the same time with another value: the first stays
-	Histogram                // a native or exponential histogram
-	Delta                    // an OTLP sum or histogram that counts from report to report
+	Histogram                // a native or exponential histogram that contradicts itself, is too large, or too coarse
+	Delta                    // a report of what was counted since the one before, and not newer than that
 	OverSeries               // the tenant, or the server, has as many series as it may
 	OverValues               // a dimension has as many values as it may
 	OverRate                 // the tenant sends faster than it may
@@ -32,6 +34,31 @@ var reasonNames = [reasons]string{"invalid", "not finite", "end of series", "fut
 	"native histogram", "delta", "too many series", "too many values", "too fast", "moved aside"}
 
 func (r Reason) String() string { return reasonNames[min(r, reasons-1)] }
+
+// refusals word the reasons for which samples are not taken, for their senders.
+var refusals = map[Reason]string{
+	Invalid: "with a name or dimension that is not allowed", NotFinite: "not finite", Future: "too far in the future", Old: "older than history keeps",
+	Conflict:  "for a time that has another value",
+	Histogram: "a histogram that contradicts itself, is too large, or has a scale below -4", Delta: "a delta that is not newer than the one before",
+	OverSeries: "over the number of series", OverValues: "over the number of a dimension's values", OverRate: "over the rate",
+}
+
+// Refused returns how many samples were not taken for some reasons, all when none are given, and says why; "" for none.
+func (r *Result) Refused(reasons ...Reason) (n int, why string) {
+	var parts []string
+	for reason, count := range r.Counts {
+		words, is := refusals[Reason(reason)]
+		if !is || count == 0 || len(reasons) > 0 && !slices.Contains(reasons, Reason(reason)) {
+			continue
+		}
+		n += count
+		parts = append(parts, fmt.Sprintf("%d %s", count, words))
+	}
+	if n == 0 {
+		return 0, ""
+	}
+	return n, "samples were not taken: " + strings.Join(parts, "; ")
+}
 
 // Counts say how often each thing happened.
 type Counts [reasons]uint64

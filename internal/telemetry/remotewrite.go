@@ -68,8 +68,7 @@ func malformed(format string, err error) error {
 }
 
 // DecodeRemoteWrite adds what a Prometheus remote write request of version 1 holds (after snappy). The body must
-// stay as it is until the batch is reset. Native histograms, exemplars and metadata are left out; the first are
-// counted.
+// stay as it is until the batch is reset. Exemplars and metadata are left out.
 func DecodeRemoteWrite(b *Batch, body []byte) error {
 	f := fields{raw: body}
 	for f.next() {
@@ -84,6 +83,7 @@ func DecodeRemoteWrite(b *Batch, body []byte) error {
 
 func (b *Batch) timeSeries(raw []byte) error {
 	from, name, ended := b.begin(), "", false
+	var at *histogramSeries
 	for f := (fields{raw: raw}); ; {
 		if !f.next() {
 			if f.err != nil || ended {
@@ -115,13 +115,37 @@ func (b *Batch) timeSeries(raw []byte) error {
 					return err
 				}
 			}
+			if at != nil {
+				return errors.New("a sample after a histogram of the same series")
+			}
 			if err := b.sample(f.bytes); err != nil {
 				return err
 			}
 		case 4:
-			b.lost[Histogram]++
+			if !ended {
+				ended = true
+				if err := b.end(name, from); err != nil {
+					return err
+				}
+			}
+			if err := b.histogramAfter(&at, name, from, f.bytes, newHistogram1()); err != nil {
+				return err
+			}
 		}
 	}
+}
+
+// histogramAfter reads a native histogram of the series that was ended last; at is where its three series are, once
+// there was one.
+func (b *Batch) histogramAfter(at **histogramSeries, name string, from int, raw []byte, read remoteHistogram) error {
+	if *at == nil {
+		h, err := b.endHistogram(name, from)
+		if err != nil {
+			return err
+		}
+		*at = &h
+	}
+	return b.remoteHistogram(raw, **at, read)
 }
 
 // pair reads a Label.
@@ -211,16 +235,9 @@ func (b *Batch) timeSeries2(raw []byte) error {
 	if err := b.end(name, from); err != nil {
 		return err
 	}
-	f := fields{raw: raw}
-	for f.next() {
-		switch {
-		case f.is(2, protowire.BytesType):
-			if err := b.sample(f.bytes); err != nil {
-				return err
-			}
-		case f.is(3, protowire.BytesType):
-			b.lost[Histogram]++
-		}
+	if err := each(raw, 2, b.sample); err != nil {
+		return err
 	}
-	return f.err
+	var at *histogramSeries
+	return each(raw, 3, func(raw []byte) error { return b.histogramAfter(&at, name, from, raw, newHistogram2()) })
 }

@@ -148,32 +148,37 @@ func (s *Stage) react(tenure *store.Tenure, vault *store.Vault) (*telemetry.Hist
 // Mount serves the faces, each under its prefix, and returns the server's URL without a slash at the
 // end.
 func (s *Stage) Mount(faces ...api.Face) string {
+	return s.serve(func(server *api.Server) http.Handler {
+		mux := http.NewServeMux()
+		for _, f := range faces {
+			face := server.Face(f)
+			mux.Handle(f.Prefix+"/", face)
+			if f.Prefix != "" {
+				mux.Handle(f.Prefix, face)
+			}
+		}
+		return mux
+	})
+}
+
+// MountAlone serves a face on a listener of its own, without a mux that would clean the paths, and returns the URL.
+func (s *Stage) MountAlone(f api.Face) string {
+	return s.serve(func(server *api.Server) http.Handler { return server.Face(f) })
+}
+
+// serve carries what is made of a server, until the test ends.
+func (s *Stage) serve(handler func(*api.Server) http.Handler) string {
 	s.t.Helper()
 	server, err := api.New(api.Options{Auth: s.Directory, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	mux := http.NewServeMux()
-	for _, f := range faces {
-		face := server.Face(f)
-		mux.Handle(f.Prefix+"/", face)
-		if f.Prefix != "" {
-			mux.Handle(f.Prefix, face)
-		}
-	}
-	addr, err := server.Listen(context.Background(), api.Listener{Name: "main", Address: "127.0.0.1:0", Handler: mux})
+	addr, err := server.Listen(context.Background(), api.Listener{Name: "main", Address: "127.0.0.1:0", Handler: handler(server)})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(ctx) }()
-	s.t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			s.t.Errorf("server: %v", err)
-		}
-	})
+	s.t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	s.run("server", server.Serve)
 	return "http://" + addr.String()
 }
 
@@ -213,28 +218,39 @@ func (s *Stage) caller(id int) *identity.Caller {
 	return who
 }
 
+// Within polls until ok, and fails the test when that takes more than ten seconds. what says what was waited for.
+func (s *Stage) Within(what string, ok func() bool) {
+	s.t.Helper()
+	s.within(func() string { return what }, ok)
+}
+
+// within asks what was waited for at the end.
+func (s *Stage) within(what func() string, ok func() bool) {
+	s.t.Helper()
+	deadline := time.After(10 * time.Second)
+	tick := time.NewTicker(3 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			s.t.Fatalf("not within ten seconds: %s", what())
+		}
+	}
+}
+
 // Until waits until the service is as ok wants it, and fails the test when that takes more than ten
 // seconds. what names it in the message.
 func (s *Stage) Until(id uint64, what string, ok func(*service.Service) bool) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for {
-		good, state := false, "gone"
+	state := ""
+	s.within(func() string { return fmt.Sprintf("service %d is %s: %s", id, what, state) }, func() (good bool) {
+		state = "gone"
 		s.Engine.View(id, func(svc *service.Service) {
 			good, state = ok(svc), fmt.Sprintf("%s %s", svc.State, svc.Reason)
 		})
-		if good {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			s.t.Fatalf("service %d is not %s: %s", id, what, state)
-		}
-	}
+		return good
+	})
 }
 
 // UntilRunning waits until the service is RUNNING.
@@ -246,15 +262,5 @@ func (s *Stage) UntilRunning(id uint64) {
 // UntilGone waits until there is no such service.
 func (s *Stage) UntilGone(id uint64) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for s.Engine.View(id, func(*service.Service) {}) {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			s.t.Fatalf("service %d is still there", id)
-		}
-	}
+	s.Within(fmt.Sprintf("service %d is gone", id), func() bool { return !s.Engine.View(id, func(*service.Service) {}) })
 }

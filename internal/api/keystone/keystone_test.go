@@ -1,9 +1,7 @@
 package keystone_test
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"os/exec"
 	"strings"
@@ -41,7 +39,6 @@ func newStage(t testing.TB) *stage {
 	s.root = s.Mount(keystone.New(keystone.Options{Control: s.Control, Monasca: func(r *http.Request) string { return "http://" + r.Host + "/monasca/v2.0" }}).Face("/keystone"),
 		monasca.New(monasca.Options{Control: s.Control}).Face("/monasca"))
 	s.url = s.root + "/keystone"
-	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	return s
 }
 
@@ -52,69 +49,21 @@ func (s *stage) check(err error) {
 	}
 }
 
-type reply struct {
-	status int
-	header http.Header
-	text   string
-	json   any
-}
-
-func (r reply) at(steps ...any) string {
-	v := r.json
-	for _, step := range steps {
-		switch step := step.(type) {
-		case string:
-			m, _ := v.(map[string]any)
-			v = m[step]
-		case int:
-			l, _ := v.([]any)
-			if step >= len(l) {
-				return "nothing"
-			}
-			v = l[step]
-		}
-	}
-	return fmt.Sprint(v)
-}
-
 // send sends a request; headers are names and values in turn.
-func (s *stage) send(method, path, body string, headers ...string) reply {
+func (s *stage) send(method, path, body string, headers ...string) apitest.Reply {
 	s.t.Helper()
-	req, err := http.NewRequestWithContext(s.t.Context(), method, s.url+path, strings.NewReader(body))
-	s.check(err)
-	req.Header.Set("Content-Type", "application/json")
-	for i := 0; i < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
-	}
-	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	resp, err := client.Do(req)
-	s.check(err)
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	s.check(err)
-	r := reply{status: resp.StatusCode, header: resp.Header, text: string(text)}
-	if len(text) > 0 && json.Unmarshal(text, &r.json) != nil {
-		s.t.Errorf("%s %s: no JSON: %s", method, path, text)
+	r := apitest.Do(s.t, nil, apitest.Request(s.t, method, s.url+path, body, headers...))
+	if r.Text != "" && r.JSON == nil {
+		s.t.Errorf("%s %s: no JSON: %s", method, path, r.Text)
 	}
 	return r
-}
-
-// passwordOf is the body of a login; scope is JSON, or "" for none.
-func passwordOf(user, password, scope string) string {
-	if scope != "" {
-		scope = `,"scope":` + scope
-	}
-	return fmt.Sprintf(`{"auth":{"identity":{"methods":["password"],"password":{"user":{%s,"password":%q}}}%s}}`, user, password, scope)
 }
 
 func tokenOf(token, scope string) string {
 	return fmt.Sprintf(`{"auth":{"identity":{"methods":["token"],"token":{"id":%q}},"scope":%s}}`, token, scope)
 }
 
-const (
-	annByName = `"name":"ann","domain":{"name":"Default"}`
-	inWeb     = `{"project":{"name":"web","domain":{"name":"Default"}}}`
-)
+var annByName, inWeb = apitest.ByName("ann"), apitest.InProject("web")
 
 func TestLogin(t *testing.T) {
 	s := newStage(t)
@@ -124,43 +73,43 @@ func TestLogin(t *testing.T) {
 		status  int
 		project string
 	}{
-		"by name":             {passwordOf(annByName, "ann's own", inWeb), 201, "web"},
-		"domain by id":        {passwordOf(`"name":"ann","domain":{"id":"default"}`, "ann's own", `{"project":{"name":"web","domain":{"id":"default"}}}`), 201, "web"},
-		"by id":               {passwordOf(byID, "ann's own", fmt.Sprintf(`{"project":{"id":"%d"}}`, s.web.ID)), 201, "web"},
-		"without scope":       {passwordOf(annByName, "ann's own", ""), 201, "users"},
-		"unscoped":            {passwordOf(annByName, "ann's own", `"unscoped"`), 201, "users"},
-		"wrong password":      {passwordOf(annByName, "ann's 0wn", inWeb), 401, ""},
-		"unknown user":        {passwordOf(`"name":"bob","domain":{"name":"Default"}`, "ann's own", inWeb), 401, ""},
-		"unknown id":          {passwordOf(`"id":"99"`, "ann's own", inWeb), 401, ""},
-		"other domain":        {passwordOf(`"name":"ann","domain":{"name":"Elsewhere"}`, "ann's own", inWeb), 401, ""},
-		"project elsewhere":   {passwordOf(annByName, "ann's own", `{"project":{"name":"web","domain":{"name":"Elsewhere"}}}`), 401, ""},
-		"another's project":   {passwordOf(annByName, "ann's own", `{"project":{"name":"oneadmin","domain":{"name":"Default"}}}`), 401, ""},
-		"no such project":     {passwordOf(annByName, "ann's own", `{"project":{"name":"none","domain":{"name":"Default"}}}`), 401, ""},
-		"no such id":          {passwordOf(annByName, "ann's own", `{"project":{"id":"web"}}`), 401, ""},
-		"domain scope":        {passwordOf(annByName, "ann's own", `{"domain":{"id":"default"}}`), 400, ""},
+		"by name":             {apitest.KeystoneLogin(annByName, "ann's own", inWeb), 201, "web"},
+		"domain by id":        {apitest.KeystoneLogin(`"name":"ann","domain":{"id":"default"}`, "ann's own", `{"project":{"name":"web","domain":{"id":"default"}}}`), 201, "web"},
+		"by id":               {apitest.KeystoneLogin(byID, "ann's own", fmt.Sprintf(`{"project":{"id":"%d"}}`, s.web.ID)), 201, "web"},
+		"without scope":       {apitest.KeystoneLogin(annByName, "ann's own", ""), 201, "users"},
+		"unscoped":            {apitest.KeystoneLogin(annByName, "ann's own", `"unscoped"`), 201, "users"},
+		"wrong password":      {apitest.KeystoneLogin(annByName, "ann's 0wn", inWeb), 401, ""},
+		"unknown user":        {apitest.KeystoneLogin(`"name":"bob","domain":{"name":"Default"}`, "ann's own", inWeb), 401, ""},
+		"unknown id":          {apitest.KeystoneLogin(`"id":"99"`, "ann's own", inWeb), 401, ""},
+		"other domain":        {apitest.KeystoneLogin(`"name":"ann","domain":{"name":"Elsewhere"}`, "ann's own", inWeb), 401, ""},
+		"project elsewhere":   {apitest.KeystoneLogin(annByName, "ann's own", `{"project":{"name":"web","domain":{"name":"Elsewhere"}}}`), 401, ""},
+		"another's project":   {apitest.KeystoneLogin(annByName, "ann's own", `{"project":{"name":"oneadmin","domain":{"name":"Default"}}}`), 401, ""},
+		"no such project":     {apitest.KeystoneLogin(annByName, "ann's own", `{"project":{"name":"none","domain":{"name":"Default"}}}`), 401, ""},
+		"no such id":          {apitest.KeystoneLogin(annByName, "ann's own", `{"project":{"id":"web"}}`), 401, ""},
+		"domain scope":        {apitest.KeystoneLogin(annByName, "ann's own", `{"domain":{"id":"default"}}`), 400, ""},
 		"unknown method":      {`{"auth":{"identity":{"methods":["kerberos"]}}}`, 400, ""},
 		"two methods":         {`{"auth":{"identity":{"methods":["password","token"]}}}`, 400, ""},
 		"nobody":              {`{"auth":{"identity":{"methods":["password"],"password":{"user":{}}}}}`, 400, ""},
 		"nothing":             {`{}`, 400, ""},
 		"no JSON":             {`x`, 400, ""},
-		"a list for a domain": {passwordOf(annByName, "ann's own", `{"project":[]}`), 400, ""},
+		"a list for a domain": {apitest.KeystoneLogin(annByName, "ann's own", `{"project":[]}`), 400, ""},
 	} {
 		r := s.send("POST", "/v3/auth/tokens", tt.body)
-		token := r.header.Get("X-Subject-Token")
-		if r.status != tt.status || (token != "") != (tt.status == 201) {
-			t.Errorf("%s: %d %s", what, r.status, r.text)
+		token := r.Header.Get("X-Subject-Token")
+		if r.Status != tt.status || (token != "") != (tt.status == 201) {
+			t.Errorf("%s: %d %s", what, r.Status, r.Text)
 			continue
 		}
 		if tt.status == 201 {
-			if r.at("token", "project", "name") != tt.project || r.at("token", "user", "id") != fmt.Sprint(s.ann.ID) || r.at("token", "roles", 0, "name") != "monasca-user" ||
-				r.at("token", "catalog", 0, "type") != "monitoring" || r.at("token", "catalog", 0, "endpoints", 0, "url") != s.root+"/monasca/v2.0" {
-				t.Errorf("%s: %s", what, r.text)
+			if r.Str("token", "project", "name") != tt.project || r.Str("token", "user", "id") != fmt.Sprint(s.ann.ID) || r.Str("token", "roles", 0, "name") != "monasca-user" ||
+				r.Str("token", "catalog", 0, "type") != "monitoring" || r.Str("token", "catalog", 0, "endpoints", 0, "url") != s.root+"/monasca/v2.0" {
+				t.Errorf("%s: %s", what, r.Text)
 			}
-			if expires, err := time.Parse(time.RFC3339, r.at("token", "expires_at")); err != nil || time.Until(expires) < 50*time.Minute {
-				t.Errorf("%s: expires at %s", what, r.at("token", "expires_at"))
+			if expires, err := time.Parse(time.RFC3339, r.Str("token", "expires_at")); err != nil || time.Until(expires) < 50*time.Minute {
+				t.Errorf("%s: expires at %s", what, r.Str("token", "expires_at"))
 			}
-		} else if r.at("error", "code") != fmt.Sprint(tt.status) || r.at("error", "title") != http.StatusText(tt.status) {
-			t.Errorf("%s: %s", what, r.text)
+		} else if r.Str("error", "code") != fmt.Sprint(tt.status) || r.Str("error", "title") != http.StatusText(tt.status) {
+			t.Errorf("%s: %s", what, r.Text)
 		}
 	}
 }
@@ -169,9 +118,9 @@ func TestLogin(t *testing.T) {
 func TestThrottle(t *testing.T) {
 	s := newStage(t)
 	for range 20 {
-		r := s.send("POST", "/v3/auth/tokens", passwordOf(annByName, "guess", inWeb))
-		if r.status == 429 {
-			if r.header.Get("Retry-After") == "" || s.send("POST", "/v2.0/tokens", `{"auth":{"passwordCredentials":{"username":"ann","password":"guess"}}}`).status != 429 {
+		r := s.send("POST", "/v3/auth/tokens", apitest.KeystoneLogin(annByName, "guess", inWeb))
+		if r.Status == 429 {
+			if r.Header.Get("Retry-After") == "" || s.send("POST", "/v2.0/tokens", `{"auth":{"passwordCredentials":{"username":"ann","password":"guess"}}}`).Status != 429 {
 				t.Error("no time to wait, or another way in")
 			}
 			return
@@ -182,48 +131,48 @@ func TestThrottle(t *testing.T) {
 
 func TestTokens(t *testing.T) {
 	s := newStage(t)
-	first := s.send("POST", "/v3/auth/tokens", passwordOf(annByName, "ann's own", inWeb)).header.Get("X-Subject-Token")
-	admin := s.send("POST", "/v3/auth/tokens", passwordOf(`"name":"oneadmin"`, apitest.Password, "")).header.Get("X-Subject-Token")
+	first := s.send("POST", "/v3/auth/tokens", apitest.KeystoneLogin(annByName, "ann's own", inWeb)).Header.Get("X-Subject-Token")
+	admin := s.send("POST", "/v3/auth/tokens", apitest.KeystoneLogin(`"name":"oneadmin"`, apitest.Password, "")).Header.Get("X-Subject-Token")
 	s.User("eve", "others")
-	eve := s.send("POST", "/v3/auth/tokens", passwordOf(`"name":"eve"`, "eve-password", "")).header.Get("X-Subject-Token")
+	eve := s.send("POST", "/v3/auth/tokens", apitest.KeystoneLogin(`"name":"eve"`, "eve-password", "")).Header.Get("X-Subject-Token")
 
 	r := s.send("POST", "/v3/auth/tokens", tokenOf(first, `{"project":{"name":"users","domain":{"name":"Default"}}}`))
-	second := r.header.Get("X-Subject-Token")
-	if r.status != 201 || r.at("token", "project", "name") != "users" {
-		t.Errorf("rescoped: %d %s", r.status, r.text)
+	second := r.Header.Get("X-Subject-Token")
+	if r.Status != 201 || r.Str("token", "project", "name") != "users" {
+		t.Errorf("rescoped: %d %s", r.Status, r.Text)
 	}
-	if r := s.send("POST", "/v3/auth/tokens", tokenOf(first, `{"project":{"name":"others","domain":{"name":"Default"}}}`)); r.status != 401 {
-		t.Errorf("rescoped into another's project: %d", r.status)
+	if r := s.send("POST", "/v3/auth/tokens", tokenOf(first, `{"project":{"name":"others","domain":{"name":"Default"}}}`)); r.Status != 401 {
+		t.Errorf("rescoped into another's project: %d", r.Status)
 	}
 	for _, tt := range []struct {
 		who, method string
 		status      int
 	}{{first, "GET", 200}, {first, "HEAD", 200}, {second, "GET", 200}, {admin, "GET", 200}, {eve, "GET", 404}, {"nonsense", "GET", 401}, {"", "GET", 401}, {eve, "DELETE", 404}} {
 		r := s.send(tt.method, "/v3/auth/tokens", "", "X-Auth-Token", tt.who, "X-Subject-Token", first)
-		if r.status != tt.status || tt.status == 200 && r.header.Get("X-Subject-Token") != first {
-			t.Errorf("%s by %.12s…: %d %s, want %d", tt.method, tt.who, r.status, r.text, tt.status)
+		if r.Status != tt.status || tt.status == 200 && r.Header.Get("X-Subject-Token") != first {
+			t.Errorf("%s by %.12s…: %d %s, want %d", tt.method, tt.who, r.Status, r.Text, tt.status)
 		}
 	}
-	if r := s.send("GET", "/v3/auth/tokens", "", "X-Auth-Token", first, "X-Subject-Token", "nonsense"); r.status != 404 {
-		t.Errorf("an unknown token: %d", r.status)
+	if r := s.send("GET", "/v3/auth/tokens", "", "X-Auth-Token", first, "X-Subject-Token", "nonsense"); r.Status != 404 {
+		t.Errorf("an unknown token: %d", r.Status)
 	}
-	if r := s.send("GET", "/v3/auth/tokens", "", "X-Auth-Token", first); r.status != 400 {
-		t.Errorf("no subject: %d", r.status)
+	if r := s.send("GET", "/v3/auth/tokens", "", "X-Auth-Token", first); r.Status != 400 {
+		t.Errorf("no subject: %d", r.Status)
 	}
-	if r := s.send("GET", "/v3/auth/projects", "", "X-Auth-Token", first); r.at("projects", 0, "name") != "web" {
-		t.Error(r.text)
+	if r := s.send("GET", "/v3/auth/projects", "", "X-Auth-Token", first); r.Str("projects", 0, "name") != "web" {
+		t.Error(r.Text)
 	}
-	if r := s.send("GET", "/v3/auth/catalog", "", "X-Auth-Token", first); r.at("catalog", 0, "type") != "monitoring" {
-		t.Error(r.text)
+	if r := s.send("GET", "/v3/auth/catalog", "", "X-Auth-Token", first); r.Str("catalog", 0, "type") != "monitoring" {
+		t.Error(r.Text)
 	}
-	if r := s.send("DELETE", "/v3/auth/tokens", "", "X-Auth-Token", first, "X-Subject-Token", first); r.status != 204 {
-		t.Errorf("ended: %d %s", r.status, r.text)
+	if r := s.send("DELETE", "/v3/auth/tokens", "", "X-Auth-Token", first, "X-Subject-Token", first); r.Status != 204 {
+		t.Errorf("ended: %d %s", r.Status, r.Text)
 	}
-	if r := s.send("GET", "/v3/auth/tokens", "", "X-Auth-Token", admin, "X-Subject-Token", first); r.status != 404 {
-		t.Errorf("after its end: %d", r.status)
+	if r := s.send("GET", "/v3/auth/tokens", "", "X-Auth-Token", admin, "X-Subject-Token", first); r.Status != 404 {
+		t.Errorf("after its end: %d", r.Status)
 	}
-	if r := s.send("GET", "/v3/auth/tokens", "", "X-Auth-Token", admin, "X-Subject-Token", second); r.status != 200 {
-		t.Errorf("another ended with it: %d", r.status)
+	if r := s.send("GET", "/v3/auth/tokens", "", "X-Auth-Token", admin, "X-Subject-Token", second); r.Status != 200 {
+		t.Errorf("another ended with it: %d", r.Status)
 	}
 }
 
@@ -233,18 +182,18 @@ func TestStoredTokens(t *testing.T) {
 	for scopes, role := range map[identity.Scopes]string{identity.ScopeRead: "monasca-read-only-user", identity.ScopePush: "monasca-agent", identity.ScopeOperate: "monasca-user"} {
 		text, stored, err := s.Directory.AddToken(t.Context(), identity.NewToken{User: s.ann.ID, Name: "t", Scopes: scopes, Group: &s.web.ID})
 		s.check(err)
-		for _, body := range []string{passwordOf(annByName, text, inWeb), tokenOf(text, inWeb)} {
+		for _, body := range []string{apitest.KeystoneLogin(annByName, text, inWeb), tokenOf(text, inWeb)} {
 			r := s.send("POST", "/v3/auth/tokens", body)
-			if r.status != 201 || r.at("token", "roles", 0, "name") != role {
-				t.Fatalf("%v: %d %s", scopes, r.status, r.text)
+			if r.Status != 201 || r.Str("token", "roles", 0, "name") != role {
+				t.Fatalf("%v: %d %s", scopes, r.Status, r.Text)
 			}
-			if other := s.send("POST", "/v3/auth/tokens", tokenOf(r.header.Get("X-Subject-Token"), `{"project":{"name":"users","domain":{"name":"Default"}}}`)); other.status != 401 {
-				t.Errorf("a token of one group leads to another: %d", other.status)
+			if other := s.send("POST", "/v3/auth/tokens", tokenOf(r.Header.Get("X-Subject-Token"), `{"project":{"name":"users","domain":{"name":"Default"}}}`)); other.Status != 401 {
+				t.Errorf("a token of one group leads to another: %d", other.Status)
 			}
 			if scopes == identity.ScopeOperate {
 				s.check(s.Directory.RemoveToken(t.Context(), stored.ID))
-				if r := s.send("GET", "/v3/auth/catalog", "", "X-Auth-Token", r.header.Get("X-Subject-Token")); r.status != 401 {
-					t.Errorf("the session outlives its token: %d", r.status)
+				if r := s.send("GET", "/v3/auth/catalog", "", "X-Auth-Token", r.Header.Get("X-Subject-Token")); r.Status != 401 {
+					t.Errorf("the session outlives its token: %d", r.Status)
 				}
 				break
 			}
@@ -252,9 +201,9 @@ func TestStoredTokens(t *testing.T) {
 	}
 	// The administrator's role is in the administrators' project alone.
 	for project, want := range map[string]string{"oneadmin": "admin", "web": "monasca-user"} {
-		r := s.send("POST", "/v3/auth/tokens", passwordOf(`"name":"oneadmin"`, apitest.Password, fmt.Sprintf(`{"project":{"name":%q,"domain":{"name":"Default"}}}`, project)))
-		if r.at("token", "roles", 0, "name") != want {
-			t.Errorf("oneadmin in %s: %s", project, r.text)
+		r := s.send("POST", "/v3/auth/tokens", apitest.KeystoneLogin(`"name":"oneadmin"`, apitest.Password, fmt.Sprintf(`{"project":{"name":%q,"domain":{"name":"Default"}}}`, project)))
+		if r.Str("token", "roles", 0, "name") != want {
+			t.Errorf("oneadmin in %s: %s", project, r.Text)
 		}
 	}
 }
@@ -262,51 +211,51 @@ func TestStoredTokens(t *testing.T) {
 func TestV2(t *testing.T) {
 	s := newStage(t)
 	r := s.send("POST", "/v2.0/tokens", `{"auth":{"passwordCredentials":{"username":"ann","password":"ann's own"},"tenantName":"web"}}`)
-	token := r.at("access", "token", "id")
-	if r.status != 200 || r.at("access", "token", "tenant", "name") != "web" || r.at("access", "user", "username") != "ann" || r.at("access", "user", "roles", 0, "name") != "monasca-user" ||
-		r.at("access", "serviceCatalog", 0, "endpoints", 0, "publicURL") != s.root+"/monasca/v2.0" {
-		t.Fatal(r.text)
+	token := r.Str("access", "token", "id")
+	if r.Status != 200 || r.Str("access", "token", "tenant", "name") != "web" || r.Str("access", "user", "username") != "ann" || r.Str("access", "user", "roles", 0, "name") != "monasca-user" ||
+		r.Str("access", "serviceCatalog", 0, "endpoints", 0, "publicURL") != s.root+"/monasca/v2.0" {
+		t.Fatal(r.Text)
 	}
 	r = s.send("POST", "/v2.0/tokens", fmt.Sprintf(`{"auth":{"token":{"id":%q},"tenantId":"1"}}`, token))
-	if r.status != 200 || r.at("access", "token", "tenant", "name") != "users" {
-		t.Error(r.text)
+	if r.Status != 200 || r.Str("access", "token", "tenant", "name") != "users" {
+		t.Error(r.Text)
 	}
 	for _, body := range []string{`{"auth":{"passwordCredentials":{"username":"ann","password":"no"},"tenantName":"web"}}`, `{"auth":{"passwordCredentials":{"userId":"77","password":"no"}}}`,
 		`{"auth":{"passwordCredentials":{"username":"ann","password":"ann's own"},"tenantName":"oneadmin"}}`, `{"auth":{"token":{"id":"x"}}}`} {
-		if r := s.send("POST", "/v2.0/tokens", body); r.status != 401 {
-			t.Errorf("%s: %d", body, r.status)
+		if r := s.send("POST", "/v2.0/tokens", body); r.Status != 401 {
+			t.Errorf("%s: %d", body, r.Status)
 		}
 	}
-	if r := s.send("POST", "/v2.0/tokens", `{"auth":{}}`); r.status != 400 {
-		t.Error(r.status)
+	if r := s.send("POST", "/v2.0/tokens", `{"auth":{}}`); r.Status != 400 {
+		t.Error(r.Status)
 	}
-	if r := s.send("GET", "/v2.0/tenants", "", "X-Auth-Token", token); r.at("tenants", 0, "name") != "web" {
-		t.Error(r.text)
+	if r := s.send("GET", "/v2.0/tenants", "", "X-Auth-Token", token); r.Str("tenants", 0, "name") != "web" {
+		t.Error(r.Text)
 	}
-	if r := s.send("GET", "/v2.0/tokens/"+token, "", "X-Auth-Token", token); r.status != 200 || r.at("access", "token", "id") != token {
-		t.Error(r.text)
+	if r := s.send("GET", "/v2.0/tokens/"+token, "", "X-Auth-Token", token); r.Status != 200 || r.Str("access", "token", "id") != token {
+		t.Error(r.Text)
 	}
-	if r := s.send("DELETE", "/v2.0/tokens/"+token, "", "X-Auth-Token", token); r.status != 204 {
-		t.Error(r.status)
+	if r := s.send("DELETE", "/v2.0/tokens/"+token, "", "X-Auth-Token", token); r.Status != 204 {
+		t.Error(r.Status)
 	}
-	if r := s.send("GET", "/v2.0/tenants", "", "X-Auth-Token", token); r.status != 401 {
-		t.Error(r.status)
+	if r := s.send("GET", "/v2.0/tenants", "", "X-Auth-Token", token); r.Status != 401 {
+		t.Error(r.Status)
 	}
 }
 
 func TestVersions(t *testing.T) {
 	s := newStage(t)
 	r := s.send("GET", "/", "")
-	if r.status != 300 || r.at("versions", "values", 0, "links", 0, "href") != s.url+"/v3/" || r.at("versions", "values", 1, "id") != "v2.0" || r.at("versions", "values", 1, "status") != "deprecated" {
-		t.Error(r.status, r.text)
+	if r.Status != 300 || r.Str("versions", "values", 0, "links", 0, "href") != s.url+"/v3/" || r.Str("versions", "values", 1, "id") != "v2.0" || r.Str("versions", "values", 1, "status") != "deprecated" {
+		t.Error(r.Status, r.Text)
 	}
 	for path, want := range map[string]string{"/v3": "v3.14", "/v3/": "v3.14", "/v2.0": "v2.0"} {
-		if r := s.send("GET", path, ""); r.status != 200 || r.at("version", "id") != want {
-			t.Errorf("%s: %d %s", path, r.status, r.text)
+		if r := s.send("GET", path, ""); r.Status != 200 || r.Str("version", "id") != want {
+			t.Errorf("%s: %d %s", path, r.Status, r.Text)
 		}
 	}
-	if r := s.send("GET", "/v3/users", "", "X-Auth-Token", "x"); r.status != 401 {
-		t.Error(r.status)
+	if r := s.send("GET", "/v3/users", "", "X-Auth-Token", "x"); r.Status != 401 {
+		t.Error(r.Status)
 	}
 }
 

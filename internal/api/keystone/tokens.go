@@ -165,9 +165,9 @@ func (k *Keystone) showCatalog(w http.ResponseWriter, r *http.Request) error {
 func (k *Keystone) listProjects(w http.ResponseWriter, r *http.Request) error {
 	list := []object{}
 	for _, g := range k.Control.Groups(api.Caller(r.Context())) {
-		p := project(g.ID, g.Name)
-		p["domain_id"], p["enabled"] = "default", true
-		list = append(list, p)
+		id := strconv.Itoa(g.ID)
+		list = append(list, object{"id": id, "name": g.Name, "domain_id": theDomain.ID, "parent_id": theDomain.ID, "description": "", "enabled": true, "is_domain": false,
+			"tags": []string{}, "options": object{}, "links": object{"self": self(r) + "/v3/projects/" + id}})
 	}
-	return writeJSON(w, http.StatusOK, object{"projects": list, "links": object{"self": self(r) + "/v3/auth/projects"}})
+	return writeJSON(w, http.StatusOK, object{"projects": list, "links": object{"self": self(r) + "/v3/auth/projects", "previous": nil, "next": nil}})
 }

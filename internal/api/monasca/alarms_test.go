@@ -14,13 +14,13 @@ func TestDefinitions(t *testing.T) {
 	hook := s.method("hook", "http://198.51.100.7/")
 	r := s.must(201, "POST", "/alarm-definitions", `{"name":"d","expression":" max( m{a=b} ) > 5 and count(n, deterministic)>1","actions_enabled":false,"alarm_actions":["`+hook+`"]}`)
 	want := fmt.Sprintf(`{"actions_enabled":true,"alarm_actions":["%s"],"description":"","deterministic":false,"expression":" max( m{a=b} ) > 5 and count(n, deterministic)>1","id":"%s",`+
-		`"links":[{"rel":"self","href":"%s/v2.0/alarm-definitions/%[2]s"}],"match_by":[],"name":"d","ok_actions":[],"severity":"LOW","undetermined_actions":[]}`+"\n", hook, r.str("id"), s.url)
-	if r.text != want {
-		t.Errorf("got  %s want %s", r.text, want)
+		`"links":[{"rel":"self","href":"%s/v2.0/alarm-definitions/%[2]s"}],"match_by":[],"name":"d","ok_actions":[],"severity":"LOW","undetermined_actions":[]}`+"\n", hook, r.Str("id"), s.url)
+	if r.Text != want {
+		t.Errorf("got  %s want %s", r.Text, want)
 	}
-	id := r.str("id")
-	if r := s.must(201, "POST", "/alarm-definitions", `{"name":"e","expression":"count(m{a=b}, deterministic) > 5","severity":"critical"}`); r.at("deterministic") != true {
-		t.Error(r.text)
+	id := r.Str("id")
+	if r := s.must(201, "POST", "/alarm-definitions", `{"name":"e","expression":"count(m{a=b}, deterministic) > 5","severity":"critical"}`); r.At("deterministic") != true {
+		t.Error(r.Text)
 	}
 	whole := func(change ...string) string {
 		body := `{"name":"d","expression":"max(m{a=b})>6 or count(n,120)>1","description":"x","match_by":[],"severity":"LOW","alarm_actions":[],"ok_actions":[],"undetermined_actions":[],"actions_enabled":false}`
@@ -58,13 +58,13 @@ func TestDefinitions(t *testing.T) {
 		{"PATCH", "/" + id, `{"description":null,"name":"dd","undetermined_actions":["` + hook + `"]}`, 200, ""},
 	} {
 		r := s.send(tt.method, "/alarm-definitions"+tt.path, tt.body)
-		if r.status != tt.status || tt.title != "" && r.str("title") != tt.title {
-			t.Errorf("%s %s: %d %s, want %d %s", tt.method, tt.body, r.status, r.text, tt.status, tt.title)
+		if r.Status != tt.status || tt.title != "" && r.Str("title") != tt.title {
+			t.Errorf("%s %s: %d %s, want %d %s", tt.method, tt.body, r.Status, r.Text, tt.status, tt.title)
 		}
 	}
 	r = s.must(200, "GET", "/alarm-definitions/"+id, "")
-	if r.str("name") != "dd" || r.str("description") != "x" || r.at("actions_enabled") != false || r.str("alarm_actions") != "[]" || r.str("undetermined_actions") != "["+hook+"]" {
-		t.Error(r.text)
+	if r.Str("name") != "dd" || r.Str("description") != "x" || r.At("actions_enabled") != false || r.Str("alarm_actions") != "[]" || r.Str("undetermined_actions") != "["+hook+"]" {
+		t.Error(r.Text)
 	}
 	for path, want := range map[string]string{
 		"?sort_by=severity%20desc,name":        "e dd",
@@ -85,8 +85,8 @@ func TestDefinitions(t *testing.T) {
 		t.Errorf("pages: %s", got)
 	}
 	s.must(204, "DELETE", "/notification-methods/"+hook, "")
-	if r := s.must(200, "GET", "/alarm-definitions/"+id, ""); r.str("undetermined_actions") != "[]" {
-		t.Errorf("a method that is gone stays in the lists: %s", r.text)
+	if r := s.must(200, "GET", "/alarm-definitions/"+id, ""); r.Str("undetermined_actions") != "[]" {
+		t.Errorf("a method that is gone stays in the lists: %s", r.Text)
 	}
 	s.must(204, "DELETE", "/alarm-definitions/"+id, "")
 	s.must(404, "DELETE", "/alarm-definitions/"+id, "")
@@ -111,8 +111,8 @@ func TestOtherActionsStay(t *testing.T) {
 	d, err := s.Alerts.Define(t.Context(), s.user.ID, alarm.Definition{Tenant: s.user.Group, Name: "own", Expression: "rate(m, 5) > 1", Severity: "LOW", ActionsEnabled: true,
 		Actions: alarm.Actions{Alarm: []alarm.Action{{Restart: true}, {Notify: "hook"}}}})
 	s.check(err)
-	if r := s.must(200, "GET", "/alarm-definitions/"+d.ID, ""); r.str("alarm_actions") != "["+hook+"]" || r.str("expression") != "rate(m, 5) > 1" {
-		t.Error(r.text)
+	if r := s.must(200, "GET", "/alarm-definitions/"+d.ID, ""); r.Str("alarm_actions") != "["+hook+"]" || r.Str("expression") != "rate(m, 5) > 1" {
+		t.Error(r.Text)
 	}
 	s.must(200, "PATCH", "/alarm-definitions/"+d.ID, `{"alarm_actions":[],"name":"renamed"}`)
 	d, err = s.Alerts.Definition(s.user.Group, d.ID)
@@ -124,24 +124,24 @@ func TestOtherActionsStay(t *testing.T) {
 func TestAlarms(t *testing.T) {
 	s := newStage(t)
 	high, low := s.define("high", "m > 90", `,"match_by":["host"],"severity":"HIGH"`), s.define("low", "count(n, deterministic) > 1", "")
-	if r := s.must(200, "GET", "/alarms/count", ""); !strings.Contains(r.text, `"counts":[[0]]`) {
-		t.Error(r.text)
+	if r := s.must(200, "GET", "/alarms/count", ""); !strings.Contains(r.Text, `"counts":[[0]]`) {
+		t.Error(r.Text)
 	}
-	if r := s.must(200, "GET", "/alarms/count?group_by=state,link", ""); !strings.Contains(r.text, `"counts":[[0,null,null]]`) {
-		t.Error(r.text)
+	if r := s.must(200, "GET", "/alarms/count?group_by=state,link", ""); !strings.Contains(r.Text, `"counts":[[0,null,null]]`) {
+		t.Error(r.Text)
 	}
 	s.push("m", 95, `"host":"a"`)
 	s.push("m", 95, `"host":"b"`)
 	s.push("n", 1, `"zone":"z"`)
-	a := s.alarmed(high, "ALARM", 2).str("elements", 0, "id")
+	a := s.alarmed(high, "ALARM", 2).Str("elements", 0, "id")
 	r := s.alarmed(low, "OK", 1)
 	for key, want := range map[string]string{"state": "OK", "lifecycle_state": "<nil>", "link": "<nil>"} {
-		if got := r.str("elements", 0, key); got != want {
-			t.Errorf("%s is %s: %s", key, got, r.text)
+		if got := r.Str("elements", 0, key); got != want {
+			t.Errorf("%s is %s: %s", key, got, r.Text)
 		}
 	}
-	if r.str("elements", 0, "metrics") != "[map[dimensions:map[zone:z] name:n]]" || r.str("elements", 0, "alarm_definition", "severity") != "LOW" {
-		t.Error(r.text)
+	if r.Str("elements", 0, "metrics") != "[map[dimensions:map[zone:z] name:n]]" || r.Str("elements", 0, "alarm_definition", "severity") != "LOW" {
+		t.Error(r.Text)
 	}
 	for _, tt := range []struct {
 		method, body string
@@ -157,13 +157,13 @@ func TestAlarms(t *testing.T) {
 		{"PATCH", `{"link":null,"state":null}`, 200},
 		{"PUT", `{"state":"OK","lifecycle_state":"OPEN","link":"x"}`, 200},
 	} {
-		if r := s.send(tt.method, "/alarms/"+a, tt.body); r.status != tt.status {
-			t.Errorf("%s %s: %d %s", tt.method, tt.body, r.status, r.text)
+		if r := s.send(tt.method, "/alarms/"+a, tt.body); r.Status != tt.status {
+			t.Errorf("%s %s: %d %s", tt.method, tt.body, r.Status, r.Text)
 		}
 	}
 	r = s.must(200, "GET", "/alarms/"+a, "")
-	if r.str("state") != "OK" || r.str("lifecycle_state") != "OPEN" || r.str("link") != "x" || r.str("created_timestamp") == r.str("state_updated_timestamp") {
-		t.Error(r.text)
+	if r.Str("state") != "OK" || r.Str("lifecycle_state") != "OPEN" || r.Str("link") != "x" || r.Str("created_timestamp") == r.Str("state_updated_timestamp") {
+		t.Error(r.Text)
 	}
 	for path, want := range map[string]int{"?link=x": 1, "?lifecycle_state=OPEN": 1, "?metric_name=m": 2, "?metric_dimensions=host": 2, "?metric_dimensions=host:a|c": 1,
 		"?severity=low|critical": 1, "?state=alarm": 1, "?alarm_definition_id=" + high: 2, "?alarm_definition_id=x": 0, "?state_updated_start_time=2031-01-01T00:00:00.000Z": 0} {
@@ -175,27 +175,27 @@ func TestAlarms(t *testing.T) {
 		t.Errorf("sorted: %s", got)
 	}
 	r = s.must(200, "GET", "/alarms/count?group_by=alarm_definition_id,state&metric_name=m", "")
-	if r.str("columns") != "[count alarm_definition_id state]" || r.str("counts") != fmt.Sprintf("[[1 %s ALARM] [1 %s OK]]", high, high) {
-		t.Error(r.text)
+	if r.Str("columns") != "[count alarm_definition_id state]" || r.Str("counts") != fmt.Sprintf("[[1 %s ALARM] [1 %s OK]]", high, high) {
+		t.Error(r.Text)
 	}
 	r = s.must(200, "GET", "/alarms/"+a+"/state-history", "")
-	if r.column("new_state") != "ALARM OK" || r.str("elements", 1, "reason") != "Alarm state updated via API" || r.str("elements", 1, "sub_alarms") != "[]" ||
-		r.str("elements", 1, "reason_data") != "{}" || !strings.Contains(r.text, `"current_values":[95.0]`) || !strings.Contains(r.text, `"threshold":90.0`) || !strings.Contains(r.text, `"metrics":[{"dimensions":{"host":"`) {
-		t.Error(r.text)
+	if r.column("new_state") != "ALARM OK" || r.Str("elements", 1, "reason") != "Alarm state updated via API" || r.Str("elements", 1, "sub_alarms") != "[]" ||
+		r.Str("elements", 1, "reason_data") != "{}" || !strings.Contains(r.Text, `"current_values":[95.0]`) || !strings.Contains(r.Text, `"threshold":90.0`) || !strings.Contains(r.Text, `"metrics":[{"dimensions":{"host":"`) {
+		t.Error(r.Text)
 	}
 	if got := columns(s.follow("/alarms/"+a+"/state-history?limit=1"), "new_state"); got != "ALARM | OK" {
 		t.Errorf("pages of history: %s", got)
 	}
 	if r := s.must(200, "GET", "/alarms/state-history?dimensions=host", ""); r.elements() != 3 {
-		t.Error(r.text)
+		t.Error(r.Text)
 	}
 	s.must(204, "DELETE", "/alarms/"+a, "")
 	s.must(404, "DELETE", "/alarms/"+a, "")
 	if r := s.must(200, "GET", "/alarms/state-history?dimensions=host", ""); r.elements() != 1 {
-		t.Errorf("history of alarms that are gone: %s", r.text)
+		t.Errorf("history of alarms that are gone: %s", r.Text)
 	}
 	if r := s.must(200, "GET", "/alarms/"+a+"/state-history", ""); r.elements() != 2 {
-		t.Errorf("its own history is gone: %s", r.text)
+		t.Errorf("its own history is gone: %s", r.Text)
 	}
 }
 
@@ -224,19 +224,19 @@ func TestMethods(t *testing.T) {
 		{"PATCH", "/nobody", `{}`, 404},
 		{"PUT", "/nobody", whole, 404},
 	} {
-		if r := s.send(tt.method, "/notification-methods"+tt.path, tt.body); r.status != tt.status {
-			t.Errorf("%s %s: %d %s", tt.method, tt.body, r.status, r.text)
+		if r := s.send(tt.method, "/notification-methods"+tt.path, tt.body); r.Status != tt.status {
+			t.Errorf("%s %s: %d %s", tt.method, tt.body, r.Status, r.Text)
 		}
 	}
 	want := fmt.Sprintf(`{"address":"http://198.51.100.7/","id":"%s","links":[{"rel":"self","href":"%s/v2.0/notification-methods/%[1]s"}],"name":"hook","period":0,"type":"WEBHOOK"}`+"\n", id, s.url)
-	if r := s.must(200, "GET", "/notification-methods/"+id, ""); r.text != want {
-		t.Errorf("got %s want %s", r.text, want)
+	if r := s.must(200, "GET", "/notification-methods/"+id, ""); r.Text != want {
+		t.Errorf("got %s want %s", r.Text, want)
 	}
 	s.method("another", "http://198.51.100.7/")
 	if got := columns(s.follow("/notification-methods?sort_by=name&limit=1"), "name"); got != "another | hook" {
 		t.Errorf("pages: %s", got)
 	}
 	if r := s.must(200, "GET", "/notification-methods/types", ""); r.column("type") != "EMAIL PAGERDUTY WEBHOOK OCCI_WEBHOOK" {
-		t.Error(r.text)
+		t.Error(r.Text)
 	}
 }

@@ -2,7 +2,6 @@ package monasca_test
 
 import (
 	"fmt"
-	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -35,15 +34,15 @@ func (s *stage) follow(path string) (pages []reply) {
 	for len(pages) < 100 {
 		r := s.must(200, "GET", path, "")
 		pages = append(pages, r)
-		if r.at("links", 1) == nil {
+		if r.At("links", 1) == nil {
 			return pages
 		}
-		if r.str("links", 1, "rel") != "next" {
-			s.t.Errorf("links %v", r.at("links"))
+		if r.Str("links", 1, "rel") != "next" {
+			s.t.Errorf("links %v", r.At("links"))
 		}
-		next, ok := strings.CutPrefix(r.str("links", 1, "href"), s.url+"/v2.0")
+		next, ok := strings.CutPrefix(r.Str("links", 1, "href"), s.url+"/v2.0")
 		if !ok {
-			s.t.Fatalf("next is %s", r.str("links", 1, "href"))
+			s.t.Fatalf("next is %s", r.Str("links", 1, "href"))
 		}
 		path = next
 	}
@@ -68,10 +67,10 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("metrics: %s", got)
 	}
 	if got := s.must(200, "GET", "/metrics/?dimensions=host:a,disk:x|z", ""); got.column("dimensions") != "map[disk:x host:a]" {
-		t.Errorf("filtered: %s", got.text)
+		t.Errorf("filtered: %s", got.Text)
 	}
 	if got := s.must(200, "GET", "/metrics?dimensions=host:a&dimensions=disk:y", ""); got.elements() != 1 {
-		t.Errorf("filtered twice: %s", got.text)
+		t.Errorf("filtered twice: %s", got.Text)
 	}
 	for path, want := range map[string]string{
 		"/metrics/names?limit=1":                                                         "Alone | used",
@@ -95,19 +94,19 @@ func TestMetrics(t *testing.T) {
 	}
 
 	r := s.must(200, "GET", "/metrics/measurements?name=Alone"+since, "")
-	if want := fmt.Sprintf(`"measurements":[["%s",1.5,{"rc":"503"}]]`, begin.UTC().Format("2006-01-02T15:04:05.000Z")); !strings.Contains(r.text, want) {
-		t.Errorf("%s has no %s", r.text, want)
+	if want := fmt.Sprintf(`"measurements":[["%s",1.5,{"rc":"503"}]]`, begin.UTC().Format("2006-01-02T15:04:05.000Z")); !strings.Contains(r.Text, want) {
+		t.Errorf("%s has no %s", r.Text, want)
 	}
 	r = s.must(200, "GET", "/metrics/measurements?name=used&dimensions=host:a,disk:x"+since, "")
-	if !strings.Contains(r.text, `,0.0,{}],[`) || r.str("elements", 0, "columns") != "[timestamp value value_meta]" {
-		t.Errorf("numbers without a fraction, or no empty value_meta: %s", r.text)
+	if !strings.Contains(r.Text, `,0.0,{}],[`) || r.Str("elements", 0, "columns") != "[timestamp value value_meta]" {
+		t.Errorf("numbers without a fraction, or no empty value_meta: %s", r.Text)
 	}
 	rows := func(path, key string) string {
 		var out []string
 		for _, p := range s.follow(path) {
 			for i := range p.elements() {
-				list, _ := p.at("elements", i, key).([]any)
-				out = append(out, fmt.Sprintf("%s%v*%d", p.str("elements", i, "id"), p.at("elements", i, "dimensions"), len(list)))
+				list, _ := p.At("elements", i, key).([]any)
+				out = append(out, fmt.Sprintf("%s%v*%d", p.Str("elements", i, "id"), p.At("elements", i, "dimensions"), len(list)))
 			}
 			out = append(out, "|")
 		}
@@ -128,11 +127,11 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("statistics: %s", got)
 	}
 	r = s.must(200, "GET", "/metrics/statistics?name=used&statistics=AVG,max,COUNT&period=60&merge_metrics=true&limit=1"+since, "")
-	if want := fmt.Sprintf(`"statistics":[["%s",0.0,0.0,4.0]]`, begin.UTC().Format("2006-01-02T15:04:05Z")); !strings.Contains(r.text, want) || r.str("elements", 0, "columns") != "[timestamp avg max count]" {
-		t.Errorf("%s has no %s", r.text, want)
+	if want := fmt.Sprintf(`"statistics":[["%s",0.0,0.0,4.0]]`, begin.UTC().Format("2006-01-02T15:04:05Z")); !strings.Contains(r.Text, want) || r.Str("elements", 0, "columns") != "[timestamp avg max count]" {
+		t.Errorf("%s has no %s", r.Text, want)
 	}
-	if r := s.must(200, "GET", "/metrics/measurements?name=absent"+since, ""); r.elements() != 0 || r.at("elements") == nil {
-		t.Errorf("a name that matches nothing: %s", r.text)
+	if r := s.must(200, "GET", "/metrics/measurements?name=absent"+since, ""); r.elements() != 0 || r.At("elements") == nil {
+		t.Errorf("a name that matches nothing: %s", r.Text)
 	}
 }
 
@@ -178,21 +177,21 @@ func TestRefusedQueries(t *testing.T) {
 		"/logs":                                                      404,
 	} {
 		r := s.send("GET", path, "")
-		if r.status != want {
-			t.Errorf("%s: %d, want %d: %s", path, r.status, want, r.text)
+		if r.Status != want {
+			t.Errorf("%s: %d, want %d: %s", path, r.Status, want, r.Text)
 		}
-		if r.status >= 400 && r.str("title") == "" {
-			t.Errorf("%s: no title: %s", path, r.text)
+		if r.Status >= 400 && r.Str("title") == "" {
+			t.Errorf("%s: no title: %s", path, r.Text)
 		}
-		if !strings.HasPrefix(r.header.Get("X-Openstack-Request-Id"), "req-") {
-			t.Errorf("%s: request id %q", path, r.header.Get("X-Openstack-Request-Id"))
+		if !strings.HasPrefix(r.Header.Get("X-Openstack-Request-Id"), "req-") {
+			t.Errorf("%s: request id %q", path, r.Header.Get("X-Openstack-Request-Id"))
 		}
 	}
-	if r := s.send("GET", "/metrics?limit=x", ""); r.str("title") != "Invalid limit" {
-		t.Error(r.text)
+	if r := s.send("GET", "/metrics?limit=x", ""); r.Str("title") != "Invalid limit" {
+		t.Error(r.Text)
 	}
-	if r := s.send("GET", "/metrics/measurements?name=used"+past, ""); r.str("title") != "MultipleMetrics" {
-		t.Error(r.text)
+	if r := s.send("GET", "/metrics/measurements?name=used"+past, ""); r.Str("title") != "MultipleMetrics" {
+		t.Error(r.Text)
 	}
 }
 
@@ -216,24 +215,22 @@ func TestRefusedSamples(t *testing.T) {
 		`not json`:                                                                         400,
 		``:                                                                                 400,
 	} {
-		if r := s.send("POST", "/metrics", body); r.status != want || want == 204 && r.text != "" {
-			t.Errorf("%s: %d, want %d: %s", body, r.status, want, r.text)
+		if r := s.send("POST", "/metrics", body); r.Status != want || want == 204 && r.Text != "" {
+			t.Errorf("%s: %d, want %d: %s", body, r.Status, want, r.Text)
 		}
 	}
 	if r := s.must(200, "GET", "/metrics/names", ""); r.column("name") != "m" {
-		t.Errorf("one bad sample did not refuse the others: %s", r.text)
+		t.Errorf("one bad sample did not refuse the others: %s", r.Text)
 	}
-	if r := s.send("POST", "/metrics", good+strings.Repeat(" ", 9<<20)); r.status != 204 { // more than other routes read
-		t.Errorf("9 MiB: %d %s", r.status, r.text)
+	if r := s.send("POST", "/metrics", good+strings.Repeat(" ", 9<<20)); r.Status != 204 { // more than other routes read
+		t.Errorf("9 MiB: %d %s", r.Status, r.Text)
 	}
-	if r := s.send("POST", "/metrics", good+strings.Repeat(" ", 33<<20)); r.status != 413 {
-		t.Errorf("33 MiB: %d %s", r.status, r.text)
+	if r := s.send("POST", "/metrics", good+strings.Repeat(" ", 33<<20)); r.Status != 413 {
+		t.Errorf("33 MiB: %d %s", r.Status, r.Text)
 	}
-	header := http.Header{"X-Auth-Token": {s.token}}
 	for media, want := range map[string]int{"application/json": 204, "application/json; charset=utf-8": 204, "text/plain": 400, "": 400} {
-		header.Set("Content-Type", media)
-		if r := s.request("POST", s.url+"/v2.0/metrics", good, header); r.status != want {
-			t.Errorf("%s: %d, want %d", media, r.status, want)
+		if r := s.request("POST", s.url+"/v2.0/metrics", good, "X-Auth-Token", s.token, "Content-Type", media); r.Status != want {
+			t.Errorf("%s: %d, want %d", media, r.Status, want)
 		}
 	}
 }
@@ -245,7 +242,7 @@ func TestRoles(t *testing.T) {
 	good := fmt.Sprintf(`{"name":"m","value":1,"timestamp":%d}`, time.Now().UnixMilli())
 	read, push := s.tokenOf(identity.ScopeRead), s.tokenOf(identity.ScopePush)
 	ask := func(token, method, path, body string) reply {
-		return s.request(method, s.url+path, body, http.Header{"X-Auth-Token": {token}})
+		return s.request(method, s.url+path, body, "X-Auth-Token", token)
 	}
 	for _, tt := range []struct {
 		token, method, path, body string
@@ -257,37 +254,37 @@ func TestRoles(t *testing.T) {
 		{push, "GET", "/v2.0/metrics", "", 401}, {push, "PATCH", "/v2.0/notification-methods/x", `{}`, 401},
 	} {
 		r := ask(tt.token, tt.method, tt.path, tt.body)
-		if r.status != tt.want || tt.want == 401 && (r.str("title") != "Forbidden" || r.header.Get("WWW-Authenticate") != "Token") {
-			t.Errorf("%s %s: %d %s, want %d", tt.method, tt.path, r.status, r.text, tt.want)
+		if r.Status != tt.want || tt.want == 401 && (r.Str("title") != "Forbidden" || r.Header.Get("WWW-Authenticate") != "Token") {
+			t.Errorf("%s %s: %d %s, want %d", tt.method, tt.path, r.Status, r.Text, tt.want)
 		}
 	}
 	for _, token := range []string{"", "nonsense", s.token + "x"} {
-		r := s.request("GET", s.url+"/v2.0/metrics", "", http.Header{"X-Auth-Token": {token}})
-		if r.status != 401 || r.str("error", "code") != "401" || r.header.Get("WWW-Authenticate") != fmt.Sprintf("Keystone uri=%q", s.auth) {
-			t.Errorf("token %.10q: %d %s %s", token, r.status, r.text, r.header.Get("WWW-Authenticate"))
+		r := s.request("GET", s.url+"/v2.0/metrics", "", "X-Auth-Token", token)
+		if r.Status != 401 || r.Str("error", "code") != "401" || r.Header.Get("WWW-Authenticate") != fmt.Sprintf("Keystone uri=%q", s.auth) {
+			t.Errorf("token %.10q: %d %s %s", token, r.Status, r.Text, r.Header.Get("WWW-Authenticate"))
 		}
 	}
 	// A delegate is an administrator; nobody else's tenant_id is looked at.
 	id := fmt.Sprint(s.user.Group)
 	admin := s.logIn(apitest.Admin, apitest.Password, "oneadmin")
 	if r := ask(admin, "GET", "/v2.0/metrics/names?tenant_id="+id, ""); r.column("name") != "Alone m used" {
-		t.Errorf("a delegate sees %s", r.text)
+		t.Errorf("a delegate sees %s", r.Text)
 	}
-	if r := ask(admin, "POST", "/v2.0/metrics?tenant_id="+id, strings.Replace(good, `"m"`, `"given"`, 1)); r.status != 204 {
-		t.Errorf("a delegate sends: %d %s", r.status, r.text)
+	if r := ask(admin, "POST", "/v2.0/metrics?tenant_id="+id, strings.Replace(good, `"m"`, `"given"`, 1)); r.Status != 204 {
+		t.Errorf("a delegate sends: %d %s", r.Status, r.Text)
 	}
 	if r := ask(s.token, "GET", "/v2.0/metrics/names?tenant_id=0", ""); r.column("name") != "Alone given m used" {
-		t.Errorf("another's tenant_id leads to %s", r.text)
+		t.Errorf("another's tenant_id leads to %s", r.Text)
 	}
 	s.User("eve", "others")
 	eve := s.logIn("eve", "eve-password", "others")
-	if r := ask(eve, "GET", "/v2.0/metrics/names?tenant_id="+id, ""); r.status != 200 || r.elements() != 0 {
-		t.Errorf("eve sees %s", r.text)
+	if r := ask(eve, "GET", "/v2.0/metrics/names?tenant_id="+id, ""); r.Status != 200 || r.elements() != 0 {
+		t.Errorf("eve sees %s", r.Text)
 	}
 	definition := s.define("d", "m > 1", "")
 	for _, method := range []string{"GET", "DELETE", "PATCH"} {
-		if r := ask(eve, method, "/v2.0/alarm-definitions/"+definition, "{}"); r.status != 404 {
-			t.Errorf("eve: %s %d", method, r.status)
+		if r := ask(eve, method, "/v2.0/alarm-definitions/"+definition, "{}"); r.Status != 404 {
+			t.Errorf("eve: %s %d", method, r.Status)
 		}
 	}
 }
@@ -295,27 +292,27 @@ func TestRoles(t *testing.T) {
 func TestVersions(t *testing.T) {
 	s := newStage(t)
 	get := func(path string) reply {
-		return s.request("GET", s.url+path, "", http.Header{"X-Auth-Token": {s.token}})
+		return s.request("GET", s.url+path, "", "X-Auth-Token", s.token)
 	}
-	if r := get("/"); r.column("id") != "v2.0" || r.str("elements", 0, "links", 0, "href") != s.url+"/v2.0" {
-		t.Error(r.text)
+	if r := get("/"); r.column("id") != "v2.0" || r.Str("elements", 0, "links", 0, "href") != s.url+"/v2.0" {
+		t.Error(r.Text)
 	}
-	if r := get("/v2.0/"); r.str("id") != "v2.0" || r.str("status") != "CURRENT" {
-		t.Error(r.text)
+	if r := get("/v2.0/"); r.Str("id") != "v2.0" || r.Str("status") != "CURRENT" {
+		t.Error(r.Text)
 	}
-	if r := get("/v9"); r.status != 422 || r.str("title") != "Invalid version" {
-		t.Error(r.text)
+	if r := get("/v9"); r.Status != 422 || r.Str("title") != "Invalid version" {
+		t.Error(r.Text)
 	}
-	if r := s.request("GET", s.url+"/healthcheck", "", nil); r.status != 200 {
-		t.Error(r.text)
+	if r := s.request("GET", s.url+"/healthcheck", ""); r.Status != 200 {
+		t.Error(r.Text)
 	}
-	if r := s.request("HEAD", s.url+"/healthcheck", "", nil); r.status != 204 {
-		t.Error(r.status)
+	if r := s.request("HEAD", s.url+"/healthcheck", ""); r.Status != 204 {
+		t.Error(r.Status)
 	}
-	if r := s.send("PUT", "/alarm-definitions", "{}"); r.status != 400 {
-		t.Errorf("a change without an id: %d", r.status)
+	if r := s.send("PUT", "/alarm-definitions", "{}"); r.Status != 400 {
+		t.Errorf("a change without an id: %d", r.Status)
 	}
-	if r := s.send("PUT", "/alarms/count", "{}"); r.status != 405 {
-		t.Errorf("a change of the count: %d", r.status)
+	if r := s.send("PUT", "/alarms/count", "{}"); r.Status != 405 {
+		t.Errorf("a change of the count: %d", r.Status)
 	}
 }

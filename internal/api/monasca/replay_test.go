@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// A recording is what python-monascaclient sent for one command, and the answers that it took.
+// A recording is what python-monascaclient or python-openstackclient sent for one command, and the answers that it took.
 type recording struct {
 	Exchanges []struct {
 		Service string
@@ -82,10 +82,10 @@ func replay(s *stage, text []byte) (differences []string) {
 	}
 	alarms := s.alarmed(definition, "ALARM", 2)
 	for i := range 2 {
-		s.must(200, "PATCH", "/alarms/"+alarms.str("elements", i, "id"), `{"lifecycle_state":"OPEN","link":"http://x.test/"}`)
+		s.must(200, "PATCH", "/alarms/"+alarms.Str("elements", i, "id"), `{"lifecycle_state":"OPEN","link":"http://x.test/"}`)
 	}
 	now := time.Now()
-	adapt := strings.NewReplacer("11111111-1111-4111-8111-111111111111", definition, "22222222-2222-4222-8222-222222222222", alarms.str("elements", 0, "id"),
+	adapt := strings.NewReplacer("11111111-1111-4111-8111-111111111111", definition, "22222222-2222-4222-8222-222222222222", alarms.Str("elements", 0, "id"),
 		"33333333-3333-4333-8333-333333333333", hook, "1893456000123", fmt.Sprint(now.UnixMilli()), "1893456000000", fmt.Sprint(now.Add(-time.Hour).UnixMilli()),
 		"2030-01-01T00%3A00%3A00", strings.ReplaceAll(now.Add(-time.Hour).UTC().Format("2006-01-02T15:04:05"), ":", "%3A"))
 	var r recording
@@ -93,37 +93,39 @@ func replay(s *stage, text []byte) (differences []string) {
 	for i, x := range r.Exchanges {
 		method, rest, _ := strings.Cut(x.Line, " ")
 		path := adapt.Replace(strings.TrimSuffix(rest, " HTTP/1.1"))
-		header := http.Header{}
+		var headers []string
 		for k, v := range x.Headers {
-			if k != "Content-Length" && k != "Accept-Encoding" && k != "Connection" {
-				header.Set(k, v)
+			switch k {
+			case "Content-Length", "Accept-Encoding", "Connection":
+				continue
+			case "X-Auth-Token":
+				if v = s.token; x.Answer.Status == http.StatusUnauthorized {
+					v = "expired"
+				}
+			case "X-Subject-Token":
+				v = s.token
 			}
-		}
-		if header.Get("X-Auth-Token") != "" {
-			header.Set("X-Auth-Token", s.token)
-			if x.Answer.Status == http.StatusUnauthorized {
-				header.Set("X-Auth-Token", "expired")
-			}
+			headers = append(headers, k, v)
 		}
 		body := adapt.Replace(string(x.Body))
 		if body == "null" {
 			body = ""
 		}
 		base := map[string]string{"keystone": s.auth, "monasca": s.url}[x.Service]
-		got := s.request(method, base+path, body, header)
-		if token := got.header.Get("X-Subject-Token"); token != "" {
+		got := s.request(method, base+path, body, headers...)
+		if token := got.Header.Get("X-Subject-Token"); token != "" {
 			s.token = token
 		}
 		var found []string
-		if got.status != x.Answer.Status {
-			found = append(found, fmt.Sprintf("status %d, not %d: %s", got.status, x.Answer.Status, got.text))
+		if got.Status != x.Answer.Status {
+			found = append(found, fmt.Sprintf("status %d, not %d: %s", got.Status, x.Answer.Status, got.Text))
 		}
 		for name := range x.Answer.Headers {
-			if got.header.Get(name) == "" {
+			if got.Header.Get(name) == "" {
 				found = append(found, "header "+name)
 			}
 		}
-		found = append(found, shape(x.Answer.Body, got.json, "")...)
+		found = append(found, shape(x.Answer.Body, got.JSON, "")...)
 		for _, at := range found {
 			differences = append(differences, fmt.Sprintf("%d %s", i+1, strings.TrimSpace(at)))
 		}
@@ -182,7 +184,7 @@ func shape(want, got any, at string) (out []string) {
 			out = append(out, at+" is no string")
 		}
 	case float64:
-		if _, ok := got.(float64); !ok {
+		if _, ok := got.(json.Number); !ok {
 			out = append(out, at+" is no number")
 		}
 	case bool:

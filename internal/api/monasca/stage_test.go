@@ -1,10 +1,7 @@
 package monasca_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -49,7 +46,6 @@ func newStage(t testing.TB, change ...func(*monasca.Options)) *stage {
 	url := s.Mount(monasca.New(o).Face("/monasca"),
 		keystone.New(keystone.Options{Control: s.Control, Monasca: at("monasca/v2.0")}).Face("/keystone"))
 	s.url, s.auth = url+"/monasca", url+"/keystone"
-	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	s.token = s.logIn("mini-mon", password, "mini-mon")
 	return s
 }
@@ -64,13 +60,11 @@ func (s *stage) check(err error) {
 // logIn gets a token as clients do.
 func (s *stage) logIn(user, password, project string) string {
 	s.t.Helper()
-	body := fmt.Sprintf(`{"auth":{"identity":{"methods":["password"],"password":{"user":{"name":%q,"password":%q,"domain":{"name":"Default"}}}},
-		"scope":{"project":{"name":%q,"domain":{"name":"Default"}}}}}`, user, password, project)
-	r := s.request("POST", s.auth+"/v3/auth/tokens", body, nil)
-	if r.status != http.StatusCreated || r.header.Get("X-Subject-Token") == "" {
-		s.t.Fatalf("login of %s: %d %s", user, r.status, r.text)
+	r := s.request("POST", s.auth+"/v3/auth/tokens", apitest.KeystoneLogin(apitest.ByName(user), password, apitest.InProject(project)))
+	if r.Status != http.StatusCreated || r.Header.Get("X-Subject-Token") == "" {
+		s.t.Fatalf("login of %s: %d %s", user, r.Status, r.Text)
 	}
-	return r.header.Get("X-Subject-Token")
+	return r.Header.Get("X-Subject-Token")
 }
 
 // tokenOf makes a token of mini-mon that is good for some scopes.
@@ -82,32 +76,14 @@ func (s *stage) tokenOf(scopes identity.Scopes) string {
 }
 
 // A reply is what came back.
-type reply struct {
-	status int
-	header http.Header
-	text   string
-	json   any
-}
+type reply struct{ apitest.Reply }
 
-func (s *stage) request(method, url, body string, header http.Header) reply {
+// request sends a request; headers are names and values in turn.
+func (s *stage) request(method, url, body string, headers ...string) reply {
 	s.t.Helper()
-	req, err := http.NewRequestWithContext(s.t.Context(), method, url, strings.NewReader(body))
-	s.check(err)
-	req.Header.Set("Content-Type", "application/json")
-	for k, v := range header {
-		req.Header[k] = v
-	}
-	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	resp, err := client.Do(req)
-	s.check(err)
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	s.check(err)
-	r := reply{status: resp.StatusCode, header: resp.Header, text: string(text)}
-	if len(text) > 0 {
-		if err := json.NewDecoder(bytes.NewReader(text)).Decode(&r.json); err != nil {
-			s.t.Errorf("%s %s: no JSON: %s", method, url, text)
-		}
+	r := reply{apitest.Do(s.t, nil, apitest.Request(s.t, method, url, body, headers...))}
+	if r.Text != "" && r.JSON == nil {
+		s.t.Errorf("%s %s: no JSON: %s", method, url, r.Text)
 	}
 	return r
 }
@@ -115,43 +91,22 @@ func (s *stage) request(method, url, body string, header http.Header) reply {
 // send sends a request to /v2.0 with the stage's token.
 func (s *stage) send(method, path, body string) reply {
 	s.t.Helper()
-	return s.request(method, s.url+"/v2.0"+path, body, http.Header{"X-Auth-Token": {s.token}})
+	return s.request(method, s.url+"/v2.0"+path, body, "X-Auth-Token", s.token)
 }
 
 // must sends and wants that status.
 func (s *stage) must(status int, method, path, body string) reply {
 	s.t.Helper()
 	r := s.send(method, path, body)
-	if r.status != status {
-		s.t.Fatalf("%s %s %.300s: status %d, want %d: %s", method, path, body, r.status, status, r.text)
+	if r.Status != status {
+		s.t.Fatalf("%s %s %.300s: status %d, want %d: %s", method, path, body, r.Status, status, r.Text)
 	}
 	return r
 }
 
-// at follows keys and indexes into the JSON of a reply; what is not there is nil.
-func (r reply) at(steps ...any) any {
-	v := r.json
-	for _, step := range steps {
-		switch step := step.(type) {
-		case string:
-			m, _ := v.(map[string]any)
-			v = m[step]
-		case int:
-			l, _ := v.([]any)
-			if step >= len(l) {
-				return nil
-			}
-			v = l[step]
-		}
-	}
-	return v
-}
-
-func (r reply) str(steps ...any) string { return fmt.Sprint(r.at(steps...)) }
-
 // elements counts those of a list.
 func (r reply) elements() int {
-	l, _ := r.at("elements").([]any)
+	l, _ := r.At("elements").([]any)
 	return len(l)
 }
 
@@ -159,7 +114,7 @@ func (r reply) elements() int {
 func (r reply) column(steps ...any) string {
 	var out []string
 	for i := range r.elements() {
-		out = append(out, r.str(append([]any{"elements", i}, steps...)...))
+		out = append(out, r.Str(append([]any{"elements", i}, steps...)...))
 	}
 	return strings.Join(out, " ")
 }
@@ -173,35 +128,20 @@ func (s *stage) push(name string, value float64, dimensions string) {
 // define makes a definition and returns its id.
 func (s *stage) define(name, expression, more string) string {
 	s.t.Helper()
-	return s.must(201, "POST", "/alarm-definitions", fmt.Sprintf(`{"name":%q,"expression":%q%s}`, name, expression, more)).str("id")
+	return s.must(201, "POST", "/alarm-definitions", fmt.Sprintf(`{"name":%q,"expression":%q%s}`, name, expression, more)).Str("id")
 }
 
 // method makes a notification method and returns its id.
 func (s *stage) method(name, address string) string {
 	s.t.Helper()
-	return s.must(201, "POST", "/notification-methods", fmt.Sprintf(`{"name":%q,"type":"WEBHOOK","address":%q}`, name, address)).str("id")
-}
-
-// within polls until ok, for ten seconds.
-func (s *stage) within(what string, ok func() bool) {
-	s.t.Helper()
-	deadline := time.After(10 * time.Second)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			s.t.Fatalf("not within ten seconds: %s", what)
-		}
-	}
+	return s.must(201, "POST", "/notification-methods", fmt.Sprintf(`{"name":%q,"type":"WEBHOOK","address":%q}`, name, address)).Str("id")
 }
 
 // alarmed waits until so many alarms of a definition are in a state, and returns the list.
 func (s *stage) alarmed(definition, state string, n int) reply {
 	s.t.Helper()
 	var r reply
-	s.within(fmt.Sprintf("%d alarms in %s", n, state), func() bool {
+	s.Within(fmt.Sprintf("%d alarms in %s", n, state), func() bool {
 		r = s.must(200, "GET", "/alarms?state="+state+"&alarm_definition_id="+definition, "")
 		return r.elements() == n
 	})

@@ -67,11 +67,17 @@ func simply[P any](f *face, place func(*P) *Commanded, make func(*P) service.Com
 func itself(in *Commanded) *Commanded { return in }
 
 func (f *face) scale(who *identity.Caller, id uint64, in *client.Scale) (service.Command, error) {
-	n, err := f.control.Cardinality(who, id, in.Role, string(in.Cardinality))
-	if err != nil {
-		return service.Command{}, err
+	c := &service.Scale{Role: in.Role, Force: in.Force, Cooldown: (*time.Duration)(in.Cooldown)}
+	var err error
+	switch {
+	case (in.Cardinality == "") == (len(in.Remove) == 0):
+		return service.Command{}, invalid("body.cardinality", "give a cardinality, or the instances to be removed")
+	case len(in.Remove) > 0:
+		c.Remove, err = f.control.FindInstances(who, id, in.Role, in.Remove)
+	default:
+		c.Cardinality, err = f.control.Cardinality(who, id, in.Role, string(in.Cardinality))
 	}
-	return service.Command{Scale: &service.Scale{Role: in.Role, Cardinality: n, Force: in.Force, Cooldown: (*time.Duration)(in.Cooldown)}}, nil
+	return service.Command{Scale: c}, err
 }
 
 func (f *face) recover(_ *identity.Caller, _ uint64, in *client.Recover) (service.Command, error) {
@@ -84,6 +90,20 @@ func (f *face) undeploy(_ *identity.Caller, _ uint64, in *client.Undeploy) (serv
 
 func (f *face) release(_ *identity.Caller, _ uint64, in *client.Release) (service.Command, error) {
 	return service.Command{Release: &service.Release{Role: in.Role}}, nil
+}
+
+func (f *face) attach(_ *identity.Caller, _ uint64, in *client.Attach) (service.Command, error) {
+	c := &service.Manage{Deadline: time.Duration(in.Deadline)}
+	if in.Once {
+		c.Mode = service.OnePass
+	} else if in.Deadline != 0 {
+		return service.Command{}, invalid("body.deadline", "only a pass has a deadline: set once, too")
+	}
+	return service.Command{Manage: c}, nil
+}
+
+func detach(*Commanded) service.Command {
+	return service.Command{Manage: &service.Manage{Mode: service.Unmanaged}}
 }
 
 func (f *face) act(_ *identity.Caller, _ uint64, in *client.Action) (service.Command, error) {
@@ -239,7 +259,7 @@ func (f *face) planned(ctx context.Context, who *identity.Caller, id uint64, in 
 	c := &in.Body
 	set := 0
 	for _, on := range [...]bool{c.Scale != nil, c.Update != nil, c.Rollback != nil, c.Recover != nil, c.Undeploy != nil, c.AddRole != nil,
-		c.RemoveRole != "", c.Release != nil, c.Action != nil, c.Replace != 0} {
+		c.RemoveRole != "", c.Release != nil, c.Action != nil, c.Replace != 0, c.Attach != nil} {
 		if on {
 			set++
 		}
@@ -271,6 +291,8 @@ func (f *face) planned(ctx context.Context, who *identity.Caller, id uint64, in 
 		return f.release(who, id, c.Release)
 	case c.Action != nil:
 		return f.act(who, id, c.Action)
+	case c.Attach != nil:
+		return f.attach(who, id, c.Attach)
 	}
 	return service.Command{ReplaceOne: &service.ReplaceOne{Serial: c.Replace}}, nil
 }

@@ -3,11 +3,13 @@ package native_test
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 
 	"github.com/troupe-dev/troupe/client"
 	"github.com/troupe-dev/troupe/driver/sim"
@@ -128,7 +130,7 @@ func TestScale(t *testing.T) {
 	}
 	for body, want := range map[string]int{
 		`{"role":"app","cardinality":5}`: 202, `{"role":"app","cardinality":"4"}`: 202, `{"role":"app","cardinality":-1}`: 422,
-		`{"role":"app","cardinality":1.5}`: 422, `{"role":"app","cardinality":99999999999}`: 422, `{"role":"app","cardinality":null}`: 422,
+		`{"role":"app","cardinality":1.5}`: 422, `{"role":"app","cardinality":99999999999}`: 422, `{"role":"app","cardinality":null}`: 400,
 		`{"role":"app","cardinality":[5]}`: 422, `{"role":"app","cardinality":11}`: 400,
 	} {
 		if r := s.send("POST", "/v1/services/web/scale", body); r.status != want {
@@ -139,6 +141,107 @@ func TestScale(t *testing.T) {
 	s.must(s.Services().Scale(ctx, "web", client.Scale{Role: "app", Cardinality: "11", Force: true, Cooldown: &cooldown}))
 	if got, err := s.Services().WaitFor(ctx, "web", "COOLDOWN"); err != nil || got.Role("app").Until == nil {
 		t.Errorf("forced: %+v, %v", got, err)
+	}
+}
+
+// A service that is left alone takes wishes, does nothing about them, and goes when it is asked to.
+func TestManaged(t *testing.T) {
+	s := newStage(t)
+	ctx := t.Context()
+	made := s.up(s.Client, web)
+	if made.Mode != "managed" {
+		t.Errorf("made as %q", made.Mode)
+	}
+	s.must(s.Services().Detach(ctx, "web"))
+	s.must(s.Services().Scale(ctx, "web", client.Scale{Role: "app", Cardinality: "4"}))
+	got, err := s.Services().Get(ctx, "web")
+	if err != nil || got.Mode != "unmanaged" || got.State != "WARNING" || got.Role("app").Settled != 2 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	p, err := s.Services().Plan(ctx, "web", client.Command{Attach: &client.Attach{Once: true}})
+	if err != nil || len(p.Steps) == 0 || p.Total != 5 {
+		t.Errorf("plan %+v, %v", p, err)
+	}
+	p, err = s.Services().Plan(ctx, "web", client.Command{Scale: &client.Scale{Role: "app", Cardinality: "5"}})
+	if err != nil || len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0], "waits until it is attached") || p.Total != 6 {
+		t.Errorf("plan %+v, %v", p, err)
+	}
+	e, err := s.Services().Explain(ctx, "web")
+	if err != nil || e.Mode != "unmanaged" || !slices.Contains(e.Waits, "to be attached: role app: 2 of 4 instances up") {
+		t.Errorf("%+v, %v", e, err)
+	}
+	s.must(s.Services().Attach(ctx, "web", client.Attach{Once: true, Deadline: client.Duration(time.Hour)}))
+	if got, err = s.Services().WaitForPass(ctx, "web"); err != nil || got.Mode != "unmanaged" || got.Role("app").Settled != 4 || got.Pass.Ended == nil || got.Pass.Failure != "" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, err := s.Services().Attach(ctx, "web", client.Attach{Deadline: 1}); !client.IsInvalid(err) {
+		t.Errorf("a deadline of no pass: %v", err)
+	}
+	s.must(s.Services().Attach(ctx, "web", client.Attach{}))
+	if got := s.settled("web"); got.Mode != "managed" {
+		t.Errorf("%+v", got)
+	}
+	s.must(s.Services().Detach(ctx, "web"))
+	s.must(s.Services().Remove(ctx, "web", client.Undeploy{}))
+	if _, err := s.Services().WaitFor(ctx, made.Ref(), client.Gone); err != nil {
+		t.Error(err)
+	}
+}
+
+// instances returns those of a role, by serial.
+func (s *stage) instances(ref, role string) (all []client.Instance) {
+	s.t.Helper()
+	for i, err := range s.Services().Instances(s.t.Context(), ref, client.InstanceFilter{Role: role}) {
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		all = append(all, i)
+	}
+	return all
+}
+
+// Chosen instances go, however they are named, and the role has so many less.
+func TestScaleWithoutChosenInstances(t *testing.T) {
+	s := newStage(t)
+	ctx := t.Context()
+	s.up(s.Client, web)
+	s.must(s.Services().Scale(ctx, "web", client.Scale{Role: "app", Cardinality: "9"}))
+	s.settled("web")
+	all := s.instances("web", "app")
+	if len(all) != 9 || len(all[8].Addresses) == 0 {
+		t.Fatalf("%+v", all)
+	}
+	names := []string{strconv.Itoa(int(all[2].Number)), all[3].Name, strings.ToUpper(all[4].UUID), all[5].Machine, all[6].Native, " " + all[7].Addresses[0]}
+	if _, err := s.Services().Plan(ctx, "web", client.Command{Scale: &client.Scale{Role: "app", Remove: names[:1]}}); err != nil {
+		t.Error(err)
+	}
+	s.must(s.Services().Scale(ctx, "web", client.Scale{Role: "app", Remove: names}))
+	if got := s.settled("web"); got.Role("app").Cardinality != 3 {
+		t.Errorf("cardinality %d", got.Role("app").Cardinality)
+	}
+	left := s.instances("web", "app")
+	if len(left) != 3 || left[0].Serial != all[0].Serial || left[1].Serial != all[1].Serial || left[2].Serial != all[8].Serial || left[2].UUID != all[8].UUID {
+		t.Errorf("left are %+v", left)
+	}
+	if id := uuid.MustParse(left[0].UUID); id.Version() != 4 || id.Variant() != uuid.RFC4122 {
+		t.Errorf("%s is no UUID of version 4", id)
+	}
+	for name, c := range map[string]struct {
+		scale client.Scale
+		is    func(error) bool
+		says  string
+	}{
+		"gone":       {client.Scale{Role: "app", Remove: []string{names[1]}}, client.IsNotFound, `role app has no instance "` + names[1] + `" by number, name, id or address`},
+		"no role":    {client.Scale{Role: "ap", Remove: names}, client.IsNotFound, `did you mean "app"?`},
+		"both":       {client.Scale{Role: "app", Remove: names, Cardinality: "3"}, client.IsInvalid, "give a cardinality, or the instances"},
+		"neither":    {client.Scale{Role: "app"}, client.IsInvalid, "give a cardinality, or the instances"},
+		"below":      {client.Scale{Role: "app", Remove: []string{left[0].Name, left[1].Name}}, client.IsInvalid, "Minimum cardinality is 2"},
+		"twice":      {client.Scale{Role: "app", Remove: []string{left[0].Name, left[0].UUID, left[1].Name}}, client.IsInvalid, "Minimum cardinality is 2"},
+		"other role": {client.Scale{Role: "app", Remove: []string{s.instances("web", "db")[0].Name}}, client.IsNotFound, "no instance"},
+	} {
+		if _, err := s.Services().Scale(ctx, "web", c.scale); !c.is(err) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

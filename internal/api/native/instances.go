@@ -66,7 +66,7 @@ func (f *face) listInstances(_ context.Context, who *identity.Caller, in *listIn
 				out.Next = cursorAt(numberKey(uint64(found[n-1].Serial)))
 				break
 			}
-			out.Items = append(out.Items, instance(s, i))
+			out.Items = append(out.Items, f.instance(s, i))
 		}
 	})
 	if err == nil {
@@ -121,7 +121,7 @@ func (f *face) getInstance(_ context.Context, who *identity.Caller, in *Numbered
 	var out *client.Instance
 	if err := f.control.Read(who, id, func(s *service.Service) {
 		if i := s.Instance(in.Serial); i != nil {
-			shown := instance(s, i)
+			shown := f.instance(s, i)
 			out = &shown
 		}
 	}); err != nil {

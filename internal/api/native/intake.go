@@ -201,17 +201,22 @@ func (f *face) admit(ctx context.Context, r *http.Request) (write func(*telemetr
 	return func(b *telemetry.Batch) (telemetry.Result, error) { return f.control.WriteInstanceMetrics(instance, b) }, done, err
 }
 
-// remotelyWritten tells senders of remote write 2 how much was taken.
+// remotelyWritten tells senders of remote write 2 how much was taken. A part that is refused makes the status 400, which
+// tells senders not to send it again; NaN is no mistake of theirs.
 func remotelyWritten(w http.ResponseWriter, _ string, r *telemetry.Result) {
-	w.Header().Set("X-Prometheus-Remote-Write-Samples-Written", strconv.Itoa(r.Taken))
-	w.Header().Set("X-Prometheus-Remote-Write-Histograms-Written", "0")
+	w.Header().Set("X-Prometheus-Remote-Write-Samples-Written", strconv.Itoa(r.Samples))
+	w.Header().Set("X-Prometheus-Remote-Write-Histograms-Written", strconv.Itoa(r.Histograms))
 	w.Header().Set("X-Prometheus-Remote-Write-Exemplars-Written", "0")
+	if n, why := r.Refused(telemetry.Histogram, telemetry.Future, telemetry.Old); n > 0 {
+		http.Error(w, why+"; the others were", http.StatusBadRequest)
+		return
+	}
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// otlpTaken answers an ExportMetricsServiceResponse: how many points were of a kind that is left out.
+// otlpTaken answers an ExportMetricsServiceResponse: how much was not taken, and why.
 func otlpTaken(w http.ResponseWriter, kind string, r *telemetry.Result) {
-	left, why := r.Counts[telemetry.Delta]+r.Counts[telemetry.Histogram], "sums and histograms must be cumulative, and exponential histograms are not taken"
+	left, why := r.Refused()
 	w.Header().Set("Content-Type", kind)
 	if kind == inJSON {
 		var out client.OTLPTaken

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/snappy"
+	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/prompb"
 	writev2 "github.com/prometheus/prometheus/prompb/io/prometheus/write/v2"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -101,11 +102,53 @@ func TestIntake(t *testing.T) {
 	}
 }
 
+// Native histograms come through to PromQL, and what cannot be taken is told.
+func TestIntakeHistograms(t *testing.T) {
+	s := newStage(t)
+	now := time.Now().Truncate(time.Second)
+	h := prompb.FromIntHistogram(now.UnixMilli(), &histogram.Histogram{Count: 4, Sum: 9, ZeroThreshold: 1e-128, ZeroCount: 1,
+		PositiveSpans: []histogram.Span{{Offset: 1, Length: 2}}, PositiveBuckets: []int64{1, 1}})
+	send := func(all ...prompb.Histogram) reply {
+		w := prompb.WriteRequest{Timeseries: []prompb.TimeSeries{{Labels: []prompb.Label{{Name: "__name__", Value: "latency"}}, Histograms: all}}}
+		text, err := w.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.send("POST", "/v1/prometheus/write", string(snappy.Encode(nil, text)), "Content-Type", "application/x-protobuf")
+	}
+	if r := send(h); r.status != 204 || r.header.Get("X-Prometheus-Remote-Write-Histograms-Written") != "1" || r.header.Get("X-Prometheus-Remote-Write-Samples-Written") != "0" {
+		t.Errorf("%d %v %s", r.status, r.header, r.body)
+	}
+	wrong := h
+	wrong.Schema = 99
+	if r := send(h, wrong); r.status != 400 || !strings.Contains(r.body, "1 a histogram that contradicts itself") {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+	at := now.Unix()
+	want := fmt.Sprintf(`[{"metric":{"__name__":"latency"},"histogram":[%d,{"count":"4","sum":"9","buckets":[[3,"-1e-128","1e-128","1"],[0,"1","2","1"],[0,"2","4","2"]]}]}]`, at)
+	if r := s.send("GET", fmt.Sprintf("/v1/prometheus/api/v1/query?query=latency&time=%d", at), nil); r.status != 200 || !strings.Contains(r.body, want) {
+		t.Errorf("%d %s, want %s", r.status, r.body, want)
+	}
+	r, err := s.Metrics().QueryRange(t.Context(), "latency", now, now.Add(2*time.Second), time.Second)
+	if err != nil || len(r.Series) != 1 || len(r.Series[0].Histograms) != 3 || r.Series[0].Histograms[2].Sum != 9 || !r.Series[0].Histograms[0].Time.Equal(now) {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if got := s.value("histogram_quantile(0.5, latency)", "__name__")[""]; got != 2 {
+		t.Errorf("the median is %g", got)
+	}
+	if got := s.value("latency_count", "__name__")["latency_count"]; got != 4 {
+		t.Errorf("the count is %g", got)
+	}
+}
+
 // OTLP's senders are told what is left out, in their own form.
 func TestOTLPPartialSuccess(t *testing.T) {
 	s := newStage(t)
 	delta := otlpJSON("hits", `"sum":{"aggregationTemporality":1,`+point(1)+`}`)
-	if r := s.send("POST", "/v1/otlp/v1/metrics", delta); r.status != 200 || !strings.Contains(r.body, `"rejectedDataPoints":"1"`) {
+	if r := s.send("POST", "/v1/otlp/v1/metrics", delta); r.status != 200 || r.body != "{}\n" {
+		t.Errorf("delta: %d %s", r.status, r.body)
+	}
+	if r := s.send("POST", "/v1/otlp/v1/metrics", delta); r.status != 200 || !strings.Contains(r.body, "1 a delta that is not newer") || !strings.Contains(r.body, `"rejectedDataPoints":"1"`) {
 		t.Errorf("JSON: %d %s", r.status, r.body)
 	}
 	if r := s.send("POST", "/v1/otlp/v1/metrics", "", "Content-Type", "application/x-protobuf"); r.status != 200 || r.body != "" || r.header.Get("Content-Type") != "application/x-protobuf" {

@@ -324,20 +324,62 @@ func writeSeries(out *bufio.Writer, s *telemetry.SampledSeries, kind string, poi
 	text, _ := json.Marshal(labels) // texts always marshal
 	out.WriteString(`{"metric":`)
 	out.Write(text)
-	if kind == "vector" {
+	switch {
+	case kind == "vector" && len(s.Histograms) > 0:
+		out.WriteString(`,"histogram":`)
+		writeHistogram(out, &s.Histograms[0])
+	case kind == "vector":
 		out.WriteString(`,"value":`)
 		point(s.Samples[0])
-		out.WriteByte('}')
-		return
+	default:
+		if len(s.Samples) > 0 || len(s.Histograms) == 0 {
+			writeList(out, `,"values":[`, s.Samples, point)
+		}
+		if len(s.Histograms) > 0 {
+			writeList(out, `,"histograms":[`, s.Histograms, func(h telemetry.HistogramSample) { writeHistogram(out, &h) })
+		}
 	}
-	out.WriteString(`,"values":[`)
-	for i, x := range s.Samples {
+	out.WriteByte('}')
+}
+
+func writeList[T any](out *bufio.Writer, begin string, list []T, write func(T)) {
+	out.WriteString(begin)
+	for i, x := range list {
 		if i > 0 {
 			out.WriteByte(',')
 		}
-		point(x)
+		write(x)
 	}
-	out.WriteString("]}")
+	out.WriteByte(']')
+}
+
+// writeHistogram writes a native histogram as Prometheus does: buckets that are empty are left out, and each begins with
+// which of its bounds belong to it.
+func writeHistogram(out *bufio.Writer, s *telemetry.HistogramSample) {
+	figure := func(v float64) string { return strconv.FormatFloat(v, formatOf(v), -1, 64) }
+	fmt.Fprintf(out, `[%s,{"count":%q,"sum":%q`, appendSeconds(nil, s.Time), figure(s.Histogram.Count), figure(s.Histogram.Sum))
+	begin := `,"buckets":[`
+	for it := s.Histogram.AllBucketIterator(); it.Next(); {
+		b := it.At()
+		if b.Count == 0 {
+			continue
+		}
+		bounds := 2 // neither
+		switch {
+		case b.LowerInclusive && b.UpperInclusive:
+			bounds = 3
+		case b.LowerInclusive:
+			bounds = 1
+		case b.UpperInclusive:
+			bounds = 0
+		}
+		fmt.Fprintf(out, `%s[%d,%q,%q,%q]`, begin, bounds, figure(b.Lower), figure(b.Upper), figure(b.Count))
+		begin = ","
+	}
+	if begin == "," {
+		out.WriteByte(']')
+	}
+	out.WriteString("}]")
 }
 
 // formatOf is how Prometheus writes a value.

@@ -37,6 +37,8 @@ func (f *face) table() {
 	add(f, post, "/services/{service}/recover", "Set everything that gave up going again", command(f, f.recover), taken)
 	add(f, post, "/services/{service}/undeploy", "Remove the machines", command(f, f.undeploy), taken)
 	add(f, post, "/services/{service}/release", "Start what is held", command(f, f.release), taken)
+	add(f, post, "/services/{service}/attach", "Have an unmanaged service managed, for good or for one pass", command(f, f.attach), taken)
+	add(f, post, "/services/{service}/detach", "Leave a service alone: only removal is carried out", simply(f, itself, detach), taken)
 	add(f, post, "/services/{service}/actions", "Act on machines", command(f, f.act), taken)
 	add(f, del, "/services/{service}/actions", "Drop actions that wait", simply(f, func(in *cancelActions) *Commanded { return &in.Commanded }, (*cancelActions).command), taken)
 	add(f, post, "/services/{service}/roles", "Add a role", command(f, f.addRole), taken)

@@ -42,7 +42,7 @@ func options(list []driver.Option) []client.DriverOption {
 	out := make([]client.DriverOption, len(list))
 	for n, o := range list {
 		out[n] = client.DriverOption{Name: o.Name, Help: o.Help, Type: string(o.Type), Default: o.Default, Required: o.Required, Secret: o.Secret,
-			Advanced: o.Advanced, Choices: o.Choices, Examples: o.Examples}
+			Advanced: o.Advanced, HostAccess: o.HostAccess, Choices: o.Choices, Examples: o.Examples}
 		if d, ok := o.Default.(time.Duration); ok {
 			out[n].Default = d.String()
 		}

@@ -1,11 +1,8 @@
 package native_test
 
 import (
-	"bytes"
 	"encoding/json"
-	"io"
 	"net/http"
-	"strings"
 	"testing"
 
 	"github.com/troupe-dev/troupe/client"
@@ -94,37 +91,24 @@ type reply struct {
 // send makes a request as the administrator. body may be a string, as it is, or a value for JSON.
 func (s *stage) send(method, path string, body any, headers ...string) reply {
 	s.t.Helper()
-	var r io.Reader
+	var text []byte
 	switch b := body.(type) {
 	case nil:
 	case string:
-		r = strings.NewReader(b)
+		text = []byte(b)
 	default:
-		text, err := json.Marshal(b)
-		if err != nil {
+		var err error
+		if text, err = json.Marshal(b); err != nil {
 			s.t.Fatal(err)
 		}
-		r = bytes.NewReader(text)
 	}
-	req, err := http.NewRequestWithContext(s.t.Context(), method, s.url+path, r)
-	if err != nil {
-		s.t.Fatal(err)
+	req := apitest.Request(s.t, method, s.url+path, string(text), headers...)
+	if body == nil && len(headers) == 0 {
+		req.Header.Del("Content-Type")
 	}
-	req.SetBasicAuth(apitest.Admin, apitest.Password)
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
+	if req.Header.Get("Authorization") == "" {
+		req.SetBasicAuth(apitest.Admin, apitest.Password)
 	}
-	for n := 0; n+1 < len(headers); n += 2 {
-		req.Header.Set(headers[n], headers[n+1])
-	}
-	resp, err := inspected.RoundTrip(req)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return reply{resp.StatusCode, resp.Header, string(text)}
+	r := apitest.Do(s.t, inspected, req)
+	return reply{r.Status, r.Header, r.Text}
 }

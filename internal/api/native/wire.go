@@ -45,7 +45,7 @@ func (f *face) service(s *service.Service) client.Service {
 		ID: s.ID, Name: s.Meta.Name, Description: s.Spec.Description, Project: s.Meta.Project, State: s.State.String(), Reason: s.Reason,
 		Since: s.Since.Time(), Created: s.Created.Time(), Revision: s.Revision, Owner: f.user(s.Meta.Owner), Group: f.group(s.Meta.Group),
 		Permissions: identity.Bits(s.Meta.Permissions).String(), Template: s.Meta.Template, Format: s.Spec.Format, Strategy: string(s.Spec.Strategy),
-		Labels: s.Spec.Labels, Leaving: s.Leaving, Roles: make([]client.Role, len(s.Roles)),
+		Labels: s.Spec.Labels, Leaving: s.Leaving, Mode: s.Mode.String(), Roles: make([]client.Role, len(s.Roles)),
 	}
 	if len(s.Spec.Inputs) > 0 {
 		out.Inputs = maps.Clone(s.Spec.Inputs)
@@ -54,6 +54,9 @@ func (f *face) service(s *service.Service) client.Service {
 				out.Inputs[name] = driver.Redacted
 			}
 		}
+	}
+	if p := s.Pass; p != nil {
+		out.Pass = &client.Pass{Until: later(p.Until.Time()), Ended: later(p.Ended.Time()), Failure: p.Failure}
 	}
 	if r := s.Rollout; r != nil {
 		out.Rollout = &client.Rollout{From: r.From, To: r.To, Rollback: r.Rollback, Paused: r.Paused, Reason: r.Reason}
@@ -101,20 +104,21 @@ func drivers(m *service.Machine) []string {
 	return out
 }
 
-var healths = [...]string{service.Unchecked: "unchecked", service.Healthy: "healthy", service.Unhealthy: "unhealthy"}
+var healths = [...]string{service.Unchecked: "unchecked", service.Healthy: "healthy", service.Unhealthy: "unhealthy", service.Ailing: "ailing"}
 
-func instance(s *service.Service, i *service.Instance) client.Instance {
+func (f *face) instance(s *service.Service, i *service.Instance) client.Instance {
 	r := i.Role()
 	out := client.Instance{
-		Serial: i.Serial, Name: s.InstanceName(i), Role: r.Name, Number: i.Number, Phase: i.Phase.String(), Reason: i.Reason,
+		Serial: i.Serial, UUID: f.control.UUID(s.ID, i.Serial), Name: s.InstanceName(i), Role: r.Name, Number: i.Number, Phase: i.Phase.String(), Reason: i.Reason,
 		Machine: string(s.MachineID(i)), State: i.Machine.String(), Native: i.Native, Addresses: slices.Clone(i.Addresses),
 		Incarnation: i.Incarnation, Revision: i.Revision, Ready: i.Ready, Health: healths[i.Healthy], Doubt: i.Doubt, Overdue: i.Overdue,
 		Failures: int(i.Failures), ExitCode: int(i.ExitCode), Created: i.Created.Time(), Since: i.Since.Time(), Until: later(i.Until.Time()),
 		Attributes: maps.Clone(i.Attributes),
 	}
-	if n := int(i.Impl); r.Spec != nil && n < len(r.Spec.Machine.Implementations) {
-		out.Driver, out.Account = r.Spec.Machine.Implementations[n].Driver, r.Spec.Machine.Implementations[n].Account
+	if x := i.Implementation(); x != nil {
+		out.Driver, out.Account, out.Implementation, out.Choice = x.Driver, x.Account, x.Title(), s.ChoiceOf(i)
 	}
+	out.Failing = later(i.FailingSince().Time())
 	for _, a := range i.Actions {
 		out.Actions = append(out.Actions, client.PendingAction{Action: string(a.Action), Args: a.Args, At: a.At.Time()})
 	}
@@ -145,17 +149,20 @@ func change(c *control.Change) client.Change {
 func plan(p *service.Plan, id uint64, name string) client.Plan {
 	out := client.Plan{Steps: make([]client.Step, len(p.Steps)), State: p.State.String(), Total: p.Total, Warnings: p.Warnings, Service: id, Name: name}
 	for n, s := range p.Steps {
-		out.Steps[n] = client.Step{Wave: s.Wave, Do: s.Do, Role: s.Role, Instances: s.Instances, Count: s.Count, Driver: s.Driver, Why: s.Why}
+		out.Steps[n] = client.Step{Wave: s.Wave, Do: s.Do, Role: s.Role, Instances: s.Instances, Count: s.Count, Driver: s.Driver, Implementation: s.Implementation, Why: s.Why}
 	}
 	return out
 }
 
 func explanation(id uint64, name string, e *service.Explanation) client.Explanation {
-	out := client.Explanation{State: e.State, Since: e.Since.UTC(), Why: e.Why, Waits: e.Waits, Next: e.Next, Advice: e.Advice, Rollback: e.Rollback,
+	out := client.Explanation{State: e.State, Mode: e.Mode, Since: e.Since.UTC(), Why: e.Why, Waits: e.Waits, Next: e.Next, Advice: e.Advice, Rollback: e.Rollback,
 		Roles: make([]client.RoleExplanation, len(e.Roles))}
 	for n, r := range e.Roles {
 		out.Roles[n] = client.RoleExplanation{Name: r.Name, State: r.State, Why: r.Why, Cardinality: r.Cardinality, Phases: r.Phases, Bad: r.Bad,
 			RolePolicies: policies(r.Policies, r.Decision)}
+		for _, x := range r.Implementations {
+			out.Roles[n].Implementations = append(out.Roles[n].Implementations, client.ImplementationExplanation(x))
+		}
 	}
 	for _, b := range e.Backends {
 		out.Backends = append(out.Backends, client.BackendExplanation(b))

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/troupe-dev/troupe/driver/sim"
+	"github.com/troupe-dev/troupe/internal/api/apitest"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
@@ -19,7 +20,7 @@ func (s *stage) vmStates(path string) string {
 	var out []string
 	nodes, _ := s.must(200, "GET", path, "").body("roles", 0, "nodes").([]any)
 	for _, n := range nodes {
-		out = append(out, fmt.Sprint(at(n, "vm_info", "VM", "STATE")))
+		out = append(out, fmt.Sprint(apitest.At(n, "vm_info", "VM", "STATE")))
 	}
 	return strings.Join(out, " ")
 }
@@ -33,14 +34,14 @@ func TestActions(t *testing.T) {
 	var ids []string
 	nodes, _ := s.must(200, "GET", path, "").body("roles", 0, "nodes").([]any)
 	for _, n := range nodes {
-		ids = append(ids, fmt.Sprint(at(n, "deploy_id")))
+		ids = append(ids, fmt.Sprint(apitest.At(n, "deploy_id")))
 	}
-	if want := "Action:suspend scheduled on Role:r VMs:" + strings.Join(ids, ","); at(r.json, 0) != true || at(r.json, 1) != want {
-		t.Errorf("answer %s, want %s", r.text, want)
+	if want := "Action:suspend scheduled on Role:r VMs:" + strings.Join(ids, ","); apitest.At(r.JSON, 0) != true || apitest.At(r.JSON, 1) != want {
+		t.Errorf("answer %s, want %s", r.Text, want)
 	}
-	s.within("suspended", func() bool { return s.vmStates(path) == "5 5 5 5 5" })
+	s.Within("suspended", func() bool { return s.vmStates(path) == "5 5 5 5 5" })
 	s.must(204, "POST", path+"/action", act("resume", "{}"))
-	s.within("resumed", func() bool { return s.vmStates(path) == "3 3 3 3 3" })
+	s.Within("resumed", func() bool { return s.vmStates(path) == "3 3 3 3 3" })
 
 	// Section 9.3: of the states of rest, POWEROFF alone is a WARNING.
 	for _, c := range []struct {
@@ -48,13 +49,13 @@ func TestActions(t *testing.T) {
 		state       int
 	}{{"stop", "4 4 4 4 4", 2}, {"undeploy", "9 9 9 9 9", 2}, {"undeploy-hard", "9 9 9 9 9", 2}, {"poweroff", "8 8 8 8 8", 4}, {"poweroff-hard", "8 8 8 8 8", 4}} {
 		s.must(201, "POST", path+"/role/r/action", act(c.action, "{}"))
-		s.within(c.action, func() bool { return s.vmStates(path) == c.vms })
+		s.Within(c.action, func() bool { return s.vmStates(path) == c.vms })
 		if got := s.must(200, "GET", path, "").body("state"); fmt.Sprint(got) != fmt.Sprint(c.state) {
 			t.Errorf("after %s the service is in state %v, want %d", c.action, got, c.state)
 		}
 		s.must(201, "POST", path+"/role/r/action", act("resume", "{}"))
-		s.within("resumed after "+c.action, func() bool { return s.vmStates(path) == "3 3 3 3 3" })
-		s.within("running after "+c.action, func() bool { return fmt.Sprint(s.must(200, "GET", path, "").body("state")) == "2" })
+		s.Within("resumed after "+c.action, func() bool { return s.vmStates(path) == "3 3 3 3 3" })
+		s.Within("running after "+c.action, func() bool { return fmt.Sprint(s.must(200, "GET", path, "").body("state")) == "2" })
 	}
 
 	for _, c := range []struct {
@@ -72,8 +73,8 @@ func TestActions(t *testing.T) {
 		{"/action", "release", "{}", 409},
 		{"/action", "recover", `{"delete":7}`, 400},
 	} {
-		if r := s.root("POST", path+c.path, act(c.perform, c.params)); r.status != c.want {
-			t.Errorf("%s %s %s: %d, want %d: %s", c.path, c.perform, c.params, r.status, c.want, r.text)
+		if r := s.root("POST", path+c.path, act(c.perform, c.params)); r.Status != c.want {
+			t.Errorf("%s %s %s: %d, want %d: %s", c.path, c.perform, c.params, r.Status, c.want, r.Text)
 		}
 	}
 	for _, name := range service.ActionNames() {
@@ -92,7 +93,7 @@ func TestBatches(t *testing.T) {
 	s.must(201, "POST", path+"/role/r/action", act("poweroff", `{"period":"60","number":2}`))
 	var offsets []time.Duration
 	var waiting uint32
-	s.within("the first two are off", func() bool { return s.vmStates(path) == "8 8 3 3 3" })
+	s.Within("the first two are off", func() bool { return s.vmStates(path) == "8 8 3 3 3" })
 	check(t, s.Control.Read(s.Root(), serial(t, id), func(svc *service.Service) {
 		for i := range svc.Role("r").Instances {
 			for _, a := range i.Actions {
@@ -105,8 +106,8 @@ func TestBatches(t *testing.T) {
 		t.Errorf("offsets (-want +got):\n%s", d)
 	}
 	vm := s.must(200, "GET", path, "").body("roles", 0, "nodes", 4, "vm_info", "VM")
-	if at(vm, "TEMPLATE", "SCHED_ACTION", 0, "ACTION") != "poweroff" {
-		t.Errorf("a scheduled action is not shown: %v", at(vm, "TEMPLATE"))
+	if apitest.At(vm, "TEMPLATE", "SCHED_ACTION", 0, "ACTION") != "poweroff" {
+		t.Errorf("a scheduled action is not shown: %v", apitest.At(vm, "TEMPLATE"))
 	}
 	s.must(400, "DELETE", path+"/sched_action/x", "")
 	s.must(204, "DELETE", path+"/sched_action/9999", "")

@@ -48,8 +48,8 @@ func TestCommandLines(t *testing.T) {
 		if c.want < 300 && c.path != template {
 			s.until(id, 2)
 		}
-		if r := s.root(c.method, c.path, c.body); r.status != c.want {
-			t.Errorf("%s: %d, want %d: %s", c.what, r.status, c.want, r.text)
+		if r := s.root(c.method, c.path, c.body); r.Status != c.want {
+			t.Errorf("%s: %d, want %d: %s", c.what, r.Status, c.want, r.Text)
 		}
 	}
 	s.gone(id)
@@ -73,13 +73,13 @@ func TestTerraform(t *testing.T) {
 		s.must(204, "POST", template+"/action", a)
 	}
 	r = s.must(200, "GET", template, "")
-	if r.at("DOCUMENT", "UNAME") != "ann" || r.at("DOCUMENT", "GID") != group || r.at("DOCUMENT", "PERMISSIONS", "OTHER_M") != "1" {
-		t.Errorf("after the changes: %s", r.text)
+	if r.At("DOCUMENT", "UNAME") != "ann" || r.At("DOCUMENT", "GID") != group || r.At("DOCUMENT", "PERMISSIONS", "OTHER_M") != "1" {
+		t.Errorf("after the changes: %s", r.Text)
 	}
 	body := r.body().(map[string]any)
 	delete(body, "registration_time")
 	delete(body, "description") // an empty one
-	if d := cmp.Diff(decode(sent), any(body)); d != "" {
+	if d := cmp.Diff(apitest.Decode(sent), any(body)); d != "" {
 		t.Errorf("the stored template differs (-sent +stored):\n%s", d)
 	}
 
@@ -92,12 +92,12 @@ func TestTerraform(t *testing.T) {
 	r = s.until(id, 2)
 	roles, _ := r.body("roles").([]any)
 	for _, role := range roles {
-		nodes, _ := at(role, "nodes").([]any)
-		if at(role, "name") == nil || at(role, "state") == nil || fmt.Sprint(at(role, "cardinality")) != fmt.Sprint(len(nodes)) {
+		nodes, _ := apitest.At(role, "nodes").([]any)
+		if apitest.At(role, "name") == nil || apitest.At(role, "state") == nil || fmt.Sprint(apitest.At(role, "cardinality")) != fmt.Sprint(len(nodes)) {
 			t.Errorf("role %v", role)
 		}
 		for _, n := range nodes {
-			if _, ok := at(n, "vm_info", "VM", "ID").(string); !ok {
+			if _, ok := apitest.At(n, "vm_info", "VM", "ID").(string); !ok {
 				t.Errorf("node %v", n)
 			}
 		}
@@ -109,7 +109,7 @@ func TestTerraform(t *testing.T) {
 	s.until(id, 2)
 	s.must(204, "DELETE", path, "")
 	s.gone(id)
-	if r := s.send(apitest.Admin, "GET", path, ""); r.status != 404 {
-		t.Errorf("after destroy: %d", r.status)
+	if r := s.send(apitest.Admin, "GET", path, ""); r.Status != 404 {
+		t.Errorf("after destroy: %d", r.Status)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/troupe-dev/troupe/driver"
 	"github.com/troupe-dev/troupe/driver/sim"
+	"github.com/troupe-dev/troupe/internal/api/apitest"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
@@ -41,8 +42,8 @@ func (s *stage) evaluated(id, want string) {
 	s.t.Helper()
 	var got any
 	deadline := time.Now().Add(10 * time.Second)
-	s.within("evaluated: "+want, func() bool {
-		got = at(s.root("GET", "/service/"+id, "").body("roles", 0, "elasticity_policies", 0), "expression_evaluated")
+	s.Within("evaluated: "+want, func() bool {
+		got = apitest.At(s.root("GET", "/service/"+id, "").body("roles", 0, "elasticity_policies", 0), "expression_evaluated")
 		if time.Now().After(deadline.Add(-time.Second)) {
 			s.t.Fatalf("evaluated %v, want %s", got, want)
 		}
@@ -94,7 +95,7 @@ func TestScaleOnArrival(t *testing.T) {
 	for _, m := range s.machinesOf(id) {
 		s.ask(gate, m, "PUT", "/vm", "LOAD=90")
 	}
-	s.within("three machines", func() bool {
+	s.Within("three machines", func() bool {
 		return fmt.Sprint(s.root("GET", "/service/"+id, "").body("roles", 0, "cardinality")) == "3"
 	})
 	if took := time.Since(began); took > 2*time.Second {
@@ -115,7 +116,7 @@ func TestCooldownPrecedence(t *testing.T) {
 			s.ask(gate, m, "PUT", "/vm", "LOAD=90")
 		}
 		if want == 0 {
-			s.within("all machines that there may be", func() bool {
+			s.Within("all machines that there may be", func() bool {
 				return fmt.Sprint(s.root("GET", "/service/"+id, "").body("roles", 0, "cardinality")) == "9"
 			})
 			continue
@@ -136,15 +137,15 @@ func TestMinimumIsKept(t *testing.T) {
 	s := newStage(t, sim.Options{})
 	id := s.running(strings.Replace(strings.Replace(elastic("FOO > 1", ""), `"min_vms":1`, `"min_vms":2`, 1), `"cooldown":0`, `"cooldown":500`, 1))
 	s.Cloud.Remove(s.machinesOf(id)[0])
-	s.within("two again", func() bool {
+	s.Within("two again", func() bool {
 		r := s.root("GET", "/service/"+id, "")
 		nodes, _ := r.body("roles", 0, "nodes").([]any)
-		return fmt.Sprintf("%v %v", r.body("state"), r.body("roles", 0, "cardinality")) == "2 2" && len(nodes) == 2 && fmt.Sprint(at(nodes[1], "vm_info", "VM", "NAME")) == "r_2_(service_"+id+")"
+		return fmt.Sprintf("%v %v", r.body("state"), r.body("roles", 0, "cardinality")) == "2 2" && len(nodes) == 2 && fmt.Sprint(apitest.At(nodes[1], "vm_info", "VM", "NAME")) == "r_2_(service_"+id+")"
 	})
 	s.Cloud.Kill(s.machinesOf(id)[1])
 	s.until(id, 4) // POWEROFF is WARNING, and its machine counts
 	if r := s.root("GET", "/service/"+id, ""); fmt.Sprint(r.body("roles", 0, "cardinality")) != "2" {
-		t.Errorf("%s", r.text)
+		t.Errorf("%s", r.Text)
 	}
 }
 
@@ -166,15 +167,15 @@ func TestPoliciesAreUpdated(t *testing.T) {
 	}
 	p["expression"], p["adjust"] = "LOAD > 40", 2
 	s.must(204, "PUT", "/service/"+id, string(mustJSON(t, shown)))
-	s.within("four machines", func() bool {
+	s.Within("four machines", func() bool {
 		return fmt.Sprint(s.root("GET", "/service/"+id, "").body("roles", 0, "cardinality")) == "4"
 	})
 	s.until(id, 2)
 	if after := s.machinesOf(id); !slices.Equal(after[:2], before) {
 		t.Errorf("machines %v became %v", before, after)
 	}
-	if r := s.must(200, "GET", "/service/"+id, ""); !strings.Contains(r.text, `"expression_evaluated": "LOAD[50.0] > 40"`) {
-		t.Errorf("%s", r.text)
+	if r := s.must(200, "GET", "/service/"+id, ""); !strings.Contains(r.Text, `"expression_evaluated": "LOAD[50.0] > 40"`) {
+		t.Errorf("%s", r.Text)
 	}
 	var stored string
 	s.Engine.View(serial(t, id), func(svc *service.Service) { stored = string(svc.Spec.Document) })

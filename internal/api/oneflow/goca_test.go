@@ -131,7 +131,7 @@ func TestGocaServices(t *testing.T) {
 	}
 	state := func(want int) {
 		t.Helper()
-		s.within("goca sees the state", func() bool { return info().Template.Body.StateRaw == want })
+		s.Within("goca sees the state", func() bool { return info().Template.Body.StateRaw == want })
 	}
 	state(2)
 	worker := info().Template.Body.Roles[1]

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/troupe-dev/troupe/driver"
+	"github.com/troupe-dev/troupe/internal/api/apitest"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
@@ -68,7 +69,7 @@ var (
 func (p *player) tell(n int, x *exchange) {
 	p.t.Helper()
 	all, who := make(map[string]driver.MachineID), asking(n)
-	p.within("the machine that asked", func() bool {
+	p.Within("the machine that asked", func() bool {
 		all = p.machines()
 		return who == "" || all[recordedVMs[who]] != ""
 	})
@@ -106,8 +107,8 @@ func (p *player) tell(n int, x *exchange) {
 func (p *player) same(n int, x *exchange, want, have string) {
 	p.t.Helper()
 	recorded, ours := make(map[string]string), make(map[string]string)
-	p.flatten(recorded, "", decode(nobodys.ReplaceAllString(want, `"running":0`)), nil)
-	p.flatten(ours, "", decode(nobodys.ReplaceAllString(have, `"running":0`)), nil)
+	p.flatten(recorded, "", apitest.Decode(nobodys.ReplaceAllString(want, `"running":0`)), nil)
+	p.flatten(ours, "", apitest.Decode(nobodys.ReplaceAllString(have, `"running":0`)), nil)
 	for _, field := range slices.Sorted(maps.Keys(recorded)) {
 		if ours[field] != recorded[field] && !p.allowed.allows(p.Scenario, n, strings.TrimPrefix(general(field), ".")) {
 			p.t.Errorf("%s/%d %s (%s %s)\n%s: recorded %q, we answer %q", p.Scenario, n, x.Note, x.Method, x.Path, field, recorded[field], ours[field])

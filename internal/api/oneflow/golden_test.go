@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/troupe-dev/troupe/driver/sim"
+	"github.com/troupe-dev/troupe/internal/api/apitest"
 	"github.com/troupe-dev/troupe/internal/api/oneflow"
 	"github.com/troupe-dev/troupe/internal/identity"
 	"github.com/troupe-dev/troupe/internal/service"
@@ -203,7 +204,7 @@ func (p *player) play() {
 	for n := range p.Exchanges {
 		x := &p.Exchanges[n]
 		p.prepare(x)
-		if p.reference && x.poll() && passing[fmt.Sprint(at(decode(x.Answer), "DOCUMENT", "TEMPLATE", "BODY", "state"))] {
+		if p.reference && x.poll() && passing[fmt.Sprint(apitest.At(apitest.Decode(x.Answer), "DOCUMENT", "TEMPLATE", "BODY", "state"))] {
 			continue // errors alone are compared: no need to see every state
 		}
 		if x.Observed || p.allowed.allows(p.Scenario, n, "exchange") {
@@ -249,14 +250,14 @@ func (p *player) repeat(n int, x *exchange) {
 	if x.Authorization != "" {
 		header.Set("Authorization", x.Authorization)
 	}
-	want := shape(x.Status, decode(x.Answer))
+	want := shape(x.Status, apitest.Decode(x.Answer))
 	var got reply
 	send := func() bool {
 		got = p.sendWith("", x.Method, path, x.Body, header)
 		if p.reference && x.poll() && strings.HasPrefix(want, "200 2 ") && fmt.Sprint(got.body("state")) == "10" { // the cooldown itself is compared without the switch
 			p.must(204, "POST", path+"/action", act("recover", "{}"))
 		}
-		return !x.poll() || shape(got.status, got.json) == want
+		return !x.poll() || shape(got.Status, got.JSON) == want
 	}
 	deadline := time.After(10 * time.Second)
 	tick := time.NewTicker(time.Millisecond)
@@ -265,28 +266,28 @@ func (p *player) repeat(n int, x *exchange) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			p.t.Fatalf("%s/%d %s: not within ten seconds: %s; it is %s", p.Scenario, n, x.Note, want, shape(got.status, got.json))
+			p.t.Fatalf("%s/%d %s: not within ten seconds: %s; it is %s", p.Scenario, n, x.Note, want, shape(got.Status, got.JSON))
 		}
 	}
-	if id, ok := at(decode(x.Answer), "DOCUMENT", "ID").(string); ok && p.ids[id] == "" && got.status < 300 {
+	if id, ok := apitest.At(apitest.Decode(x.Answer), "DOCUMENT", "ID").(string); ok && p.ids[id] == "" && got.Status < 300 {
 		p.ids[id] = got.id()
 	}
 	if !p.reference {
 		p.compare(n, x, got)
-	} else if x.Status >= 400 && (x.Status == 500) != (got.status == 500) {
-		p.t.Errorf("%s/%d %s (%s %s %s): recorded %d, we answer %d", p.Scenario, n, x.Note, x.Method, x.Path, x.Body, x.Status, got.status)
+	} else if x.Status >= 400 && (x.Status == 500) != (got.Status == 500) {
+		p.t.Errorf("%s/%d %s (%s %s %s): recorded %d, we answer %d", p.Scenario, n, x.Note, x.Method, x.Path, x.Body, x.Status, got.Status)
 	}
 }
 
 // shape is what polls were kept for: the state of a service, and state, cardinality and number of
 // nodes of its roles.
 func shape(status int, v any) string {
-	body := at(v, "DOCUMENT", "TEMPLATE", "BODY")
-	s := fmt.Sprint(status, " ", at(body, "state"))
-	roles, _ := at(body, "roles").([]any)
+	body := apitest.At(v, "DOCUMENT", "TEMPLATE", "BODY")
+	s := fmt.Sprint(status, " ", apitest.At(body, "state"))
+	roles, _ := apitest.At(body, "roles").([]any)
 	for _, r := range roles {
-		nodes, _ := at(r, "nodes").([]any)
-		s += fmt.Sprintf(" %v=%v:%v/%d", at(r, "name"), at(r, "state"), at(r, "cardinality"), len(nodes))
+		nodes, _ := apitest.At(r, "nodes").([]any)
+		s += fmt.Sprintf(" %v=%v:%v/%d", apitest.At(r, "name"), apitest.At(r, "state"), apitest.At(r, "cardinality"), len(nodes))
 	}
 	return s
 }
@@ -299,23 +300,23 @@ func (p *player) compare(n int, x *exchange, got reply) {
 			p.t.Errorf("%s/%d %s (%s %s %s)\n%s: recorded %s, we answer %s", p.Scenario, n, x.Note, x.Method, x.Path, x.Body, field, want, have)
 		}
 	}
-	if got.status != x.Status {
-		differ("status", fmt.Sprint(x.Status, " ", x.Answer), fmt.Sprint(got.status, " ", got.text))
+	if got.Status != x.Status {
+		differ("status", fmt.Sprint(x.Status, " ", x.Answer), fmt.Sprint(got.Status, " ", got.Text))
 		return
 	}
-	want := decode(x.Answer)
+	want := apitest.Decode(x.Answer)
 	if x.Status >= 400 {
-		if got.at("error", "message") == nil {
-			differ("error", x.Answer, got.text)
+		if got.At("error", "message") == nil {
+			differ("error", x.Answer, got.Text)
 		}
 		if strings.Contains(x.Answer, "Error getting document [") && !strings.Contains(got.message(), "Error getting document [") {
-			differ("error.message", x.Answer, got.text)
+			differ("error.message", x.Answer, got.Text)
 		}
 		return
 	}
 	recorded, ours := make(map[string]string), make(map[string]string)
 	p.flatten(recorded, "", want, p.ids)
-	p.flatten(ours, "", got.json, nil)
+	p.flatten(ours, "", got.JSON, nil)
 	for _, field := range slices.Sorted(maps.Keys(recorded)) {
 		if have, ok := ours[field]; !ok || have != recorded[field] {
 			differ(general(field), recorded[field], have)

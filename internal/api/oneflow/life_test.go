@@ -8,6 +8,7 @@ import (
 
 	"github.com/troupe-dev/troupe/driver"
 	"github.com/troupe-dev/troupe/driver/sim"
+	"github.com/troupe-dev/troupe/internal/api/apitest"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
@@ -19,7 +20,7 @@ func TestHold(t *testing.T) {
 	if fmt.Sprint(r.body("roles", 0, "state")) != "11" {
 		t.Errorf("the role is in state %v, want 11", r.body("roles", 0, "state"))
 	}
-	if got := at(r.body("roles", 0, "nodes", 0), "vm_info", "VM", "STATE"); got != "2" {
+	if got := apitest.At(r.body("roles", 0, "nodes", 0), "vm_info", "VM", "STATE"); got != "2" {
 		t.Errorf("the machine is in state %v, want 2", got)
 	}
 	s.must(204, "POST", "/service/"+id+"/action", act("release", "{}"))
@@ -51,7 +52,7 @@ func TestReadyGate(t *testing.T) {
 		}
 	}
 	r := s.until(id, 2)
-	if got := at(r.body("roles", 0, "nodes", 0), "vm_info", "VM", "USER_TEMPLATE", "READY"); got != "YES" {
+	if got := apitest.At(r.body("roles", 0, "nodes", 0), "vm_info", "VM", "USER_TEMPLATE", "READY"); got != "YES" {
 		t.Errorf("READY is %v", got)
 	}
 }
@@ -71,13 +72,13 @@ func TestLife(t *testing.T) {
 
 	// A machine that is removed behind our back is forgotten.
 	vm := s.must(200, "GET", path, "").body("roles", 1, "nodes", 0, "vm_info", "VM")
-	s.Cloud.Remove(driver.MachineID(fmt.Sprint(at(vm, "DEPLOY_ID"))))
-	s.within("back has one machine less", func() bool {
+	s.Cloud.Remove(driver.MachineID(fmt.Sprint(apitest.At(vm, "DEPLOY_ID"))))
+	s.Within("back has one machine less", func() bool {
 		r = s.root("GET", path, "")
 		return fmt.Sprint(r.body("roles", 1, "cardinality")) == "1" && fmt.Sprint(r.body("state")) == "2"
 	})
 	s.must(201, "POST", path+"/role/back/action", act("terminate", "{}"))
-	s.within("back is empty", func() bool {
+	s.Within("back is empty", func() bool {
 		r = s.root("GET", path, "")
 		return fmt.Sprint(r.body("roles", 1, "cardinality")) == "0"
 	})
@@ -93,7 +94,7 @@ func TestLife(t *testing.T) {
 	s.must(204, "POST", path+"/action", act("recover", `{"delete":true}`))
 	s.gone(id)
 	if r := s.must(404, "GET", path, ""); !strings.Contains(r.message(), "Error getting document ["+id+"]") {
-		t.Errorf("a removed service: %s", r.text)
+		t.Errorf("a removed service: %s", r.Text)
 	}
 	if n := s.Cloud.Len(); n != 0 {
 		t.Errorf("%d machines are left", n)
@@ -114,8 +115,8 @@ func TestPurge(t *testing.T) {
 	check(t, err)
 	s.until(id, 5)
 	other := s.running(web)
-	if r := s.send("ann", "POST", "/service_pool/purge_done", ""); r.status != 204 {
-		t.Errorf("purge: %d", r.status)
+	if r := s.send("ann", "POST", "/service_pool/purge_done", ""); r.Status != 204 {
+		t.Errorf("purge: %d", r.Status)
 	}
 	s.must(200, "GET", "/service/"+id, "")
 	s.must(204, "POST", "/service_pool/purge_done", "{}")

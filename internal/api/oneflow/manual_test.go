@@ -164,7 +164,7 @@ func (s *stage) compareManual(allowed *exceptions, n int, e example, status, bod
 	p := &player{stage: s}
 	recorded, ours := make(map[string]string), make(map[string]string)
 	p.flatten(recorded, "", e.answer, nil)
-	p.flatten(ours, "", decode(body), nil)
+	p.flatten(ours, "", apitest.Decode(body), nil)
 	for _, field := range slices.Sorted(maps.Keys(recorded)) {
 		if broken := e.cut && recorded[field] == "{}"; broken {
 			continue
@@ -188,7 +188,7 @@ func TestManualError(t *testing.T) {
 	if r.message() != want {
 		t.Errorf("message %q, want %q", r.message(), want)
 	}
-	if ct := r.header.Get("Content-Type"); ct != "application/json; charset=utf-8" {
+	if ct := r.Header.Get("Content-Type"); ct != "application/json; charset=utf-8" {
 		t.Errorf("Content-Type %q", ct)
 	}
 }

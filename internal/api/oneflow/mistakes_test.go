@@ -119,7 +119,7 @@ var mistakes = []struct{ body, message, place string }{
 func TestMistakes(t *testing.T) {
 	s := newStage(t, sim.Options{})
 	good := s.template(web)
-	before := s.must(200, "GET", "/service_template", "").text
+	before := s.must(200, "GET", "/service_template", "").Text
 	if len(mistakes) < 60 {
 		t.Fatalf("only %d mistakes", len(mistakes))
 	}
@@ -131,23 +131,23 @@ func TestMistakes(t *testing.T) {
 			{"POST", "/service_template/" + good + "/action", act("update", fmt.Sprintf(`{"template_json":%s}`, quoted(m.body)))},
 		} {
 			r := s.root(way.method, way.path, way.body)
-			if r.status != 400 {
-				t.Errorf("%s %s %q: %d, want 400: %.200s", way.method, way.path, short, r.status, r.text)
+			if r.Status != 400 {
+				t.Errorf("%s %s %q: %d, want 400: %.200s", way.method, way.path, short, r.Status, r.Text)
 				continue
 			}
 			if !strings.Contains(r.message(), m.message) {
 				t.Errorf("%s %q: message %q, want %q in it", way.method, short, r.message(), m.message)
 			}
-			place := fmt.Sprint(r.at("error", "place"))
+			place := fmt.Sprint(r.At("error", "place"))
 			if way.method == "POST" && way.path == "/service_template" && !strings.Contains(place, m.place) {
 				t.Errorf("%q: place %q, want %q in it", short, place, m.place)
 			}
-			if len(r.text) > 2000 {
-				t.Errorf("%q: an answer of %d bytes", short, len(r.text))
+			if len(r.Text) > 2000 {
+				t.Errorf("%q: an answer of %d bytes", short, len(r.Text))
 			}
 		}
 	}
-	if after := s.must(200, "GET", "/service_template", "").text; after != before {
+	if after := s.must(200, "GET", "/service_template", "").Text; after != before {
 		t.Errorf("templates changed:\n%s", after)
 	}
 }
@@ -166,24 +166,24 @@ func TestGreatBodies(t *testing.T) {
 		roles[n] = fmt.Sprintf(`{"name":"r%d","type":"vm","template_id":0,"cardinality":1}`, n)
 	}
 	many := `{"name":"many","roles":[` + strings.Join(roles, ",") + `]}`
-	if r := s.root("POST", "/service_template", `{"name":"`+strings.Repeat("n", 10<<20)+`","roles":[]}`); r.status != 413 {
-		t.Errorf("a name of 10 MiB: %d, want 413", r.status)
+	if r := s.root("POST", "/service_template", `{"name":"`+strings.Repeat("n", 10<<20)+`","roles":[]}`); r.Status != 413 {
+		t.Errorf("a name of 10 MiB: %d, want 413", r.Status)
 	}
 	// Templates may be great; services may not.
 	r := s.root("POST", "/service_template", many)
-	if r.status == 201 {
+	if r.Status == 201 {
 		r = s.root("POST", "/service_template/"+r.id()+"/action", act("instantiate", "{}"))
 	}
-	if r.status != 400 || len(r.text) > 2000 {
-		t.Errorf("10,000 roles: %d %.300s", r.status, r.text)
+	if r.Status != 400 || len(r.Text) > 2000 {
+		t.Errorf("10,000 roles: %d %.300s", r.Status, r.Text)
 	}
 	id := s.template(`{"name":"` + strings.Repeat("n", 1000) + `","roles":[]}`)
-	if r := s.root("POST", "/service_template/"+id+"/action", act("instantiate", "{}")); r.status != 400 {
-		t.Errorf("a name of 1,000 characters: %d %.200s", r.status, r.text)
+	if r := s.root("POST", "/service_template/"+id+"/action", act("instantiate", "{}")); r.Status != 400 {
+		t.Errorf("a name of 1,000 characters: %d %.200s", r.Status, r.Text)
 	}
 	id = s.template(role(`"cardinality":2000000000`))
-	if r := s.root("POST", "/service_template/"+id+"/action", act("instantiate", "{}")); r.status != 400 {
-		t.Errorf("2,000,000,000 machines: %d %.200s", r.status, r.text)
+	if r := s.root("POST", "/service_template/"+id+"/action", act("instantiate", "{}")); r.Status != 400 {
+		t.Errorf("2,000,000,000 machines: %d %.200s", r.Status, r.Text)
 	}
 	if n := len(s.Control.Services(s.Root())); n != 0 {
 		t.Errorf("%d services were made", n)
@@ -211,8 +211,8 @@ func FuzzBodies(f *testing.F) {
 			{"PUT", "/service/" + id}, {"POST", "/service/" + id + "/scale"}, {"POST", "/service/" + id + "/role_action"},
 			{"PUT", "/service/" + id + "/role/front"}, {"POST", "/service/" + id + "/role/front/action"},
 		} {
-			if r := s.send(apitest.Admin, route.method, route.path, body); r.status >= 500 {
-				t.Errorf("%s %s %q: %d %s", route.method, route.path, body, r.status, r.text)
+			if r := s.send(apitest.Admin, route.method, route.path, body); r.Status >= 500 {
+				t.Errorf("%s %s %q: %d %s", route.method, route.path, body, r.Status, r.Text)
 			}
 		}
 	})

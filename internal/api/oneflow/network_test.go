@@ -8,6 +8,7 @@ import (
 
 	"github.com/troupe-dev/troupe/driver"
 	"github.com/troupe-dev/troupe/driver/sim"
+	"github.com/troupe-dev/troupe/internal/api/apitest"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
@@ -31,7 +32,7 @@ func (s *stage) requests(id string, role int) []driver.Request {
 	nodes, _ := s.must(200, "GET", "/service/"+id, "").body("roles", role, "nodes").([]any)
 	for _, m := range s.Cloud.Machines() {
 		for _, n := range nodes {
-			if at(n, "vm_info", "VM", "DEPLOY_ID") == string(m.ID) || at(n, "vm_info", "VM", "DEPLOY_ID") == m.Native {
+			if apitest.At(n, "vm_info", "VM", "DEPLOY_ID") == string(m.ID) || apitest.At(n, "vm_info", "VM", "DEPLOY_ID") == m.Native {
 				if r, ok := s.Cloud.Request(m.ID); ok {
 					out = append(out, r)
 				}
@@ -50,7 +51,7 @@ func TestNetworks(t *testing.T) {
 			template := s.template(body)
 			r := s.must(201, "POST", "/service_template/"+template+"/action", act("instantiate", networkValues))
 			if r.body("networks_values", 0, "Own", "id") != nil || fmt.Sprint(r.body("state")) != "0" {
-				t.Errorf("newborn: %s", r.text)
+				t.Errorf("newborn: %s", r.Text)
 			}
 			id := r.id()
 			path := "/service/" + id
@@ -69,17 +70,17 @@ func TestNetworks(t *testing.T) {
 				own, part := svc.Resource("Own"), svc.Resource("Part-1")
 				return own.Outputs["template"] == "7" && part.Outputs["reserve_from"] == "4" && own.Outputs["name"] == "Own-"+id
 			})
-			nics := at(r.body("roles", 0, "nodes", 0), "vm_info", "VM", "TEMPLATE", "NIC")
-			if at(nics, 0, "NETWORK_ID") != own || at(nics, 1, "NETWORK_ID") != "3" {
+			nics := apitest.At(r.body("roles", 0, "nodes", 0), "vm_info", "VM", "TEMPLATE", "NIC")
+			if apitest.At(nics, 0, "NETWORK_ID") != own || apitest.At(nics, 1, "NETWORK_ID") != "3" {
 				t.Errorf("the NICs of db are %v, want %s and 3", nics, own)
 			}
 			app := s.requests(id, 1)
 			if len(app) != 1 {
 				t.Fatalf("%d requests", len(app))
 			}
-			vm := at(r.body("roles", 0, "nodes", 0), "vm_info", "VM")
-			for name, want := range map[string]string{"NET": "net " + own + "!", "SIDE": "3", "PART": part, "WHO": fmt.Sprint(at(vm, "NAME")), "ROLE": "",
-				"DB": fmt.Sprint(at(nics, 0, "IP"), ":5432")} {
+			vm := apitest.At(r.body("roles", 0, "nodes", 0), "vm_info", "VM")
+			for name, want := range map[string]string{"NET": "net " + own + "!", "SIDE": "3", "PART": part, "WHO": fmt.Sprint(apitest.At(vm, "NAME")), "ROLE": "",
+				"DB": fmt.Sprint(apitest.At(nics, 0, "IP"), ":5432")} {
 				if got := app[0].Env[name]; got != want {
 					t.Errorf("%s is %q, want %q", name, got, want)
 				}
@@ -88,8 +89,8 @@ func TestNetworks(t *testing.T) {
 			// A body that comes back as it was read changes nothing; new roles have the networks too.
 			text := string(mustJSON(t, r.body()))
 			s.must(204, "PUT", path, strings.Replace(text, `"description":""`, `"description":"d"`, 1))
-			if r := s.root("PUT", path, strings.Replace(text, `{"extra":"SIZE=5"`, `{"extra":"SIZE=6"`, 1)); r.status != 400 || r.at("error", "place") == nil {
-				t.Errorf("another size: %d %s", r.status, r.text)
+			if r := s.root("PUT", path, strings.Replace(text, `{"extra":"SIZE=5"`, `{"extra":"SIZE=6"`, 1)); r.Status != 400 || r.At("error", "place") == nil {
+				t.Errorf("another size: %d %s", r.Status, r.Text)
 			}
 			s.must(204, "POST", path+"/role_action", act("add_role", `{"role":{"name":"Own2","type":"vm","template_id":0,"cardinality":1,"template_contents":{"CONTEXT":{"NET":"$Own"}}}}`))
 			r = s.until(id, 2)
@@ -127,7 +128,7 @@ func TestNetworkFailures(t *testing.T) {
 	s.Cloud.Set(func(o *sim.Options) { o.BootFailures = 0 })
 	s.must(204, "POST", path+"/action", act("recover", "{}"))
 	r = s.until(id, 2)
-	if got := at(r.body("roles", 0, "nodes", 0), "vm_info", "VM", "TEMPLATE", "NIC", 0, "NETWORK_ID"); got != fmt.Sprint(r.body("networks_values", 0, "Own", "id")) {
+	if got := apitest.At(r.body("roles", 0, "nodes", 0), "vm_info", "VM", "TEMPLATE", "NIC", 0, "NETWORK_ID"); got != fmt.Sprint(r.body("networks_values", 0, "Own", "id")) {
 		t.Errorf("NETWORK_ID %v, networks %v", got, r.body("networks_values"))
 	}
 	// The role and the network of one name are two things, and its last role takes the network along.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/troupe-dev/troupe/driver/sim"
+	"github.com/troupe-dev/troupe/internal/api/apitest"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
@@ -23,13 +24,13 @@ func TestStraightOrder(t *testing.T) {
 		roles, _ := r.body("roles").([]any)
 		found := make(map[string]string, len(roles))
 		for _, role := range roles {
-			nodes, _ := at(role, "nodes").([]any)
-			found[fmt.Sprint(at(role, "name"))] = fmt.Sprintf("%v with %d", at(role, "state"), len(nodes))
+			nodes, _ := apitest.At(role, "nodes").([]any)
+			found[fmt.Sprint(apitest.At(role, "name"))] = fmt.Sprintf("%v with %d", apitest.At(role, "state"), len(nodes))
 		}
 		return found
 	}
 	seen := make(map[string]bool)
-	s.within("all up", func() bool {
+	s.Within("all up", func() bool {
 		now := states()
 		for role, of := range parents {
 			if now[role] == "0 with 0" {
@@ -42,7 +43,7 @@ func TestStraightOrder(t *testing.T) {
 				}
 			}
 		}
-		return s.root("GET", "/service/"+id, "").body("state") == decode("2")
+		return s.root("GET", "/service/"+id, "").body("state") == apitest.Decode("2")
 	})
 	for _, role := range []string{"app", "front", "stats"} {
 		if !seen[role+" waits"] {
@@ -51,7 +52,7 @@ func TestStraightOrder(t *testing.T) {
 	}
 	s.must(204, "DELETE", "/service/"+id, "")
 	n := serial(t, id)
-	s.within("all gone", func() bool {
+	s.Within("all gone", func() bool {
 		gone := !s.Engine.View(n, func(svc *service.Service) {
 			for role, of := range parents {
 				for _, p := range of {

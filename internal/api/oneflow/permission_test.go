@@ -16,8 +16,8 @@ func TestPermissions(t *testing.T) {
 	s.User("bob", "devs")
 	s.User("eve", "")
 	r := s.send("ann", "POST", "/service_template", web)
-	if r.status != 201 || r.at("DOCUMENT", "UNAME") != "ann" || r.at("DOCUMENT", "GNAME") != "devs" {
-		t.Fatalf("ann's template: %d %s", r.status, r.text)
+	if r.Status != 201 || r.At("DOCUMENT", "UNAME") != "ann" || r.At("DOCUMENT", "GNAME") != "devs" {
+		t.Fatalf("ann's template: %d %s", r.Status, r.Text)
 	}
 	template := "/service_template/" + r.id()
 	r = s.send("ann", "POST", template+"/action", act("instantiate", "{}"))
@@ -27,12 +27,12 @@ func TestPermissions(t *testing.T) {
 
 	want := func(user, method, path, body string, status int) {
 		t.Helper()
-		if r := s.send(user, method, path, body); r.status != status {
-			t.Errorf("%s: %s %s %s: %d, want %d: %s", user, method, path, body, r.status, status, r.text)
+		if r := s.send(user, method, path, body); r.Status != status {
+			t.Errorf("%s: %s %s %s: %d, want %d: %s", user, method, path, body, r.Status, status, r.Text)
 		}
 	}
 	count := func(user string) int {
-		list, _ := s.send(user, "GET", "/service", "").at("DOCUMENT_POOL", "DOCUMENT").([]any)
+		list, _ := s.send(user, "GET", "/service", "").At("DOCUMENT_POOL", "DOCUMENT").([]any)
 		return len(list)
 	}
 	if count("bob") != 0 || count("ann") != 1 || count(apitest.Admin) != 1 {
@@ -60,7 +60,7 @@ func TestPermissions(t *testing.T) {
 	s.until(id, 2)
 	// The new machine belongs to the owner, whoever scales.
 	r = s.must(200, "GET", path, "")
-	if got := at(r.body("roles", 1, "nodes", 2), "vm_info", "VM", "UNAME"); got != "ann" {
+	if got := apitest.At(r.body("roles", 1, "nodes", 2), "vm_info", "VM", "UNAME"); got != "ann" {
 		t.Errorf("the new machine belongs to %v", got)
 	}
 	// Others.
@@ -83,8 +83,8 @@ func TestEnvelopeChanges(t *testing.T) {
 	id := s.running(web)
 	want := func(perform, params string, status int) {
 		t.Helper()
-		if r := s.root("POST", "/service/"+id+"/action", act(perform, params)); r.status != status {
-			t.Errorf("%s %s: %d, want %d: %s", perform, params, r.status, status, r.text)
+		if r := s.root("POST", "/service/"+id+"/action", act(perform, params)); r.Status != status {
+			t.Errorf("%s %s: %d, want %d: %s", perform, params, r.Status, status, r.Text)
 		}
 	}
 	for params, status := range map[string]int{
@@ -98,7 +98,7 @@ func TestEnvelopeChanges(t *testing.T) {
 		want("rename", params, status)
 	}
 	r := s.must(200, "GET", "/service/"+id, "")
-	if r.at("DOCUMENT", "NAME") != "ü ok" || r.body("name") != "web" {
-		t.Errorf("renamed: %v, body %v", r.at("DOCUMENT", "NAME"), r.body("name"))
+	if r.At("DOCUMENT", "NAME") != "ü ok" || r.body("name") != "web" {
+		t.Errorf("renamed: %v, body %v", r.At("DOCUMENT", "NAME"), r.body("name"))
 	}
 }

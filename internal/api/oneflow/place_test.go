@@ -54,8 +54,8 @@ func TestPlaces(t *testing.T) {
 		{"POST", "/service_template", `{"name":"x","roles":[],"deployment":"stright"}`, 400, "deployment", `did you mean "straight"?`},
 	} {
 		r := s.root(c.method, c.path, c.body)
-		if r.status != c.status || !strings.HasPrefix(fmt.Sprint(r.at("error", "place")), c.place) || !strings.Contains(r.message(), c.message) {
-			t.Errorf("%s %s %s: %s, want %d at %s: %s", c.method, c.path, c.body, r.text, c.status, c.place, c.message)
+		if r.Status != c.status || !strings.HasPrefix(fmt.Sprint(r.At("error", "place")), c.place) || !strings.Contains(r.message(), c.message) {
+			t.Errorf("%s %s %s: %s, want %d at %s: %s", c.method, c.path, c.body, r.Text, c.status, c.place, c.message)
 		}
 	}
 	s.must(204, "POST", service+"/scale", `{"role_name":"front","cardinality":2.0}`)

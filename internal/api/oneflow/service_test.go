@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/troupe-dev/troupe/driver/sim"
+	"github.com/troupe-dev/troupe/internal/api/apitest"
 	"github.com/troupe-dev/troupe/internal/api/oneflow"
 	"github.com/troupe-dev/troupe/internal/control"
 	"github.com/troupe-dev/troupe/internal/service"
@@ -30,32 +31,32 @@ func TestRunningBody(t *testing.T) {
 	r := s.must(200, "GET", "/service/"+id, "")
 	back := r.body("roles", 1)
 	for key, want := range map[string]string{"name": "back", "state": "2", "cardinality": "2", "last_vmname": "2", "on_hold": "false", "disposed_nodes": "[]", "template_id": "0", "cooldown": "0"} {
-		if got := fmt.Sprint(at(back, key)); got != want {
+		if got := fmt.Sprint(apitest.At(back, key)); got != want {
 			t.Errorf("%s is %s, want %s", key, got, want)
 		}
 	}
-	vm := at(back, "nodes", 0, "vm_info", "VM")
-	deploy := fmt.Sprint(at(back, "nodes", 0, "deploy_id"))
+	vm := apitest.At(back, "nodes", 0, "vm_info", "VM")
+	deploy := fmt.Sprint(apitest.At(back, "nodes", 0, "deploy_id"))
 	for key, want := range map[string]string{"ID": deploy, "UID": "0", "GID": "0", "UNAME": "oneadmin", "GNAME": "oneadmin",
 		"NAME": "back_0_(service_" + id + ")", "STATE": "3", "LCM_STATE": "3", "MONITORING": "map[]"} {
-		if got := fmt.Sprint(at(vm, key)); got != want {
+		if got := fmt.Sprint(apitest.At(vm, key)); got != want {
 			t.Errorf("VM.%s is %s, want %s", key, got, want)
 		}
 	}
-	if got := at(vm, "USER_TEMPLATE", "SERVICE_ID"); got != id {
+	if got := apitest.At(vm, "USER_TEMPLATE", "SERVICE_ID"); got != id {
 		t.Errorf("SERVICE_ID %v", got)
 	}
-	if got := at(vm, "USER_TEMPLATE", "ROLE_NAME"); got != "back" {
+	if got := apitest.At(vm, "USER_TEMPLATE", "ROLE_NAME"); got != "back" {
 		t.Errorf("ROLE_NAME %v", got)
 	}
-	if ip := at(vm, "TEMPLATE", "NIC", 0, "IP"); ip == nil || ip == "" {
-		t.Errorf("no address: %v", at(vm, "TEMPLATE"))
+	if ip := apitest.At(vm, "TEMPLATE", "NIC", 0, "IP"); ip == nil || ip == "" {
+		t.Errorf("no address: %v", apitest.At(vm, "TEMPLATE"))
 	}
-	if at(back, "nodes", 0, "running") != true {
+	if apitest.At(back, "nodes", 0, "running") != true {
 		t.Error("the node is not running")
 	}
 	log, _ := r.body("log").([]any)
-	if len(log) == 0 || at(log[0], "severity") != "I" || at(log[0], "timestamp") == nil {
+	if len(log) == 0 || apitest.At(log[0], "severity") != "I" || apitest.At(log[0], "timestamp") == nil {
 		t.Errorf("log %v", log)
 	}
 	if r.body("start_time") == nil || r.body("registration_time") == nil {
@@ -89,10 +90,10 @@ func TestGenerations(t *testing.T) {
 			t.Errorf("%s: role shown as %v", name, r.body("roles", 0))
 		}
 		vm := r.body("roles", 0, "nodes", 0, "vm_info", "VM")
-		if got := at(vm, "TEMPLATE", "NIC", 0, "NETWORK"); got != "n7" {
+		if got := apitest.At(vm, "TEMPLATE", "NIC", 0, "NETWORK"); got != "n7" {
 			t.Errorf("%s: NETWORK is %v", name, got)
 		}
-		if got := at(vm, "TEMPLATE", "CONTEXT", "X"); got != "x7" {
+		if got := apitest.At(vm, "TEMPLATE", "CONTEXT", "X"); got != "x7" {
 			t.Errorf("%s: CONTEXT.X is %v", name, got)
 		}
 		s.must(204, "POST", "/service/"+id+"/scale", `{"role_name":"app","cardinality":3,"force":false}`)
@@ -134,21 +135,21 @@ func TestInstantiate(t *testing.T) {
 		`{"merge_template":{"user_inputs_values":{"A":"1"},"name":"other","roles":[{"name":"nobody"}]}}`: 201,
 	} {
 		r := s.root("POST", path, act("instantiate", params))
-		if r.status != want {
-			t.Errorf("%s: %d, want %d: %s", params, r.status, want, r.text)
+		if r.Status != want {
+			t.Errorf("%s: %d, want %d: %s", params, r.Status, want, r.Text)
 		}
-		if r.status != 201 {
+		if r.Status != 201 {
 			continue
 		}
-		if fmt.Sprint(r.body("state")) != "0" || r.at("DOCUMENT", "TYPE") != "100" {
-			t.Errorf("%s: not as it was asked for: %s", params, r.text)
+		if fmt.Sprint(r.body("state")) != "0" || r.At("DOCUMENT", "TYPE") != "100" {
+			t.Errorf("%s: not as it was asked for: %s", params, r.Text)
 		}
 		running := s.until(r.id(), 2)
 		want := "3"
 		if strings.Contains(params, `"id":"5"`) {
 			want = "5"
 		}
-		if got := at(running.body("roles", 0, "nodes", 0), "vm_info", "VM", "TEMPLATE", "NIC", 0, "NETWORK_ID"); got != want {
+		if got := apitest.At(running.body("roles", 0, "nodes", 0), "vm_info", "VM", "TEMPLATE", "NIC", 0, "NETWORK_ID"); got != want {
 			t.Errorf("%s: NETWORK_ID is %v, want %s", params, got, want)
 		}
 		if id := running.body("networks_values", 0, "Pub", "id"); fmt.Sprint(id) != want {
@@ -169,8 +170,8 @@ func TestSecrets(t *testing.T) {
 		{"name":"r","type":"vm","template_id":0,"cardinality":1,"template_contents":{"LINE":"user=$U password=$PW"}}]}`)
 	id := s.instantiate(template, `{"merge_template":{"user_inputs_values":{"PW":"hunter2hunter2","U":"root"}}}`)
 	r := s.until(id, 2)
-	if strings.Contains(r.text, "hunter2") || !strings.Contains(r.text, "user=root") {
-		t.Errorf("shown: %s", r.text)
+	if strings.Contains(r.Text, "hunter2") || !strings.Contains(r.Text, "user=root") {
+		t.Errorf("shown: %s", r.Text)
 	}
 	body, err := json.Marshal(r.body())
 	check(t, err)
@@ -189,8 +190,8 @@ func TestRoleSecrets(t *testing.T) {
 		"user_inputs":{"PW":"M|password|the password"},"template_contents":{"LINE":"password=$PW"}}]}`)
 	id := s.instantiate(template, `{"merge_template":{"roles":[{"name":"r","user_inputs_values":{"PW":"hunter2hunter2"}}]}}`)
 	r := s.until(id, 2)
-	if strings.Contains(r.text, "hunter2") {
-		t.Errorf("shown: %s", r.text)
+	if strings.Contains(r.Text, "hunter2") {
+		t.Errorf("shown: %s", r.Text)
 	}
 	s.must(204, "PUT", "/service/"+id, `{"append":true,"template":"{\"description\":\"new\"}"}`)
 	check(t, s.Control.Read(s.Root(), serial(t, id), func(svc *service.Service) {
@@ -217,13 +218,13 @@ func TestWarnings(t *testing.T) {
 			}
 		}
 	}
-	if got := at(running.body("roles", 0, "nodes", 0), "vm_info", "VM", "USER_TEMPLATE", "A"); got != "$P" || running.body("networks_values", 0, "P", "id") != nil {
+	if got := apitest.At(running.body("roles", 0, "nodes", 0), "vm_info", "VM", "USER_TEMPLATE", "A"); got != "$P" || running.body("networks_values", 0, "P", "id") != nil {
 		t.Errorf("A is %v, networks %v", got, running.body("networks_values"))
 	}
 	path := "/service_template/" + template
 	r := s.must(400, "POST", path+"/action", act("instantiate", `{"merge_template":{"networks_values":[{"P":{"reserve_from":1}}]}}`))
-	if r.at("error", "place") != "networks_values[0].P" {
-		t.Errorf("a reservation without a size: %s", r.text)
+	if r.At("error", "place") != "networks_values[0].P" {
+		t.Errorf("a reservation without a size: %s", r.Text)
 	}
 }
 
@@ -234,17 +235,17 @@ func TestScale(t *testing.T) {
 	path := "/service/" + id
 	s.must(204, "POST", path+"/scale", `{"role_name":"back","cardinality":"3","force":"false"}`)
 	s.until(id, 2)
-	if r := s.must(200, "PUT", path+"/role/back", `{"cardinality":4,"force":true}`); r.text != "" {
-		t.Errorf("PUT role answers %q", r.text)
+	if r := s.must(200, "PUT", path+"/role/back", `{"cardinality":4,"force":true}`); r.Text != "" {
+		t.Errorf("PUT role answers %q", r.Text)
 	}
 	r := s.until(id, 2)
-	if got := at(r.body("roles", 1, "nodes", 3), "vm_info", "VM", "NAME"); got != "back_3_(service_"+id+")" {
+	if got := apitest.At(r.body("roles", 1, "nodes", 3), "vm_info", "VM", "NAME"); got != "back_3_(service_"+id+")" {
 		t.Errorf("the fourth is called %v", got)
 	}
 	// Scaling in removes the oldest; numbers go on.
 	s.must(204, "POST", path+"/scale", `{"role_name":"back","cardinality":1}`)
 	r = s.until(id, 2)
-	if got := at(r.body("roles", 1, "nodes", 0), "vm_info", "VM", "NAME"); got != "back_3_(service_"+id+")" || fmt.Sprint(r.body("roles", 1, "last_vmname")) != "4" {
+	if got := apitest.At(r.body("roles", 1, "nodes", 0), "vm_info", "VM", "NAME"); got != "back_3_(service_"+id+")" || fmt.Sprint(r.body("roles", 1, "last_vmname")) != "4" {
 		t.Errorf("the one that stays is %v, next %v", got, r.body("roles", 1, "last_vmname"))
 	}
 	for _, c := range []struct {
@@ -265,12 +266,12 @@ func TestScale(t *testing.T) {
 		{`{"cardinality":2}`, 400},
 		{`{"role_name":"fronted","cardinality":2}`, 404},
 	} {
-		if r := s.root("POST", path+"/scale", c.body); r.status != c.want {
-			t.Errorf("%s: %d, want %d: %s", c.body, r.status, c.want, r.text)
+		if r := s.root("POST", path+"/scale", c.body); r.Status != c.want {
+			t.Errorf("%s: %d, want %d: %s", c.body, r.Status, c.want, r.Text)
 		}
 	}
 	if r := s.root("POST", path+"/scale", `{"role_name":"fronted","cardinality":2}`); !strings.Contains(r.message(), `did you mean "front"?`) {
-		t.Errorf("no guess: %s", r.text)
+		t.Errorf("no guess: %s", r.Text)
 	}
 	s.must(204, "POST", path+"/scale", `{"role_name":"front","cardinality":6,"force":true}`)
 	s.until(id, 2)
@@ -299,7 +300,7 @@ func TestForeignService(t *testing.T) {
 	id := strconv.FormatUint(n, 10)
 	r := s.must(200, "GET", "/service/"+id, "")
 	if r.body("roles", 0, "name") != "app-1" || len(r.body("roles", 0, "nodes").([]any)) != 2 || fmt.Sprint(r.body("state")) != "2" {
-		t.Errorf("shown as %s", r.text)
+		t.Errorf("shown as %s", r.Text)
 	}
 	s.must(409, "PUT", "/service/"+id, `{"append":true,"template":"{}"}`)
 	s.must(204, "POST", "/service/"+id+"/scale", `{"role_name":"app-1","cardinality":3}`)

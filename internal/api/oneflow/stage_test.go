@@ -1,21 +1,14 @@
 package oneflow_test
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"log/slog"
 	"net/http"
-	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/troupe-dev/troupe/driver/sim"
-	"github.com/troupe-dev/troupe/internal/api"
 	"github.com/troupe-dev/troupe/internal/api/apitest"
 	"github.com/troupe-dev/troupe/internal/api/oneflow"
 	"github.com/troupe-dev/troupe/internal/service"
@@ -48,40 +41,12 @@ func newStage(t testing.TB, cloud sim.Options, change ...func(*oneflow.Options))
 	}
 	face := oneflow.New(o)
 	t.Cleanup(face.Stop)
-	s.url = s.serve(face.Face(""))
-	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	s.url = s.MountAlone(face.Face(""))
 	return s
 }
 
-// serve puts the face on a listener, without a mux of another's that would clean the paths.
-func (s *stage) serve(face api.Face) string {
-	server, err := api.New(api.Options{Auth: s.Directory, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	addr, err := server.Listen(context.Background(), api.Listener{Name: "oneflow", Address: "127.0.0.1:0", Handler: server.Face(face)})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(ctx) }()
-	s.t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			s.t.Errorf("server: %v", err)
-		}
-	})
-	return "http://" + addr.String()
-}
-
 // A reply is what came back.
-type reply struct {
-	status int
-	header http.Header
-	text   string
-	json   any // numbers are json.Number; nil if the text is no JSON
-}
+type reply struct{ apitest.Reply }
 
 // send sends a request as a user ("" for none) whose password is the stage's.
 func (s *stage) send(user, method, path, body string) reply {
@@ -91,15 +56,7 @@ func (s *stage) send(user, method, path, body string) reply {
 
 func (s *stage) sendWith(user, method, path, body string, header http.Header) reply {
 	s.t.Helper()
-	var in io.Reader
-	if body != "" {
-		in = strings.NewReader(body)
-	}
-	req, err := http.NewRequestWithContext(s.t.Context(), method, s.url+path, in)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req := apitest.Request(s.t, method, s.url+path, body, "Content-Type", "application/x-www-form-urlencoded")
 	for k, v := range header {
 		req.Header[k] = v
 	}
@@ -110,30 +67,11 @@ func (s *stage) sendWith(user, method, path, body string, header http.Header) re
 	default:
 		req.SetBasicAuth(user, user+"-password")
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	r := reply{resp.StatusCode, resp.Header, string(text), decode(string(text))}
-	if r.status == http.StatusBadRequest && r.at("error") != nil && r.at("error", "place") == nil {
-		s.t.Errorf("%s %s %.200s: a mistake without its place: %.300s", method, path, body, text)
+	r := reply{apitest.Do(s.t, nil, req)}
+	if r.Status == http.StatusBadRequest && r.At("error") != nil && r.At("error", "place") == nil {
+		s.t.Errorf("%s %s %.200s: a mistake without its place: %.300s", method, path, body, r.Text)
 	}
 	return r
-}
-
-func decode(text string) any {
-	d := json.NewDecoder(bytes.NewReader([]byte(text)))
-	d.UseNumber()
-	var v any
-	if d.Decode(&v) != nil {
-		return nil
-	}
-	return v
 }
 
 // root sends as the administrator.
@@ -146,40 +84,20 @@ func (s *stage) root(method, path, body string) reply {
 func (s *stage) must(status int, method, path, body string) reply {
 	s.t.Helper()
 	r := s.root(method, path, body)
-	if r.status != status {
-		s.t.Fatalf("%s %s %s: status %d, want %d: %s", method, path, body, r.status, status, r.text)
+	if r.Status != status {
+		s.t.Fatalf("%s %s %s: status %d, want %d: %s", method, path, body, r.Status, status, r.Text)
 	}
 	return r
 }
 
-// at follows keys and indexes into the JSON of a reply; what is not there is nil.
-func (r reply) at(steps ...any) any { return at(r.json, steps...) }
-
-func at(v any, steps ...any) any {
-	for _, step := range steps {
-		switch step := step.(type) {
-		case string:
-			m, _ := v.(map[string]any)
-			v = m[step]
-		case int:
-			l, _ := v.([]any)
-			if step >= len(l) {
-				return nil
-			}
-			v = l[step]
-		}
-	}
-	return v
-}
-
 // body is the BODY of a single document.
 func (r reply) body(steps ...any) any {
-	return at(r.at("DOCUMENT", "TEMPLATE", "BODY"), steps...)
+	return apitest.At(r.At("DOCUMENT", "TEMPLATE", "BODY"), steps...)
 }
 
-func (r reply) id() string { return fmt.Sprint(r.at("DOCUMENT", "ID")) }
+func (r reply) id() string { return fmt.Sprint(r.At("DOCUMENT", "ID")) }
 
-func (r reply) message() string { return fmt.Sprint(r.at("error", "message")) }
+func (r reply) message() string { return fmt.Sprint(r.At("error", "message")) }
 
 // template creates a template and returns its id.
 func (s *stage) template(body string) string {
@@ -201,26 +119,11 @@ func act(perform, params string) string {
 	return fmt.Sprintf(`{"action":{"perform":%q,"params":%s}}`, perform, params)
 }
 
-// within polls until ok, for ten seconds.
-func (s *stage) within(what string, ok func() bool) {
-	s.t.Helper()
-	deadline := time.After(10 * time.Second)
-	tick := time.NewTicker(3 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			s.t.Fatalf("not within ten seconds: %s", what)
-		}
-	}
-}
-
 // until waits for a state of a service, as clients see it.
 func (s *stage) until(id string, state int) reply {
 	s.t.Helper()
 	var r reply
-	s.within(fmt.Sprintf("service %s in state %d", id, state), func() bool {
+	s.Within(fmt.Sprintf("service %s in state %d", id, state), func() bool {
 		r = s.root("GET", "/service/"+id, "")
 		return fmt.Sprint(r.body("state")) == fmt.Sprint(state)
 	})
@@ -230,7 +133,7 @@ func (s *stage) until(id string, state int) reply {
 // gone waits until a service is no more.
 func (s *stage) gone(id string) {
 	s.t.Helper()
-	s.within("service "+id+" gone", func() bool { return s.root("GET", "/service/"+id, "").status == 404 })
+	s.Within("service "+id+" gone", func() bool { return s.root("GET", "/service/"+id, "").Status == 404 })
 }
 
 // running deploys a body and waits until it is RUNNING.

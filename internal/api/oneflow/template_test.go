@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/troupe-dev/troupe/driver/sim"
+	"github.com/troupe-dev/troupe/internal/api/apitest"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
@@ -17,14 +18,14 @@ func TestTemplates(t *testing.T) {
 		t.Errorf("coerced: %v", r.body("roles", 0))
 	}
 	if fmt.Sprint(r.body("extra", "kept")) != "[1 <nil> x]" || r.body("deployment") != "none" || r.body("description") != "" {
-		t.Errorf("stored: %s", r.text)
+		t.Errorf("stored: %s", r.Text)
 	}
 	registered := r.body("registration_time")
 	path := "/service_template/" + r.id()
 	update := func(params string, want int) {
 		t.Helper()
-		if r := s.root("POST", path+"/action", act("update", params)); r.status != want {
-			t.Errorf("update %s: %d, want %d: %s", params, r.status, want, r.text)
+		if r := s.root("POST", path+"/action", act("update", params)); r.Status != want {
+			t.Errorf("update %s: %d, want %d: %s", params, r.Status, want, r.Text)
 		}
 	}
 	update(`{"append":true,"template_json":"{\"description\":\"d\"}"}`, 204)
@@ -32,7 +33,7 @@ func TestTemplates(t *testing.T) {
 	update(`{"append":"true","template_json":"{\"two\":2}"}`, 204)
 	r = s.must(200, "GET", path, "")
 	if r.body("description") != "d" || r.body("KEY") != "v" || fmt.Sprint(r.body("two")) != "2" || fmt.Sprint(r.body("VEC", 0, "B")) != "2" || r.body("registration_time") != registered {
-		t.Errorf("after the updates: %s", r.text)
+		t.Errorf("after the updates: %s", r.Text)
 	}
 	for _, params := range []string{`{}`, `{"append":true}`, `{"template_json":3}`, `{"template_json":"{bad"}`, `{"template_json":"[]"}`,
 		`{"template_json":"{}"}`, `{"append":true,"template_json":"{\"registration_time\":5}"}`, `{"append":7,"template_json":"{}"}`,
@@ -40,8 +41,8 @@ func TestTemplates(t *testing.T) {
 		update(params, 400)
 	}
 	r = s.must(200, "PUT", path, `{"name":"new","roles":[]}`)
-	if r.at("DOCUMENT", "NAME") != "t" || r.body("name") != "new" || r.body("KEY") != nil || r.body("registration_time") != registered {
-		t.Errorf("after PUT: %s", r.text)
+	if r.At("DOCUMENT", "NAME") != "t" || r.body("name") != "new" || r.body("KEY") != nil || r.body("registration_time") != registered {
+		t.Errorf("after PUT: %s", r.Text)
 	}
 	s.must(400, "PUT", path, `{"name":"new"}`)
 	s.must(204, "POST", path+"/action", act("rename", `{"name":"renamed"}`))
@@ -49,11 +50,11 @@ func TestTemplates(t *testing.T) {
 	s.must(404, "POST", path+"/action", act("chgrp", `{"group_id":77}`))
 	s.must(400, "POST", path+"/action", act("instanciate", `{}`))
 	if r := s.root("POST", path+"/action", act("instanciate", `{}`)); !strings.Contains(r.message(), `did you mean "instantiate"?`) {
-		t.Errorf("no guess: %s", r.text)
+		t.Errorf("no guess: %s", r.Text)
 	}
 	r = s.must(200, "GET", path, "")
-	if r.at("DOCUMENT", "NAME") != "renamed" || r.at("DOCUMENT", "GID") != "0" {
-		t.Errorf("after rename and chown: %s", r.text)
+	if r.At("DOCUMENT", "NAME") != "renamed" || r.At("DOCUMENT", "GID") != "0" {
+		t.Errorf("after rename and chown: %s", r.Text)
 	}
 	s.must(204, "DELETE", path, "")
 	s.must(404, "DELETE", path, "")
@@ -68,8 +69,8 @@ func TestClone(t *testing.T) {
 	path := "/service_template/" + s.template(`{"name":"t","roles":[
 		{"name":"a","type":"vm","template_id":0},{"name":"b","type":"vm","template_id":1},{"name":"c","type":"vm","template_id":0}]}`)
 	r := s.must(201, "POST", path+"/action", act("clone", `{"name":"bare","recursive":"none"}`))
-	if r.at("DOCUMENT", "NAME") != "bare" || fmt.Sprint(r.body("roles", 0, "template_id")) != "0" || count() != 2 {
-		t.Errorf("recursive none: %s", r.text)
+	if r.At("DOCUMENT", "NAME") != "bare" || fmt.Sprint(r.body("roles", 0, "template_id")) != "0" || count() != 2 {
+		t.Errorf("recursive none: %s", r.Text)
 	}
 	for n, recursive := range []string{`"all"`, `"templates"`, `true`, `false`, `null`} {
 		r := s.must(201, "POST", path+"/action", act("clone", `{"name":"copy of it","recursive":`+recursive+`}`))
@@ -102,8 +103,8 @@ func TestCloneOnHost(t *testing.T) {
 	ann := func(status int, method, path, body string) reply {
 		t.Helper()
 		r := s.send("ann", method, path, body)
-		if r.status != status {
-			t.Errorf("%s %s %s: %d, want %d: %s", method, path, body, r.status, status, r.text)
+		if r.Status != status {
+			t.Errorf("%s %s %s: %d, want %d: %s", method, path, body, r.Status, status, r.Text)
 		}
 		return r
 	}
@@ -114,8 +115,8 @@ func TestCloneOnHost(t *testing.T) {
 		path := "/service_template/" + ann(201, "POST", "/service_template", c.body).id() + "/action"
 		for _, recursive := range []string{`"all"`, "false", "null"} {
 			r := ann(403, "POST", path, act("clone", `{"name":"c","recursive":`+recursive+`}`))
-			if r.at("error", "place") != c.place || !strings.Contains(r.message(), `grant "host"`) || !strings.Contains(r.message(), `"recursive": "none"`) || !strings.Contains(r.message(), "other") {
-				t.Errorf("recursive %s: %s", recursive, r.text)
+			if r.At("error", "place") != c.place || !strings.Contains(r.message(), `grant "host"`) || !strings.Contains(r.message(), `"recursive": "none"`) || !strings.Contains(r.message(), "other") {
+				t.Errorf("recursive %s: %s", recursive, r.Text)
 			}
 		}
 		clone := ann(201, "POST", path, act("clone", `{"name":"c","recursive":"none"}`))
@@ -128,8 +129,8 @@ func TestCloneOnHost(t *testing.T) {
 	}
 	// Settings that the definition does not declare are refused with their place, too.
 	path := "/service_template/" + ann(201, "POST", "/service_template", `{"name":"t","roles":[{"name":"a","type":"vm","template_id":0,"cardinality":1,"template_contents":{"CONTEXT":{"LD_PRELOAD":"x"}}}]}`).id()
-	if r := ann(403, "POST", path+"/action", act("instantiate", "{}")); r.at("error", "place") != "roles[0].template_id" && r.at("error", "place") != "roles[0].template_contents" {
-		t.Errorf("LD_PRELOAD: %s", r.text)
+	if r := ann(403, "POST", path+"/action", act("instantiate", "{}")); r.At("error", "place") != "roles[0].template_id" && r.At("error", "place") != "roles[0].template_contents" {
+		t.Errorf("LD_PRELOAD: %s", r.Text)
 	}
 }
 
@@ -160,8 +161,8 @@ func TestDeleteType(t *testing.T) {
 
 	// The right to the template is not one to the machine definition.
 	r := s.send("ann", "POST", "/service_template", `{"name":"t","roles":[{"name":"a","type":"vm","template_id":0}]}`)
-	if got := s.send("ann", "DELETE", "/service_template/"+r.id(), `{"delete_type":"all"}`); got.status != 403 {
-		t.Errorf("ann removes the administrator's definition: %d %s", got.status, got.text)
+	if got := s.send("ann", "DELETE", "/service_template/"+r.id(), `{"delete_type":"all"}`); got.Status != 403 {
+		t.Errorf("ann removes the administrator's definition: %d %s", got.Status, got.Text)
 	}
 	if count() != 1 {
 		t.Errorf("%d machine definitions, want 1", count())
@@ -176,7 +177,7 @@ func TestSettings(t *testing.T) {
 	if fmt.Sprint(r.body("roles", 0, "cooldown")) != "7" {
 		t.Errorf("cooldown %v", r.body("roles", 0, "cooldown"))
 	}
-	if got := at(r.body("roles", 0, "nodes", 0), "vm_info", "VM", "NAME"); got != "set-r-0" {
+	if got := apitest.At(r.body("roles", 0, "nodes", 0), "vm_info", "VM", "NAME"); got != "set-r-0" {
 		t.Errorf("name %v", got)
 	}
 	s.Until(serial(t, id), "with hard shutdown", func(svc *service.Service) bool { return svc.Spec.Roles[0].HardShutdown })

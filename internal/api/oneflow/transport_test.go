@@ -31,10 +31,10 @@ func TestAuthentication(t *testing.T) {
 			h.Set("Authorization", c.auth)
 		}
 		r := s.sendWith("", c.method, c.path, "", h)
-		if r.status != 401 || r.at("error", "message") == nil {
-			t.Errorf("%s %s %q: %d %s, want 401", c.method, c.path, c.auth, r.status, r.text)
+		if r.Status != 401 || r.At("error", "message") == nil {
+			t.Errorf("%s %s %q: %d %s, want 401", c.method, c.path, c.auth, r.Status, r.Text)
 		}
-		if r.header.Get("WWW-Authenticate") != "" {
+		if r.Header.Get("WWW-Authenticate") != "" {
 			t.Errorf("%s %s %q: a challenge is sent", c.method, c.path, c.auth)
 		}
 	}
@@ -74,16 +74,16 @@ func TestPaths(t *testing.T) {
 		{"GET", "/service_template/99", 404},
 	} {
 		r := s.root(c.method, c.path, "")
-		if r.status != c.want {
-			t.Errorf("%s %s: %d, want %d: %s", c.method, c.path, r.status, c.want, r.text)
+		if r.Status != c.want {
+			t.Errorf("%s %s: %d, want %d: %s", c.method, c.path, r.Status, c.want, r.Text)
 		}
-		if r.status >= 400 && r.at("error", "message") == nil {
-			t.Errorf("%s %s: no message: %s", c.method, c.path, r.text)
+		if r.Status >= 400 && r.At("error", "message") == nil {
+			t.Errorf("%s %s: no message: %s", c.method, c.path, r.Text)
 		}
 	}
 	for _, path := range []string{"/service/999", "/service_template/999", "/service/abc"} {
 		if r := s.root("GET", path, ""); !strings.Contains(r.message(), "Error getting document ["+path[strings.LastIndex(path, "/")+1:]+"]") {
-			t.Errorf("%s: %s", path, r.text)
+			t.Errorf("%s: %s", path, r.Text)
 		}
 	}
 	// Role names come percent-encoded.
@@ -103,12 +103,12 @@ func TestOtherDocument(t *testing.T) {
 		}
 		for _, path := range []string{"/service/" + template, "/service_template/" + id} {
 			r := s.root("GET", path, "")
-			if r.status != want || !strings.Contains(r.message(), "Error getting document [") {
-				t.Errorf("%s: %d %s, want %d", path, r.status, r.text, want)
+			if r.Status != want || !strings.Contains(r.message(), "Error getting document [") {
+				t.Errorf("%s: %d %s, want %d", path, r.Status, r.Text, want)
 			}
 		}
-		if r := s.root("GET", "/service/999", ""); r.status != 404 {
-			t.Errorf("an id that nothing has: %d, want 404", r.status)
+		if r := s.root("GET", "/service/999", ""); r.Status != 404 {
+			t.Errorf("an id that nothing has: %d, want 404", r.Status)
 		}
 	}
 }
@@ -123,7 +123,7 @@ func TestBodies(t *testing.T) {
 	}`
 	r := s.must(201, "POST", "/service_template", commented)
 	if r.body("name") != "a//b" || r.body("description") != "/* kept */" {
-		t.Errorf("comments: %s", r.text)
+		t.Errorf("comments: %s", r.Text)
 	}
 	id := r.id()
 	for _, body := range []string{"null", "{}", "{bad", " "} {
@@ -137,43 +137,43 @@ func TestBodies(t *testing.T) {
 
 	big := `{"name":"big","roles":[],"description":"` + strings.Repeat("x", 5000) + `"}`
 	r = s.sendWith(apitest.Admin, "POST", "/service_template", big, http.Header{"Expect": {"100-continue"}})
-	if r.status != 201 {
-		t.Errorf("Expect: 100-continue: %d %s", r.status, r.text)
+	if r.Status != 201 {
+		t.Errorf("Expect: 100-continue: %d %s", r.Status, r.Text)
 	}
-	if !strings.HasPrefix(r.text, "{\n  \"DOCUMENT\": {\n    \"ID\"") {
-		t.Errorf("not printed with two spaces: %.60q", r.text)
+	if !strings.HasPrefix(r.Text, "{\n  \"DOCUMENT\": {\n    \"ID\"") {
+		t.Errorf("not printed with two spaces: %.60q", r.Text)
 	}
-	if r := s.must(204, "POST", "/service_pool/purge_done", ""); r.text != "" {
-		t.Errorf("a 204 has a body: %q", r.text)
+	if r := s.must(204, "POST", "/service_pool/purge_done", ""); r.Text != "" {
+		t.Errorf("a 204 has a body: %q", r.Text)
 	}
 }
 
 // Section 4: the envelope.
 func TestDocument(t *testing.T) {
 	s := newStage(t, sim.Options{})
-	if r := s.must(200, "GET", "/service_template", ""); r.text != "{\n  \"DOCUMENT_POOL\": {}\n}\n" {
-		t.Errorf("an empty pool: %q", r.text)
+	if r := s.must(200, "GET", "/service_template", ""); r.Text != "{\n  \"DOCUMENT_POOL\": {}\n}\n" {
+		t.Errorf("an empty pool: %q", r.Text)
 	}
 	r := s.must(201, "POST", "/service_template", web)
 	for key, want := range map[string]string{"UID": "0", "GID": "0", "UNAME": "oneadmin", "GNAME": "oneadmin", "NAME": "web", "TYPE": "101"} {
-		if got := r.at("DOCUMENT", key); got != want {
+		if got := r.At("DOCUMENT", key); got != want {
 			t.Errorf("%s is %v, want %q", key, got, want)
 		}
 	}
 	want := map[string]string{"OWNER_U": "1", "OWNER_M": "1", "OWNER_A": "0", "GROUP_U": "0", "GROUP_M": "0", "GROUP_A": "0", "OTHER_U": "0", "OTHER_M": "0", "OTHER_A": "0"}
 	for key, bit := range want {
-		if got := r.at("DOCUMENT", "PERMISSIONS", key); got != bit {
+		if got := r.At("DOCUMENT", "PERMISSIONS", key); got != bit {
 			t.Errorf("%s is %v, want %q", key, got, bit)
 		}
 	}
 	for n := 1; n <= 3; n++ {
 		r = s.must(200, "GET", "/service_template", "")
-		if list, ok := r.at("DOCUMENT_POOL", "DOCUMENT").([]any); !ok || len(list) != n {
-			t.Errorf("a pool of %d: %s", n, r.text)
+		if list, ok := r.At("DOCUMENT_POOL", "DOCUMENT").([]any); !ok || len(list) != n {
+			t.Errorf("a pool of %d: %s", n, r.Text)
 		}
 		var want bytes.Buffer
-		check(t, json.Indent(&want, []byte(r.text), "", "  "))
-		if d := cmp.Diff(want.String(), r.text); d != "" {
+		check(t, json.Indent(&want, []byte(r.Text), "", "  "))
+		if d := cmp.Diff(want.String(), r.Text); d != "" {
 			t.Errorf("not printed with two spaces (-want +got):\n%s", d)
 		}
 		s.template(web)
@@ -183,11 +183,11 @@ func TestDocument(t *testing.T) {
 // Section 2: the switches of the form and the codes of errors.
 func TestErrorForms(t *testing.T) {
 	bare := newStage(t, sim.Options{}, func(o *oneflow.Options) { o.BareErrors = true })
-	if r := bare.root("GET", "/service/77", ""); r.text != "Error getting document [77]." {
-		t.Errorf("bare text: %q", r.text)
+	if r := bare.root("GET", "/service/77", ""); r.Text != "Error getting document [77]." {
+		t.Errorf("bare text: %q", r.Text)
 	}
-	if r := bare.root("POST", "/service_template", `{"name":"n"}`); r.status != 400 || !strings.HasPrefix(r.text, "Mandatory document key 'roles (array)'") {
-		t.Errorf("bare text: %q", r.text)
+	if r := bare.root("POST", "/service_template", `{"name":"n"}`); r.Status != 400 || !strings.HasPrefix(r.Text, "Mandatory document key 'roles (array)'") {
+		t.Errorf("bare text: %q", r.Text)
 	}
 
 	s := newStage(t, sim.Options{}, func(o *oneflow.Options) { o.Reference = true })
@@ -209,8 +209,8 @@ func TestErrorForms(t *testing.T) {
 		{"POST", "/service_template", `{"name":"n"}`, 400},
 		{"GET", "/service/99", "", 404},
 	} {
-		if r := s.root(c.method, c.path, c.body); r.status != c.want {
-			t.Errorf("%s %s %s: %d, want %d: %s", c.method, c.path, c.body, r.status, c.want, r.text)
+		if r := s.root(c.method, c.path, c.body); r.Status != c.want {
+			t.Errorf("%s %s %s: %d, want %d: %s", c.method, c.path, c.body, r.Status, c.want, r.Text)
 		}
 	}
 }

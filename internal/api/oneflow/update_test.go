@@ -11,6 +11,7 @@ import (
 
 	"github.com/troupe-dev/troupe/driver"
 	"github.com/troupe-dev/troupe/driver/sim"
+	"github.com/troupe-dev/troupe/internal/api/apitest"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
@@ -32,7 +33,7 @@ func TestUpdateService(t *testing.T) {
 	s.must(204, "PUT", path, whole(func(b map[string]any) { role(b, 0)["max_vms"] = 6; b["description"] = "changed" }))
 	r := s.must(200, "GET", path, "")
 	if fmt.Sprint(r.body("roles", 0, "max_vms")) != "6" || r.body("description") != "changed" || fmt.Sprint(r.body("state")) != "2" {
-		t.Errorf("after PUT: %s", r.text)
+		t.Errorf("after PUT: %s", r.Text)
 	}
 	s.must(204, "PUT", path, `{"append":true,"template":"{\"note\":\"kept\"}"}`)
 	if r := s.must(200, "GET", path, ""); r.body("note") != "kept" {
@@ -41,7 +42,7 @@ func TestUpdateService(t *testing.T) {
 	s.must(204, "POST", path+"/action", act("update", `{"append":true,"template_json":"{\"more\":1}"}`))
 	s.must(204, "POST", path+"/action", act("update", `{"append":true,"template_raw":"RAW=\"yes\""}`))
 	if r := s.must(200, "GET", path, ""); fmt.Sprint(r.body("more")) != "1" || r.body("RAW") != "yes" {
-		t.Errorf("after action update: %s", r.text)
+		t.Errorf("after action update: %s", r.Text)
 	}
 	// The new bound holds.
 	s.must(204, "POST", path+"/scale", `{"role_name":"front","cardinality":5}`)
@@ -68,21 +69,21 @@ func TestUpdateService(t *testing.T) {
 		"not JSON":      `{`,
 		"empty":         ``,
 	} {
-		if r := s.root("PUT", path, body); r.status != 400 || r.at("error", "message") == nil {
-			t.Errorf("%s: %d %s, want 400", what, r.status, r.text)
+		if r := s.root("PUT", path, body); r.Status != 400 || r.At("error", "message") == nil {
+			t.Errorf("%s: %d %s, want 400", what, r.Status, r.Text)
 		}
 	}
-	if r := s.root("POST", path+"/action", act("update", `{"template_json":"{}"}`)); r.status != 400 {
-		t.Errorf("update without append: %d %s", r.status, r.text)
+	if r := s.root("POST", path+"/action", act("update", `{"template_json":"{}"}`)); r.Status != 400 {
+		t.Errorf("update without append: %d %s", r.Status, r.Text)
 	}
 
 	// Changed contents need new machines: a rolling update, which looks like a scaling.
 	before := s.Cloud.Machines()
 	s.must(204, "PUT", path, whole(func(b map[string]any) { role(b, 1)["template_contents"] = map[string]any{"CPU": "2"} }))
-	s.within("the machines are replaced", func() bool {
+	s.Within("the machines are replaced", func() bool {
 		r := s.root("GET", path, "")
-		return fmt.Sprint(r.body("state")) == "2" && at(r.body("roles", 1, "nodes", 0), "vm_info", "VM", "TEMPLATE", "CPU") == "2" &&
-			at(r.body("roles", 1, "nodes", 1), "vm_info", "VM", "TEMPLATE", "CPU") == "2"
+		return fmt.Sprint(r.body("state")) == "2" && apitest.At(r.body("roles", 1, "nodes", 0), "vm_info", "VM", "TEMPLATE", "CPU") == "2" &&
+			apitest.At(r.body("roles", 1, "nodes", 1), "vm_info", "VM", "TEMPLATE", "CPU") == "2"
 	})
 	kept := 0
 	for _, m := range s.Cloud.Machines() {
@@ -137,12 +138,12 @@ func TestRoleChanges(t *testing.T) {
 		s.must(204, "POST", path, act("add_role", `{"role":{"name":"cache","type":"vm","template_id":0,"cardinality":1,"parents":["front"],"cooldown":0}}`))
 		r := s.until(id, 2)
 		if r.body("roles", 2, "name") != "cache" || len(r.body("roles", 2, "nodes").([]any)) != 1 {
-			t.Fatalf("after add_role: %s", r.text)
+			t.Fatalf("after add_role: %s", r.Text)
 		}
 		s.must(204, "POST", path, act("add_role", `{"add":true,"role":"{\"name\":\"text\",\"vm_template\":0,\"cardinality\":1}"}`))
 		r = s.until(id, 2)
 		if r.body("roles", 3, "name") != "text" {
-			t.Errorf("a role as text: %s", r.text)
+			t.Errorf("a role as text: %s", r.Text)
 		}
 		for params, want := range map[string]int{
 			`{"role":{"name":"cache","type":"vm","template_id":0}}`:                         400, // there already
@@ -154,8 +155,8 @@ func TestRoleChanges(t *testing.T) {
 			`{"role":3}`:      400,
 			`{}`:              400,
 		} {
-			if r := s.root("POST", path, act("add_role", params)); r.status != want {
-				t.Errorf("add_role %s: %d, want %d: %s", params, r.status, want, r.text)
+			if r := s.root("POST", path, act("add_role", params)); r.Status != want {
+				t.Errorf("add_role %s: %d, want %d: %s", params, r.Status, want, r.Text)
 			}
 		}
 		s.must(404, "POST", path, act("remove_role", `{"role":"nosuch"}`))
@@ -163,7 +164,7 @@ func TestRoleChanges(t *testing.T) {
 		s.must(400, "POST", path, act("nosuch", `{}`))
 		for _, role := range []string{"text", "back", "cache"} {
 			s.must(204, "POST", path, act("remove_role", fmt.Sprintf(`{"role":%q}`, role)))
-			s.within(role+" is gone", func() bool {
+			s.Within(role+" is gone", func() bool {
 				r := s.root("GET", "/service/"+id, "")
 				return fmt.Sprint(r.body("state")) == "2" && !strings.Contains(fmt.Sprint(r.body("roles")), "name:"+role+" ")
 			})

@@ -3,8 +3,6 @@ package onegate_test
 import (
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
 	"testing"
 
@@ -36,7 +34,6 @@ func newStage(t testing.TB, settings onegate.Settings) *stage {
 	t.Cleanup(flow.Stop)
 	gate := onegate.New(onegate.Options{Control: s.Control, OneFlow: flow, Settings: settings})
 	s.url = s.Mount(flow.Face("/oneflow"), gate.Face("/onegate")) + "/onegate"
-	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	return s
 }
 
@@ -89,15 +86,7 @@ func (s *stage) machines(id uint64) []machine {
 // send returns status and body. Everything is sent as curl -d sends it.
 func (m machine) send(method, path, body string) (int, string) {
 	m.s.t.Helper()
-	var in io.Reader
-	if body != "" {
-		in = strings.NewReader(body)
-	}
-	req, err := http.NewRequestWithContext(m.s.t.Context(), method, m.s.url+path, in)
-	if err != nil {
-		m.s.t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req := apitest.Request(m.s.t, method, m.s.url+path, body, "Content-Type", "application/x-www-form-urlencoded")
 	req.SetBasicAuth("means", "nothing")
 	if m.vm != "" {
 		req.Header.Set("X-ONEGATE-VMID", m.vm)
@@ -105,19 +94,11 @@ func (m machine) send(method, path, body string) (int, string) {
 	if m.token != "" {
 		req.Header.Set("X-ONEGATE-TOKEN", m.token)
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		m.s.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		m.s.t.Fatal(err)
-	}
-	if got := resp.Header.Get("Content-Type"); resp.StatusCode != 204 && got != "application/json;charset=utf-8" {
+	r := apitest.Do(m.s.t, nil, req)
+	if got := r.Header.Get("Content-Type"); r.Status != 204 && got != "application/json;charset=utf-8" {
 		m.s.t.Errorf("%s %s: content type %q", method, path, got)
 	}
-	return resp.StatusCode, string(text)
+	return r.Status, r.Text
 }
 
 // must wants a status and returns the body.

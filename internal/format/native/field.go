@@ -10,7 +10,9 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/troupe-dev/troupe/driver"
+	"github.com/troupe-dev/troupe/internal/format/tree"
 	"github.com/troupe-dev/troupe/internal/nearest"
+	"github.com/troupe-dev/troupe/internal/service"
 )
 
 // A field is one key of a map of the format: how it is read into a T and written from it, and all that
@@ -22,7 +24,7 @@ type field[T any] struct {
 	def     string // what its absence means, in words
 	example string // YAML
 	help    string
-	read    func(d *decoder, n *node, t *T)
+	read    func(d *decoder, n *tree.Node, t *T)
 	write   func(t *T) any // nil leaves the key out
 }
 
@@ -33,9 +35,7 @@ type decoder struct {
 	path  string // of the keys that are being read
 	spec  string // the same in the specification
 	spots map[string]spot
-	files int
-	bytes int
-	nodes int
+	files tree.Reader
 
 	ofMachine []string // the keys of a machine
 }
@@ -46,7 +46,7 @@ func newDecoder(opts Options) *decoder {
 
 // in reads n as the value of a key. spec names its places in the specification, separated by
 // spaces; the first is the one that is read into.
-func (d *decoder) in(key, spec string, n *node, f func()) {
+func (d *decoder) in(key, spec string, n *tree.Node, f func()) {
 	path, before := d.path, d.spec
 	d.path = join(path, key)
 	for i, s := range strings.Fields(spec) {
@@ -68,20 +68,20 @@ func join(path, key string) string {
 }
 
 // read fills t from a map.
-func read[T any](d *decoder, fields []field[T], n *node, t *T) {
-	if n.kind != mapping {
-		d.fail(n.at, "expected keys and values, found %s", n.kind)
+func read[T any](d *decoder, fields []field[T], n *tree.Node, t *T) {
+	if n.Kind != tree.Mapping {
+		d.fail(n.At, "expected keys and values, found %s", n.Kind)
 		return
 	}
-	values := make(map[string]*node, len(n.entries))
-	for _, e := range n.entries {
-		values[e.key] = e.value
+	values := make(map[string]*tree.Node, len(n.Entries))
+	for _, e := range n.Entries {
+		values[e.Key] = e.Value
 	}
 	for i := range fields {
 		f := &fields[i]
 		v := values[f.key]
 		delete(values, f.key)
-		if v == nil || v.kind == null || f.read == nil {
+		if v == nil || v.Kind == tree.Null || f.read == nil {
 			continue
 		}
 		spec := f.spec
@@ -93,9 +93,9 @@ func read[T any](d *decoder, fields []field[T], n *node, t *T) {
 	if len(values) == 0 {
 		return
 	}
-	for _, e := range n.entries {
-		if _, left := values[e.key]; left {
-			d.failAt(spot{e.at, join(d.path, e.key)}, "unknown key"+d.elsewhere(e.key, keys(fields)))
+	for _, e := range n.Entries {
+		if _, left := values[e.Key]; left {
+			d.failAt(spot{e.At, join(d.path, e.Key)}, "unknown key"+d.elsewhere(e.Key, keys(fields)))
 		}
 	}
 }
@@ -131,97 +131,53 @@ func write[T any](fields []field[T], t *T) yaml.MapSlice {
 }
 
 // each reads a list, or one item that stands for a list of one.
-func (d *decoder) each(n *node, f func(item *node)) {
-	if n.kind != list {
+func (d *decoder) each(n *tree.Node, f func(item *tree.Node)) {
+	if n.Kind != tree.List {
 		d.in("", "[0]", n, func() { f(n) })
 		return
 	}
-	for i, item := range n.items {
+	for i, item := range n.Items {
 		at := "[" + strconv.Itoa(i) + "]"
 		d.in(at, at, item, func() { f(item) })
 	}
 }
 
 // text reads a scalar as it is written.
-func (d *decoder) text(n *node) (string, bool) {
-	switch n.kind {
-	case null:
-		d.fail(n.at, `has no value; write "" for an empty one`)
-	case list, mapping:
-		d.fail(n.at, "expected text, found %s", n.kind)
+func (d *decoder) text(n *tree.Node) (string, bool) {
+	switch n.Kind {
+	case tree.Null:
+		d.fail(n.At, `has no value; write "" for an empty one`)
+	case tree.List, tree.Mapping:
+		d.fail(n.At, "expected text, found %s", n.Kind)
 	default:
-		return n.text, true
+		return n.Text, true
 	}
 	return "", false
 }
 
-func (d *decoder) integer(n *node) (int, bool) {
-	if n.kind == integer {
-		if i, err := strconv.Atoi(n.text); err == nil {
+func (d *decoder) integer(n *tree.Node) (int, bool) {
+	if n.Kind == tree.Integer {
+		if i, err := strconv.Atoi(n.Text); err == nil {
 			return i, true
 		}
 	}
-	d.fail(n.at, "expected a whole number, found %s", n.found())
+	d.fail(n.At, "expected a whole number, found %s", n.Found())
 	return 0, false
 }
 
-// found describes a node for a message.
-func (n *node) found() string {
-	switch n.kind {
-	case null, list, mapping:
-		return n.kind.String()
-	}
-	s := n.text
-	if len(s) > 60 {
-		s = strings.ToValidUTF8(s[:60], "") + "…"
-	}
-	return strconv.Quote(s)
-}
-
 // words reads a map of text.
-func (d *decoder) words(n *node, into map[string]string) {
-	if n.kind != mapping {
-		d.fail(n.at, "expected keys and values, found %s", n.kind)
+func (d *decoder) words(n *tree.Node, into map[string]string) {
+	if n.Kind != tree.Mapping {
+		d.fail(n.At, "expected keys and values, found %s", n.Kind)
 		return
 	}
-	for _, e := range n.entries {
-		d.in(e.key, e.key, e.value, func() {
-			if s, ok := d.text(e.value); ok {
-				into[e.key] = s
+	for _, e := range n.Entries {
+		d.in(e.Key, e.Key, e.Value, func() {
+			if s, ok := d.text(e.Value); ok {
+				into[e.Key] = s
 			}
 		})
 	}
-}
-
-// any converts a node to what encoding/json would make of it, with ints as int.
-func (n *node) any() any {
-	switch n.kind {
-	case null:
-		return nil
-	case boolean:
-		return strings.EqualFold(n.text, "true")
-	case integer:
-		if i, err := strconv.Atoi(n.text); err == nil {
-			return i
-		}
-	case float:
-		if f, err := strconv.ParseFloat(n.text, 64); err == nil {
-			return f
-		}
-	case list:
-		out := make([]any, len(n.items))
-		for i, item := range n.items {
-			out[i] = item.any()
-		}
-		return out
-	case mapping:
-		out := make(map[string]any, len(n.entries))
-		for _, e := range n.entries {
-			out[e.key] = e.value.any()
-		}
-		return out
-	}
-	return n.text
 }
 
 // The constructors of plain fields. at returns the place in T that the field reads and writes.
@@ -229,7 +185,7 @@ func (n *node) any() any {
 func textField[T any](key, example, help string, at func(*T) *string) field[T] {
 	return field[T]{
 		key: key, shape: textShape, example: example, help: help,
-		read: func(d *decoder, n *node, t *T) {
+		read: func(d *decoder, n *tree.Node, t *T) {
 			if s, ok := d.text(n); ok {
 				*at(t) = s
 			}
@@ -241,17 +197,17 @@ func textField[T any](key, example, help string, at func(*T) *string) field[T] {
 func boolField[T any](key, help string, at func(*T) *bool) field[T] {
 	return field[T]{
 		key: key, shape: boolShape, def: "false", example: "true", help: help,
-		read: func(d *decoder, n *node, t *T) {
-			if n.kind == boolean {
-				*at(t) = strings.EqualFold(n.text, "true")
+		read: func(d *decoder, n *tree.Node, t *T) {
+			if n.Kind == tree.Boolean {
+				*at(t) = strings.EqualFold(n.Text, "true")
 				return
 			}
 			word := "true"
-			switch strings.ToLower(n.text) {
+			switch strings.ToLower(n.Text) {
 			case "no", "off", "n", "0":
 				word = "false"
 			}
-			d.fail(n.at, "expected true or false, found %s; write %s", n.found(), word)
+			d.fail(n.At, "expected true or false, found %s; write %s", n.Found(), word)
 		},
 		write: func(t *T) any { return unlessZero(*at(t)) },
 	}
@@ -260,7 +216,7 @@ func boolField[T any](key, help string, at func(*T) *bool) field[T] {
 func intField[T any](key, def, example, help string, at func(*T) *int) field[T] {
 	return field[T]{
 		key: key, shape: countShape, def: def, example: example, help: help,
-		read: func(d *decoder, n *node, t *T) {
+		read: func(d *decoder, n *tree.Node, t *T) {
 			if i, ok := d.integer(n); ok {
 				*at(t) = i
 			}
@@ -272,14 +228,14 @@ func intField[T any](key, def, example, help string, at func(*T) *int) field[T] 
 func durationField[T any](key, def, example, help string, at func(*T) *time.Duration) field[T] {
 	return field[T]{
 		key: key, shape: durationShape, def: def, example: example, help: help,
-		read: func(d *decoder, n *node, t *T) {
+		read: func(d *decoder, n *tree.Node, t *T) {
 			s, ok := d.text(n)
 			if !ok {
 				return
 			}
 			v, err := parseDuration(s)
 			if err != nil {
-				d.fail(n.at, "%v", err)
+				d.fail(n.At, "%v", err)
 				return
 			}
 			*at(t) = v
@@ -295,7 +251,7 @@ func choiceField[T any, S ~string](key, help string, at func(*T) *S, def S, othe
 	}
 	return field[T]{
 		key: key, shape: choiceShape(words), def: string(def), example: words[len(words)-1], help: help,
-		read: func(d *decoder, n *node, t *T) {
+		read: func(d *decoder, n *tree.Node, t *T) {
 			s, ok := d.text(n)
 			if !ok {
 				return
@@ -306,7 +262,7 @@ func choiceField[T any, S ~string](key, help string, at func(*T) *S, def S, othe
 					return
 				}
 			}
-			d.fail(n.at, "%s is none of %s%s", n.found(), strings.Join(words, ", "), nearest.Hint(s, words))
+			d.fail(n.At, "%s is none of %s%s", n.Found(), strings.Join(words, ", "), nearest.Hint(s, words))
 		},
 		write: func(t *T) any {
 			if v := *at(t); v != def && v != "" {
@@ -320,7 +276,7 @@ func choiceField[T any, S ~string](key, help string, at func(*T) *S, def S, othe
 func wordsField[T any](key, example, help string, at func(*T) *map[string]string) field[T] {
 	return field[T]{
 		key: key, shape: wordsShape, example: example, help: help,
-		read: func(d *decoder, n *node, t *T) {
+		read: func(d *decoder, n *tree.Node, t *T) {
 			if *at(t) == nil {
 				*at(t) = map[string]string{}
 			}
@@ -333,11 +289,25 @@ func wordsField[T any](key, example, help string, at func(*T) *map[string]string
 	}
 }
 
+// freeField is a map of values of any kind.
+func freeField[T any](key, example, help string, at func(*T) *map[string]any) field[T] {
+	return field[T]{
+		key: key, shape: freeShape, example: example, help: help,
+		read:  func(d *decoder, n *tree.Node, t *T) { readOptions(d, n, at(t)) },
+		write: func(t *T) any { return unlessEmpty(*at(t)) },
+	}
+}
+
+// variablesField is the field variables.
+func variablesField[T any](help string, at func(*T) *service.Values) field[T] {
+	return freeField("variables", "{db: {port: 5432}, zones: [a, b]}", help, func(t *T) *map[string]any { return (*map[string]any)(at(t)) })
+}
+
 func namesField[T any](key, spec, example, help string, at func(*T) *[]string) field[T] {
 	return field[T]{
 		key: key, spec: spec, shape: namesShape, example: example, help: help,
-		read: func(d *decoder, n *node, t *T) {
-			d.each(n, func(item *node) {
+		read: func(d *decoder, n *tree.Node, t *T) {
+			d.each(n, func(item *tree.Node) {
 				if s, ok := d.text(item); ok {
 					*at(t) = append(*at(t), s)
 				}
@@ -376,7 +346,7 @@ func unlessEmpty[V any](m map[string]V) any {
 	if len(m) == 0 {
 		return nil
 	}
-	return ordered(m)
+	return tree.Ordered(m)
 }
 
 // parseDuration reads a duration: Go's notation, with days in front if need be, or whole seconds.

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/troupe-dev/troupe/internal/format/tree"
 )
 
 // A level is a place in a document where the key "include" has its meaning; elsewhere it is a key like
@@ -27,32 +29,32 @@ var (
 )
 
 // resolve returns n with its includes merged beneath it. It returns nil after noting a mistake.
-func (d *decoder) resolve(n *node, l *level, nest int) *node {
-	if n.kind != mapping {
+func (d *decoder) resolve(n *tree.Node, l *level, nest int) *tree.Node {
+	if n.Kind != tree.Mapping {
 		return n
 	}
 	out := *n
-	out.entries = slices.Clone(n.entries)
-	for i, e := range out.entries {
+	out.Entries = slices.Clone(n.Entries)
+	for i, e := range out.Entries {
 		next := l.each
 		if next == nil {
-			next = l.below[e.key]
+			next = l.below[e.Key]
 		}
 		if next == nil {
 			continue
 		}
-		var value *node
-		d.in(e.key, "", e.value, func() { value = d.resolve(e.value, next, nest) })
+		var value *tree.Node
+		d.in(e.Key, "", e.Value, func() { value = d.resolve(e.Value, next, nest) })
 		if value == nil {
 			return nil
 		}
-		out.entries[i].value = value
+		out.Entries[i].Value = value
 	}
-	if !l.includes || out.get("include") == nil {
+	if !l.includes || out.Get("include") == nil {
 		return &out
 	}
 	result := &out
-	for _, path := range slices.Backward(d.includePaths(out.get("include"))) {
+	for _, path := range slices.Backward(d.includePaths(out.Get("include"))) {
 		fragment := d.fragment(path, l, nest)
 		if fragment == nil {
 			return nil
@@ -62,78 +64,78 @@ func (d *decoder) resolve(n *node, l *level, nest int) *node {
 	return result
 }
 
-func (d *decoder) includePaths(n *node) []*node {
-	if n.kind == list {
-		return n.items
+func (d *decoder) includePaths(n *tree.Node) []*tree.Node {
+	if n.Kind == tree.List {
+		return n.Items
 	}
-	return []*node{n}
+	return []*tree.Node{n}
 }
 
 // fragment reads an included file and resolves its own includes.
-func (d *decoder) fragment(path *node, l *level, nest int) *node {
-	var out *node
+func (d *decoder) fragment(path *tree.Node, l *level, nest int) *tree.Node {
+	var out *tree.Node
 	d.in("include", "", path, func() {
 		if nest == maxNest {
-			d.fail(path.at, "includes are nested too deep; %d levels is the most", maxNest)
+			d.fail(path.At, "includes are nested too deep; %d levels is the most", maxNest)
 			return
 		}
 		data, ok := d.open(path)
 		if !ok {
 			return
 		}
-		tree := d.tree(path.text, data)
-		if tree == nil {
+		root, ok := d.tree(path.Text, data)
+		if !ok {
 			return
 		}
-		if tree.kind != mapping {
-			d.fail(tree.at, "expected keys and values, found %s", tree.kind)
+		if root.Kind != tree.Mapping {
+			d.fail(root.At, "expected keys and values, found %s", root.Kind)
 			return
 		}
-		out = d.resolve(tree, l, nest+1)
+		out = d.resolve(root, l, nest+1)
 	})
 	return out
 }
 
 // beneath merges the entries of low under those of high: maps are merged key by key, of anything else
 // the one in high stays.
-func (d *decoder) beneath(high, low *node) *node {
+func (d *decoder) beneath(high, low *tree.Node) *tree.Node {
 	out := *high
-	out.entries = slices.Clone(high.entries)
-	at := make(map[string]int, len(out.entries))
-	for i, e := range out.entries {
-		at[e.key] = i
+	out.Entries = slices.Clone(high.Entries)
+	at := make(map[string]int, len(out.Entries))
+	for i, e := range out.Entries {
+		at[e.Key] = i
 	}
-	for _, e := range low.entries {
-		i, there := at[e.key]
+	for _, e := range low.Entries {
+		i, there := at[e.Key]
 		switch {
 		case !there:
-			out.entries = append(out.entries, e)
-		case out.entries[i].value.kind == null:
-			out.entries[i].value = e.value
-		case out.entries[i].value.kind == mapping && e.value.kind == mapping:
-			out.entries[i].value = d.beneath(out.entries[i].value, e.value)
+			out.Entries = append(out.Entries, e)
+		case out.Entries[i].Value.Kind == tree.Null:
+			out.Entries[i].Value = e.Value
+		case out.Entries[i].Value.Kind == tree.Mapping && e.Value.Kind == tree.Mapping:
+			out.Entries[i].Value = d.beneath(out.Entries[i].Value, e.Value)
 		}
 	}
 	return &out
 }
 
 // open reads a file that the node names.
-func (d *decoder) open(n *node) ([]byte, bool) {
-	switch path := n.text; {
-	case n.kind != text || path == "":
-		d.fail(n.at, "expected the path of a file, found %s", n.kind)
+func (d *decoder) open(n *tree.Node) ([]byte, bool) {
+	switch path := n.Text; {
+	case n.Kind != tree.Text || path == "":
+		d.fail(n.At, "expected the path of a file, found %s", n.Kind)
 	case d.opts.Open == nil:
-		d.fail(n.at, "other files cannot be read here: send one document with everything in it")
+		d.fail(n.At, "other files cannot be read here: send one document with everything in it")
 	case strings.HasPrefix(path, "/"):
-		d.fail(n.at, "%q is an absolute path: only files beside the document, or in folders below it, are read", path)
+		d.fail(n.At, "%q is an absolute path: only files beside the document, or in folders below it, are read", path)
 	case !filepath.IsLocal(filepath.FromSlash(path)) || strings.ContainsAny(path, "\\\x00"):
-		d.fail(n.at, "%q leads out of the document's folder", path)
-	case d.files >= maxFiles:
-		d.fail(n.at, "the document reads more than %d files", maxFiles)
+		d.fail(n.At, "%q leads out of the document's folder", path)
+	case d.files.Files() >= maxFiles:
+		d.fail(n.At, "the document reads more than %d files", maxFiles)
 	default:
 		data, err := d.opts.Open(path)
 		if err != nil {
-			d.fail(n.at, "%v", err)
+			d.fail(n.At, "%v", err)
 			return nil, false
 		}
 		return data, true
@@ -142,7 +144,7 @@ func (d *decoder) open(n *node) ([]byte, bool) {
 }
 
 // Dir returns a function for Options.Open that reads the files of a folder. Links that lead out of the
-// folder are refused, and so is what is no regular file or larger than MaxBytes.
+// folder are refused, and so is what is no regular file or larger than tree.MaxBytes.
 func Dir(folder string) func(path string) ([]byte, error) {
 	return func(path string) ([]byte, error) {
 		root, err := os.OpenRoot(folder)
@@ -165,12 +167,12 @@ func Dir(folder string) func(path string) ([]byte, error) {
 			return nil, err
 		}
 		defer file.Close()
-		data, err := io.ReadAll(io.LimitReader(file, MaxBytes+1))
+		data, err := io.ReadAll(io.LimitReader(file, tree.MaxBytes+1))
 		if err != nil {
 			return nil, err
 		}
-		if len(data) > MaxBytes {
-			return nil, fmt.Errorf("%q has more than %d bytes", path, MaxBytes)
+		if len(data) > tree.MaxBytes {
+			return nil, fmt.Errorf("%q has more than %d bytes", path, tree.MaxBytes)
 		}
 		return data, nil
 	}

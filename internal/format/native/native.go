@@ -1,34 +1,28 @@
 // Package native reads and writes Troupe's own format: a service, or a machine definition, as YAML or JSON.
 //
-// A file is read in three steps. It becomes a tree of nodes that know their place (tree.go, json.go);
+// A file is read in three steps. It becomes a tree of values that know their place (package tree);
 // includes are merged into the tree (include.go); and tables of keys (table_*.go) turn the tree into a
 // [service.Spec]. The same tables write a Spec, make the JSON Schema and the reference pages, so that
 // none of them can fall behind the others.
 //
-// YAML is read as YAML 1.2 with these rules: a key may not come twice; anchors, aliases and merge keys
-// work within limits; no, off and yes are text, never booleans, and where a boolean is wanted they are
-// refused with the word to use; where text is wanted, numbers and booleans stand for themselves as
-// written, so that 1.10 stays 1.10 and 0640 stays 0640.
+// Where a boolean is wanted, no, off and yes, which are text, are refused with the word to use; where
+// text is wanted, numbers and booleans stand for themselves as written, so that 1.10 stays 1.10 and
+// 0640 stays 0640.
 package native
 
 import (
-	"encoding/json"
 	"fmt"
-	"strings"
 
 	"github.com/troupe-dev/troupe/driver"
+	"github.com/troupe-dev/troupe/internal/format/tree"
 	"github.com/troupe-dev/troupe/internal/render"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
-// Limits of a document.
+// Limits of a document, beside those of package tree.
 const (
-	MaxBytes = 8 << 20  // of one file
-	MaxTotal = 16 << 20 // of a file with all that it includes
-	maxFiles = 1000     // files that one document reads
-	maxNest  = 10       // includes within includes
-	maxDepth = 64       // lists and maps within each other
-	maxNodes = 250_000  // values, those that aliases and includes repeat counted each time
+	maxFiles = 1000 // files that one document reads
+	maxNest  = 10   // includes within includes
 )
 
 // Options are what a document may refer to. A nil function refuses what it would have answered.
@@ -48,7 +42,7 @@ type Options struct {
 func Parse(name string, data []byte, opts Options) (*service.Spec, error) {
 	d := newDecoder(opts)
 	spec := d.service(name, data)
-	if err := d.errs.sorted(); err != nil {
+	if err := d.errs.Sorted(); err != nil {
 		return nil, err
 	}
 	return spec, nil
@@ -60,7 +54,7 @@ func Locate(name string, data []byte, opts Options, found service.Problems) Erro
 	d := newDecoder(opts)
 	d.service(name, data)
 	d.report(found)
-	_ = d.errs.sorted()
+	_ = d.errs.Sorted()
 	return d.errs
 }
 
@@ -71,20 +65,20 @@ func (d *decoder) service(name string, data []byte) *service.Spec {
 	if !ok {
 		return spec
 	}
-	if root.get("machine") != nil && root.get("roles") == nil {
-		d.fail(root.at, "this is a machine definition, not a service")
+	if root.Get("machine") != nil && root.Get("roles") == nil {
+		d.fail(root.At, "this is a machine definition, not a service")
 		return spec
 	}
 	d.mark("", root)
 	read(d, serviceFields, root, spec)
-	if root.get("roles") == nil {
-		d.fail(root.at, "a service needs roles")
+	if root.Get("roles") == nil {
+		d.fail(root.At, "a service needs roles")
 	}
 	d.sortNeeds(spec)
 	d.report(service.Validate(spec))
 	d.report(render.CheckSpec(spec))
 	for i := range spec.Roles {
-		d.checkOptions(fmt.Sprintf("roles[%d].machine.", i), &spec.Roles[i].Machine)
+		d.checkOptions(fmt.Sprintf("roles[%d].machine.", i), spec, &spec.Roles[i])
 	}
 	for i := range spec.Resources {
 		d.checkResource(fmt.Sprintf("resources[%d]", i), &spec.Resources[i])
@@ -98,23 +92,23 @@ func ParseMachine(name string, data []byte, opts Options) (*service.Machine, err
 	d := newDecoder(opts)
 	root, ok := d.load(name, data, levelMachineDocument)
 	if !ok {
-		return nil, d.errs.sorted()
+		return nil, d.errs.Sorted()
 	}
 	doc := &machineDocument{}
 	d.mark("", root)
 	read(d, machineDocumentFields, root, doc)
-	switch v := root.get("machine"); {
-	case v == nil && root.get("roles") != nil:
-		d.fail(root.at, "this is a service, not a machine definition")
+	switch v := root.Get("machine"); {
+	case v == nil && root.Get("roles") != nil:
+		d.fail(root.At, "this is a service, not a machine definition")
 	case v == nil:
-		d.fail(root.at, `a machine definition stands under the key "machine"`)
+		d.fail(root.At, `a machine definition stands under the key "machine"`)
 	case doc.Machine.Name == "":
-		d.fail(v.at, "a machine definition needs a name")
+		d.fail(v.At, "a machine definition needs a name")
 	}
 	d.report(service.ValidateMachine(&doc.Machine))
 	d.report(render.CheckMachine("", &doc.Machine))
-	d.checkOptions("", &doc.Machine)
-	if err := d.errs.sorted(); err != nil {
+	d.checkOptions("", &service.Spec{}, &service.RoleSpec{Machine: doc.Machine})
+	if err := d.errs.Sorted(); err != nil {
 		return nil, err
 	}
 	return &doc.Machine, nil
@@ -134,11 +128,12 @@ func newRole(name string) service.RoleSpec {
 }
 
 // checkOptions checks the options of each implementation by its driver's own description.
-func (d *decoder) checkOptions(at string, m *service.Machine) {
+func (d *decoder) checkOptions(at string, spec *service.Spec, r *service.RoleSpec) {
 	if d.opts.Kinds == nil {
 		return
 	}
-	for i, x := range m.Implementations {
+	for i := range r.Machine.Implementations {
+		x := &r.Machine.Implementations[i]
 		if x.Driver == "" {
 			continue
 		}
@@ -148,7 +143,7 @@ func (d *decoder) checkOptions(at string, m *service.Machine) {
 			d.problem(at+".driver", err.Error())
 			continue
 		}
-		_, err = kind.Check(x.Options)
+		_, err = kind.Check(render.Foresee(spec, r, x, kind.TakesText))
 		d.optionProblems(at, err)
 	}
 }
@@ -162,23 +157,15 @@ func flatten(err error) []error {
 }
 
 // load makes the tree of a document, includes resolved.
-func (d *decoder) load(name string, data []byte, l *level) (*node, bool) {
-	root := d.tree(name, data)
-	if root == nil {
+func (d *decoder) load(name string, data []byte, l *level) (*tree.Node, bool) {
+	root, ok := d.tree(name, data)
+	if !ok {
 		return nil, false
 	}
-	if root.kind != mapping {
-		d.fail(root.at, "expected keys and values, found %s", root.kind)
+	if root.Kind != tree.Mapping {
+		d.fail(root.At, "expected keys and values, found %s", root.Kind)
 		return nil, false
 	}
 	root = d.resolve(root, l, 0)
 	return root, root != nil && len(d.errs) == 0
-}
-
-// isJSON reports whether the data is to be read as JSON: it says so itself, or its name does.
-func isJSON(name string, data []byte) bool {
-	if strings.HasSuffix(strings.ToLower(name), ".json") {
-		return true
-	}
-	return len(data) > 0 && data[0] == '{' && json.Valid(data)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/troupe-dev/troupe/driver"
+	"github.com/troupe-dev/troupe/internal/format/tree"
 	"github.com/troupe-dev/troupe/internal/nearest"
 	"github.com/troupe-dev/troupe/internal/service"
 )
@@ -140,7 +141,7 @@ func TestDir(t *testing.T) {
 		os.Symlink("/", filepath.Join(folder, "root")),
 		os.Truncate(filepath.Join(inside, "a"), 1),
 		os.WriteFile(filepath.Join(folder, "big"), nil, 0o600),
-		os.Truncate(filepath.Join(folder, "big"), MaxBytes+1),
+		os.Truncate(filepath.Join(folder, "big"), tree.MaxBytes+1),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -248,12 +249,11 @@ func compile(t *testing.T, text []byte) *jsonschema.Schema {
 // valid checks a YAML document by the schema.
 func valid(t testing.TB, s *jsonschema.Schema, text []byte) error {
 	t.Helper()
-	d := newDecoder(Options{})
-	root := d.tree("x.yaml", text)
-	if root == nil {
-		t.Fatal(d.errs)
+	root, err := new(tree.Reader).Read("x.yaml", text)
+	if err != nil {
+		t.Fatal(err)
 	}
-	asJSON, err := json.Marshal(root.any())
+	asJSON, err := json.Marshal(root.Any())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -306,6 +306,7 @@ func TestEveryKey(t *testing.T) {
 		"file":           "name: a\nroles: {r: {files: {f: {%s}}}}\n",
 		"content":        "name: a\nroles: {r: {user_data: {%s}}}\n",
 		"check":          "name: a\nroles: {r: {check: {%s}}}\n",
+		"mysql":          "name: a\nroles: {r: {check: {mysql: {%s}}}}\n",
 		"update":         "name: a\nroles: {r: {update: {%s}}}\n",
 		"policy":         "name: a\nroles: {r: {policies: {p: {%s}}}}\n",
 		"step":           "name: a\nroles: {r: {policies: {p: {value: avg(x), steps: [{%s}]}}}}\n",

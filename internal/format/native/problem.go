@@ -1,104 +1,35 @@
 package native
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
+	"github.com/troupe-dev/troupe/internal/format/tree"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
-// An Error is one mistake in a file.
-type Error struct {
-	File         string
-	Line, Column int    // from 1; 0 when it concerns the file as a whole
-	Path         string // the keys that lead there: roles.app.needs[0]
-	Text         string
-
-	order int // of the file: the main one first
-}
-
-func (e *Error) Error() string {
-	var b strings.Builder
-	b.WriteString(e.File)
-	if e.Line > 0 {
-		fmt.Fprintf(&b, ":%d:%d", e.Line, e.Column)
-	}
-	b.WriteString(": ")
-	if e.Path != "" {
-		b.WriteString(e.Path + ": ")
-	}
-	b.WriteString(e.Text)
-	return b.String()
-}
-
-// Errors are the mistakes of a document, in the order of its text; no more than service.MaxProblems.
-type Errors []*Error
-
-func (e Errors) Error() string {
-	lines := make([]string, len(e))
-	for i, x := range e {
-		lines[i] = x.Error()
-	}
-	return strings.Join(lines, "\n")
-}
-
-// Unwrap returns the mistakes.
-func (e Errors) Unwrap() []error {
-	all := make([]error, len(e))
-	for i, x := range e {
-		all[i] = x
-	}
-	return all
-}
-
-// sorted returns the errors as an error, nil for none.
-func (e Errors) sorted() error {
-	if len(e) == 0 {
-		return nil
-	}
-	slices.SortStableFunc(e, func(a, b *Error) int {
-		return cmp.Or(cmp.Compare(a.order, b.order), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
-	})
-	return e
-}
-
-// A place is where a node stands in a file.
-type place struct {
-	file         *source
-	line, column int
-}
-
-// A source is a file that was read.
-type source struct {
-	name  string
-	order int
-}
+// Error and Errors are the mistakes in a document.
+type (
+	Error  = tree.Error
+	Errors = tree.Errors
+)
 
 // A spot is where something of the specification came from.
 type spot struct {
-	at   place
+	at   tree.Place
 	path string
 }
 
 // fail notes a mistake at the keys that are being read.
-func (d *decoder) fail(at place, format string, args ...any) {
+func (d *decoder) fail(at tree.Place, format string, args ...any) {
 	d.failAt(spot{at, d.path}, fmt.Sprintf(format, args...))
 }
 
-func (d *decoder) failAt(s spot, text string) {
-	if len(d.errs) < service.MaxProblems {
-		d.errs = append(d.errs, &Error{
-			File: s.at.file.name, Line: s.at.line, Column: s.at.column,
-			Path: s.path, Text: text, order: s.at.file.order,
-		})
-	}
-}
+func (d *decoder) failAt(s spot, text string) { d.errs.Note(s.at, s.path, text) }
 
 // mark notes where a part of the specification came from.
-func (d *decoder) mark(spec string, n *node) { d.spots[spec] = spot{n.at, d.path} }
+func (d *decoder) mark(spec string, n *tree.Node) { d.spots[spec] = spot{n.At, d.path} }
 
 // report notes what validation found.
 func (d *decoder) report(err error) {
@@ -132,4 +63,14 @@ func (d *decoder) problem(path, text string) {
 func within(a, b string) bool {
 	rest, ok := strings.CutPrefix(a, b)
 	return ok && (b == "" || rest == "" || rest[0] == '.' || rest[0] == '[')
+}
+
+// tree reads a file; what keeps it from being read is noted.
+func (d *decoder) tree(name string, data []byte) (*tree.Node, bool) {
+	root, err := d.files.Read(name, data)
+	var m *tree.Mistake
+	if errors.As(err, &m) {
+		d.fail(m.At, "%s", m.Text)
+	}
+	return root, err == nil
 }

@@ -75,8 +75,21 @@ func drawMachine(t *rapid.T) service.Machine {
 		if options := rapid.MapOfN(rapid.OneOf(word, rapid.Just("command")), value, 0, 3).Draw(t, "options"); len(options) > 0 {
 			x.Options = options
 		}
+		if rapid.Bool().Draw(t, "own") {
+			x.Env, x.UserData = dict.Draw(t, "own env"), prose.Draw(t, "own user data")
+			x.Files = []service.File{{Path: "a", Mode: uint32(rapid.IntRange(0, 0o7777).Draw(t, "own mode")), Content: prose.Draw(t, "own content")}}
+			x.Checks = append(x.Checks, drawCheck(t))
+		}
+		if rapid.Bool().Draw(t, "labelled") {
+			x.Name, x.Labels = fmt.Sprint("i", len(m.Implementations)), map[string]any{"zone": "eu", "more": value.Draw(t, "label")}
+		}
+		if rapid.Bool().Draw(t, "telling") {
+			x.Names, x.Rendered = drawVariables(t), service.Values{"made": map[string]any{"of": "{{ service.name }}"}}
+		}
 		m.Implementations = append(m.Implementations, x)
 	}
+	m.Variables = drawVariables(t)
+	m.Choose = rapid.SampledFrom([]service.Choose{"", service.AtRandom, service.Spread}).Draw(t, "choose")
 	for _, path := range rapid.SliceOfNDistinct(rapid.StringMatching(`[a-z0-9]{1,4}(/[a-z0-9 #:~]{1,4})?`), 0, 2, rapid.ID).Draw(t, "files") {
 		m.Files = append(m.Files, service.File{Path: path, Mode: uint32(rapid.IntRange(0, 0o7777).Draw(t, "mode")), Content: prose.Draw(t, "content")})
 	}
@@ -86,19 +99,31 @@ func drawMachine(t *rapid.T) service.Machine {
 	return m
 }
 
+func drawVariables(t *rapid.T) service.Values {
+	if !rapid.Bool().Draw(t, "variables") {
+		return nil
+	}
+	return service.Values{word.Draw(t, "variable"): value.Draw(t, "value"), "nested": map[string]any{"v": value.Draw(t, "value")}}
+}
+
 func drawCheck(t *rapid.T) (c service.Check) {
 	if rapid.Bool().Draw(t, "details") {
 		c = service.Check{
 			Interval: duration.Draw(t, "interval"), Timeout: duration.Draw(t, "timeout"), StartPeriod: duration.Draw(t, "start"),
-			Failures: amount.Draw(t, "failures"), Successes: amount.Draw(t, "successes"),
+			Failures: amount.Draw(t, "failures"), Successes: amount.Draw(t, "successes"), Down: duration.Draw(t, "down"),
 		}
 	}
-	switch rapid.IntRange(0, 3).Draw(t, "kind") {
+	switch rapid.IntRange(0, 4).Draw(t, "kind") {
+	case 4:
+		plain := rapid.StringMatching(`[a-z0-9 "{}]{0,9}`).Filter(func(s string) bool { return render.Check("", s) == nil })
+		c.MySQL = &service.MySQL{Host: plain.Draw(t, "host"), Port: rapid.SampledFrom([]string{"", "3307"}).Draw(t, "port"), Database: plain.Draw(t, "database"),
+			User: plain.Draw(t, "user"), Password: plain.Draw(t, "password")}
 	case 0:
 		c.TCP = rapid.SampledFrom([]string{":80", "db:5432", "{{ roles.db[0].address }}:1", "[::1]:80"}).Draw(t, "tcp")
 	case 1:
 		c.HTTP = rapid.SampledFrom([]string{":80/x", "https://a.b/c?d=#e"}).Draw(t, "http")
 		c.Status = rapid.SampledFrom([]int{0, 204}).Draw(t, "status")
+		c.Method = rapid.SampledFrom([]string{"", "HEAD"}).Draw(t, "method")
 	case 2:
 		c.Exec = rapid.OneOf(rapid.SliceOfN(prose, 1, 3), rapid.Map(prose, shell)).Draw(t, "exec")
 	case 3:
@@ -108,7 +133,7 @@ func drawCheck(t *rapid.T) (c service.Check) {
 }
 
 func drawUpdate(t *rapid.T) service.UpdatePolicy {
-	u := service.UpdatePolicy{Batch: amount.Draw(t, "batch"), Surge: optional(t, "surge"), Rollback: rapid.Bool().Draw(t, "rollback")}
+	u := service.UpdatePolicy{Existing: rapid.SampledFrom([]service.Existing{"", service.KeepExisting}).Draw(t, "existing"), Batch: amount.Draw(t, "batch"), Surge: optional(t, "surge"), Rollback: rapid.Bool().Draw(t, "rollback")}
 	if rapid.Bool().Draw(t, "settle?") {
 		u.Settle = ptr(duration.Draw(t, "settle"))
 	}
@@ -219,9 +244,11 @@ func drawSpec(t *rapid.T) *service.Spec {
 	s.Name = rapid.StringMatching(`[!-~]([ -~]{0,20}[!-~])?`).Draw(t, "name")
 	s.Description, s.NamePattern = prose.Draw(t, "description"), prose.Draw(t, "pattern")
 	s.Strategy = rapid.SampledFrom([]service.Strategy{service.Straight, service.NoOrder}).Draw(t, "strategy")
-	s.OnFailure = rapid.SampledFrom([]service.OnFailure{service.Keep, service.Rollback}).Draw(t, "on failure")
+	s.OnFailure = rapid.SampledFrom([]service.OnFailure{service.Keep, service.Rollback, service.Abort}).Draw(t, "on failure")
+	s.Managed = rapid.SampledFrom([]service.Care{"", service.UntilBuilt}).Draw(t, "managed")
 	s.Strict, s.Hold, s.AutoDelete, s.Retain, s.Update = flag("strict"), flag("hold"), flag("auto"), duration.Draw(t, "retain"), drawUpdate(t)
 	s.Inputs, s.Labels = dict.Draw(t, "inputs"), dict.Draw(t, "labels")
+	s.Variables = drawVariables(t)
 	for k := range s.Inputs {
 		s.Secrets = []string{k}
 	}
@@ -265,6 +292,7 @@ func drawSpec(t *rapid.T) *service.Spec {
 		r.Identity = rapid.SampledFrom([]service.Identity{service.New, service.Stable}).Draw(t, "identity")
 		r.Restart = rapid.SampledFrom([]service.Restart{service.Always, service.OnFailureExit, service.Never}).Draw(t, "restart")
 		r.Restarts, r.ActionNumber = amount.Draw(t, "restarts"), amount.Draw(t, "number")
+		r.ScaleIn = rapid.SampledFrom([]service.ScaleIn{"", service.Youngest}).Draw(t, "scale in")
 		r.Stable, r.Cooldown, r.ActionPeriod = duration.Draw(t, "stable"), duration.Draw(t, "cooldown"), duration.Draw(t, "period")
 		r.StartTimeout, r.StopTimeout = duration.Draw(t, "start"), duration.Draw(t, "stop")
 		r.ReadyGate, r.Hold, r.HardShutdown = flag("gate"), flag("hold"), flag("hard")
@@ -279,7 +307,10 @@ func drawSpec(t *rapid.T) *service.Spec {
 		if len(r.Policies) == 0 {
 			r.Policies = nil
 		}
-		r.Update, r.Inputs, r.Machine = drawUpdate(t), dict.Draw(t, "inputs"), drawMachine(t)
+		r.Update, r.Inputs, r.Variables, r.Machine = drawUpdate(t), dict.Draw(t, "inputs"), drawVariables(t), drawMachine(t)
+		if first := &r.Machine.Implementations[0]; first.Labels != nil {
+			r.Filter = map[string]any{"zone": first.Labels["zone"]}
+		}
 		s.Roles = append(s.Roles, r)
 	}
 	s.Alarms = drawAlarms(t, s.Roles)
@@ -334,8 +365,8 @@ func TestGeneratorReachesEveryField(t *testing.T) {
 	set := map[string]bool{}
 	rapid.Check(t, func(rt *rapid.T) { visit(reflect.ValueOf(*drawSpec(rt)), "", set) })
 	for name, reached := range set {
-		// The last two come with the service.
-		if !reached && !slices.Contains([]string{".Document", ".Alarms[].ID", ".Alarms[].Tenant"}, name) {
+		// The last three come with the service.
+		if !reached && !slices.Contains([]string{".Document", ".Alarms[].ID", ".Alarms[].Tenant", ".Roles[].Earlier"}, name) {
 			t.Errorf("%s is never set", name)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/troupe-dev/troupe/internal/format/tree"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
@@ -92,7 +93,8 @@ var tables = sync.OnceValue(func() []table {
 		tableOf("implementation", "An implementation", "One way to make the machine.", implementationFields),
 		tableOf("file", "A file", "A file that is written into the machine.", fileFields),
 		tableOf("content", "A content", "A text that comes from a file.", contentFields),
-		tableOf("check", "A check", "A health check: exactly one of tcp, http, exec and ping.", checkFields),
+		tableOf("check", "A check", "A health check: exactly one of tcp, http, exec, mysql and ping.", checkFields),
+		tableOf("mysql", "A MySQL check", "A database that must answer.", mysqlFields),
 		tableOf("policy", "A policy", "A rule that changes a count: exactly one of target, steps, queue, schedule (or start) and expression, with the keys that belong to it.", policyFields),
 		tableOf("step", "A step", "What a policy does at some values.", stepFields),
 		tableOf("way", "A way", "How a policy is limited in one direction.", wayFields),
@@ -158,7 +160,7 @@ func Reference() string {
 	b.WriteString("- A size is bytes, or text such as `512M` with a unit K, M, G or T (powers of 1024).\n")
 	b.WriteString("- Text may stand without quotes; numbers and booleans in its place are taken as written. `yes`, `no`, `on` and `off` are text.\n")
 	b.WriteString("- A key without a value counts as absent.\n")
-	fmt.Fprintf(&b, "- A service has up to %d roles; a file up to %d MiB.\n", service.MaxRoles, MaxBytes>>20)
+	fmt.Fprintf(&b, "- A service has up to %d roles; a file up to %d MiB.\n", service.MaxRoles, tree.MaxBytes>>20)
 	cell := strings.NewReplacer("|", `\|`, "\n", " ")
 	for _, t := range tables() {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n| key | value | default | example | meaning |\n|---|---|---|---|---|\n", t.title, t.help)

@@ -8,6 +8,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/troupe-dev/troupe/internal/alarm"
+	"github.com/troupe-dev/troupe/internal/format/tree"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
@@ -42,7 +43,7 @@ func alarmsField() field[service.Spec] {
 	return field[service.Spec]{
 		key: "alarms", shape: mapShape("alarm"), example: `{silent: {when: "absent(cpu.user_perc, 3s)", by: [instance], do: replace}}`,
 		help: "Alarms by name that watch the service's own series, and what they do.",
-		read: func(d *decoder, n *node, s *service.Spec) {
+		read: func(d *decoder, n *tree.Node, s *service.Spec) {
 			readAlarms(d, n, func(x alarm.Definition) { s.Alarms = append(s.Alarms, x) })
 		},
 		write: func(s *service.Spec) any {
@@ -54,17 +55,17 @@ func alarmsField() field[service.Spec] {
 	}
 }
 
-func readAlarms(d *decoder, n *node, take func(alarm.Definition)) {
-	if n.kind != mapping {
-		d.fail(n.at, "expected alarms by name, found %s", n.kind)
+func readAlarms(d *decoder, n *tree.Node, take func(alarm.Definition)) {
+	if n.Kind != tree.Mapping {
+		d.fail(n.At, "expected alarms by name, found %s", n.Kind)
 		return
 	}
-	for i, e := range n.entries {
-		k := newAlarm(e.key)
-		key := &node{at: e.at}
-		d.in(e.key, fmt.Sprintf("[%d]", i), key, func() {
+	for i, e := range n.Entries {
+		k := newAlarm(e.Key)
+		key := &tree.Node{At: e.At}
+		d.in(e.Key, fmt.Sprintf("[%d]", i), key, func() {
 			d.mark(d.spec+".name", key)
-			read(d, alarmFields, e.value, &k)
+			read(d, alarmFields, e.Value, &k)
 		})
 		take(k.settle())
 	}
@@ -108,7 +109,7 @@ var alarmFields = []field[alarmKeys]{
 	{
 		key: "damping", shape: ref("damping"), example: "{transitions: 5, within: 10m}",
 		help: "Actions are held back while the alarm changes its state more often than that.",
-		read: func(d *decoder, n *node, k *alarmKeys) { read(d, dampingFields, n, &k.Damping) },
+		read: func(d *decoder, n *tree.Node, k *alarmKeys) { read(d, dampingFields, n, &k.Damping) },
 		write: func(k *alarmKeys) any {
 			if k.Damping == (alarm.Damping{}) {
 				return nil
@@ -126,8 +127,8 @@ var alarmFields = []field[alarmKeys]{
 	{
 		key: "maintenance", shape: listShape("window"), example: "[{from: 2030-01-05T02:00:00Z, to: 2030-01-05T03:00:00Z, every: 24h}]",
 		help: "Times in which states are kept but actions wait.",
-		read: func(d *decoder, n *node, k *alarmKeys) {
-			d.each(n, func(item *node) {
+		read: func(d *decoder, n *tree.Node, k *alarmKeys) {
+			d.each(n, func(item *tree.Node) {
 				var m alarm.Maintenance
 				read(d, maintenanceFields, item, &m)
 				k.Maintenance = append(k.Maintenance, m)
@@ -165,14 +166,14 @@ var timeShape = shape{map[string]any{"type": "string", "format": "date-time"}, "
 func timeField[T any](key, example, help string, at func(*T) *time.Time) field[T] {
 	return field[T]{
 		key: key, shape: timeShape, example: example, help: help,
-		read: func(d *decoder, n *node, t *T) {
+		read: func(d *decoder, n *tree.Node, t *T) {
 			s, ok := d.text(n)
 			if !ok {
 				return
 			}
 			v, err := time.Parse(time.RFC3339Nano, s)
 			if err != nil {
-				d.fail(n.at, "%s is no time; write one such as 2030-01-05T02:00:00Z", n.found())
+				d.fail(n.At, "%s is no time; write one such as 2030-01-05T02:00:00Z", n.Found())
 				return
 			}
 			*at(t) = v
@@ -194,18 +195,18 @@ var plainOrder = map[string]any{"enum": []string{"replace", "restart"}}
 func orderField(key, spec, example, help string, at func(*alarmKeys) *[]alarm.Action) field[alarmKeys] {
 	return field[alarmKeys]{
 		key: key, spec: spec, shape: orderShape, example: example, help: help,
-		read: func(d *decoder, n *node, k *alarmKeys) {
-			d.each(n, func(item *node) {
+		read: func(d *decoder, n *tree.Node, k *alarmKeys) {
+			d.each(n, func(item *tree.Node) {
 				var a alarm.Action
 				switch {
-				case item.kind == mapping:
+				case item.Kind == tree.Mapping:
 					read(d, orderFields, item, &a)
-				case item.text == "replace":
+				case item.Text == "replace":
 					a.Replace = true
-				case item.text == "restart":
+				case item.Text == "restart":
 					a.Restart = true
 				default:
-					d.fail(item.at, "expected replace, restart, or one of scale, notify and act with what belongs to it; found %s", item.found())
+					d.fail(item.At, "expected replace, restart, or one of scale, notify and act with what belongs to it; found %s", item.Found())
 				}
 				*at(k) = append(*at(k), a)
 			})
@@ -263,7 +264,7 @@ var orderFields = []field[alarm.Action]{
 func pairField(key, example, help string, set func(a *alarm.Action, role, what string), get func(*alarm.Action) (role, what string, ok bool)) field[alarm.Action] {
 	return field[alarm.Action]{
 		key: key, shape: textShape, example: example, help: help,
-		read: func(d *decoder, n *node, a *alarm.Action) {
+		read: func(d *decoder, n *tree.Node, a *alarm.Action) {
 			s, ok := d.text(n)
 			if !ok {
 				return
@@ -274,7 +275,7 @@ func pairField(key, example, help string, set func(a *alarm.Action, role, what s
 			case 2:
 				set(a, words[0], words[1])
 			default:
-				d.fail(n.at, "expected a role and what to do, as in %q; found %s", example, n.found())
+				d.fail(n.At, "expected a role and what to do, as in %q; found %s", example, n.Found())
 			}
 		},
 		write: func(a *alarm.Action) any {
@@ -293,18 +294,18 @@ func ParseAlarms(name string, data []byte) ([]alarm.Definition, error) {
 	d := newDecoder(Options{})
 	root, ok := d.load(name, data, &level{})
 	if !ok {
-		return nil, d.errs.sorted()
+		return nil, d.errs.Sorted()
 	}
 	var all []alarm.Definition
 	d.mark("", root)
-	read(d, []field[[]alarm.Definition]{{key: "alarms", read: func(d *decoder, n *node, all *[]alarm.Definition) {
+	read(d, []field[[]alarm.Definition]{{key: "alarms", read: func(d *decoder, n *tree.Node, all *[]alarm.Definition) {
 		readAlarms(d, n, func(x alarm.Definition) { *all = append(*all, x) })
 	}}}, root, &all)
-	if root.get("alarms") == nil && len(d.errs) == 0 {
-		d.fail(root.at, `alarms stand by name under the key "alarms"`)
+	if root.Get("alarms") == nil && len(d.errs) == 0 {
+		d.fail(root.At, `alarms stand by name under the key "alarms"`)
 	}
 	d.report(service.ValidateAlarms(all))
-	if err := d.errs.sorted(); err != nil {
+	if err := d.errs.Sorted(); err != nil {
 		return nil, err
 	}
 	return all, nil

@@ -1,6 +1,7 @@
 package native
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"regexp"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/troupe-dev/troupe/internal/format/tree"
 	"github.com/troupe-dev/troupe/internal/policy"
 	"github.com/troupe-dev/troupe/internal/service"
 )
@@ -17,20 +19,20 @@ func policiesField() field[service.RoleSpec] {
 	return field[service.RoleSpec]{
 		key: "policies", shape: mapShape("policy"), example: "{load: {target: avg(cpu.user_perc), keep: 60}}",
 		help: "Rules by name that change the count by values or the clock, within its bounds.",
-		read: func(d *decoder, n *node, r *service.RoleSpec) {
-			if n.kind != mapping {
-				d.fail(n.at, "expected policies by name, found %s", n.kind)
+		read: func(d *decoder, n *tree.Node, r *service.RoleSpec) {
+			if n.Kind != tree.Mapping {
+				d.fail(n.At, "expected policies by name, found %s", n.Kind)
 				return
 			}
-			for i, e := range n.entries {
-				p := policyKeys{policy: policy.Policy{Name: e.key}}
-				d.in(e.key, fmt.Sprintf("[%d]", i), e.value, func() {
+			for i, e := range n.Entries {
+				p := policyKeys{policy: policy.Policy{Name: e.Key}}
+				d.in(e.Key, fmt.Sprintf("[%d]", i), e.Value, func() {
 					before := len(d.errs)
-					if read(d, policyFields, e.value, &p); len(d.errs) > before {
+					if read(d, policyFields, e.Value, &p); len(d.errs) > before {
 						return
 					}
 					if err := p.settle(); err != nil {
-						d.fail(e.value.at, "%v", err)
+						d.fail(e.Value.At, "%v", err)
 					}
 				})
 				r.Policies = append(r.Policies, p.policy)
@@ -88,8 +90,8 @@ var policyFields = []field[policyKeys]{
 	{
 		key: "steps", shape: listShape("step"), example: "[{above: 80, scale: +2}, {below: 20, scale: -1}]",
 		help: "What to do at which value; the first step that fits counts.",
-		read: func(d *decoder, n *node, p *policyKeys) {
-			d.each(n, func(item *node) {
+		read: func(d *decoder, n *tree.Node, p *policyKeys) {
+			d.each(n, func(item *tree.Node) {
 				var s stepKeys
 				read(d, stepFields, item, &s)
 				p.list = append(p.list, s)
@@ -129,11 +131,11 @@ var policyFields = []field[policyKeys]{
 	{
 		key: "cooldown", shape: durationShape, def: "the role's", example: "30s",
 		help: "How long the role is left alone after this policy scaled it.",
-		read: func(d *decoder, n *node, p *policyKeys) {
+		read: func(d *decoder, n *tree.Node, p *policyKeys) {
 			if s, ok := d.text(n); ok {
 				v, err := parseDuration(s)
 				if err != nil {
-					d.fail(n.at, "%v", err)
+					d.fail(n.At, "%v", err)
 				}
 				p.cooldown, p.hasCooldown = v, true
 			}
@@ -142,7 +144,7 @@ var policyFields = []field[policyKeys]{
 			if !p.hasCooldown {
 				return nil
 			}
-			return firstOf(formatDuration(p.cooldown), "0s")
+			return cmp.Or(formatDuration(p.cooldown), "0s")
 		},
 	},
 	wayField("up", "How growing is limited, for target, steps and queue.", func(p *policyKeys) *policy.Way { return &p.policy.Up }),
@@ -171,11 +173,11 @@ var wayFields = []field[policy.Way]{
 	{
 		key: "stabilise", shape: durationShape, def: "0s up, 5m down", example: "1m",
 		help: "How long a wish must have lasted; the mildest of that time counts.",
-		read: func(d *decoder, n *node, w *policy.Way) {
+		read: func(d *decoder, n *tree.Node, w *policy.Way) {
 			if s, ok := d.text(n); ok {
 				v, err := parseDuration(s)
 				if err != nil {
-					d.fail(n.at, "%v", err)
+					d.fail(n.At, "%v", err)
 				}
 				w.Stabilise = &v
 			}
@@ -184,7 +186,7 @@ var wayFields = []field[policy.Way]{
 			if w.Stabilise == nil {
 				return nil
 			}
-			return firstOf(formatDuration(*w.Stabilise), "0s")
+			return cmp.Or(formatDuration(*w.Stabilise), "0s")
 		},
 	},
 }
@@ -192,7 +194,7 @@ var wayFields = []field[policy.Way]{
 func wayField(key, help string, at func(*policyKeys) *policy.Way) field[policyKeys] {
 	return field[policyKeys]{
 		key: key, shape: ref("way"), example: "{most: 5, cooldown: 1m}", help: help,
-		read: func(d *decoder, n *node, p *policyKeys) { read(d, wayFields, n, at(p)) },
+		read: func(d *decoder, n *tree.Node, p *policyKeys) { read(d, wayFields, n, at(p)) },
 		write: func(p *policyKeys) any {
 			if out := write(wayFields, at(p)); len(out) > 0 {
 				return out
@@ -205,7 +207,7 @@ func wayField(key, help string, at func(*policyKeys) *policy.Way) field[policyKe
 func floatField[T any](key, example, help string, at func(*T) *float64) field[T] {
 	return field[T]{
 		key: key, shape: numberShape, example: example, help: help,
-		read: func(d *decoder, n *node, t *T) {
+		read: func(d *decoder, n *tree.Node, t *T) {
 			if v, ok := d.number(n); ok {
 				*at(t) = v
 			}
@@ -217,7 +219,7 @@ func floatField[T any](key, example, help string, at func(*T) *float64) field[T]
 func boundaryField(key, example, help string, at func(*stepKeys) **float64) field[stepKeys] {
 	return field[stepKeys]{
 		key: key, shape: shape{map[string]any{"type": "number"}, "number"}, example: example, help: help,
-		read: func(d *decoder, n *node, s *stepKeys) {
+		read: func(d *decoder, n *tree.Node, s *stepKeys) {
 			if v, ok := d.number(n); ok {
 				*at(s) = &v
 			}
@@ -231,11 +233,11 @@ func boundaryField(key, example, help string, at func(*stepKeys) **float64) fiel
 	}
 }
 
-func (d *decoder) number(n *node) (float64, bool) {
-	if v, err := strconv.ParseFloat(n.text, 64); err == nil && (n.kind == integer || n.kind == float) && !math.IsInf(v, 0) && !math.IsNaN(v) {
+func (d *decoder) number(n *tree.Node) (float64, bool) {
+	if v, err := strconv.ParseFloat(n.Text, 64); err == nil && (n.Kind == tree.Integer || n.Kind == tree.Float) && !math.IsInf(v, 0) && !math.IsNaN(v) {
 		return v, true
 	}
-	d.fail(n.at, "expected a number, found %s", n.found())
+	d.fail(n.At, "expected a number, found %s", n.Found())
 	return 0, false
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/troupe-dev/troupe/driver"
+	"github.com/troupe-dev/troupe/internal/format/tree"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
@@ -21,7 +22,7 @@ var resourceFields = []field[service.ResourceSpec]{
 		func(x *service.ResourceSpec) *string { return &x.Account }),
 	{
 		key: "options", shape: freeShape, example: "{cidr: 10.1.0.0/24}", help: "The driver's own options for this kind.",
-		read:  func(d *decoder, n *node, x *service.ResourceSpec) { readOptions(d, n, &x.Options) },
+		read:  func(d *decoder, n *tree.Node, x *service.ResourceSpec) { readOptions(d, n, &x.Options) },
 		write: func(x *service.ResourceSpec) any { return unlessEmpty(x.Options) },
 	},
 	namesField("needs", "", "outer", "The resources that must be ready before this one is made, and that are removed after it.",
@@ -49,17 +50,17 @@ func resourcesField() field[service.Spec] {
 	}
 }
 
-func readResources(d *decoder, n *node, s *service.Spec) {
-	if n.kind != mapping {
-		d.fail(n.at, "expected resources by name, found %s", n.kind)
+func readResources(d *decoder, n *tree.Node, s *service.Spec) {
+	if n.Kind != tree.Mapping {
+		d.fail(n.At, "expected resources by name, found %s", n.Kind)
 		return
 	}
-	for i, e := range n.entries {
-		x := service.ResourceSpec{Name: e.key, Heal: service.HealAuto}
-		key := &node{at: e.at}
-		d.in(e.key, fmt.Sprintf("[%d]", i), key, func() {
+	for i, e := range n.Entries {
+		x := service.ResourceSpec{Name: e.Key, Heal: service.HealAuto}
+		key := &tree.Node{At: e.At}
+		d.in(e.Key, fmt.Sprintf("[%d]", i), key, func() {
 			d.mark(d.spec+".name", key)
-			read(d, resourceFields, e.value, &x)
+			read(d, resourceFields, e.Value, &x)
 		})
 		s.Resources = append(s.Resources, x)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/troupe-dev/troupe/internal/format/tree"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
@@ -21,8 +22,10 @@ var serviceFields = []field[service.Spec]{
 	includeField[service.Spec](),
 	choiceField("strategy", "straight makes the roles that others need first and removes them last; none makes and removes all at once.",
 		func(s *service.Spec) *service.Strategy { return &s.Strategy }, service.Straight, service.NoOrder),
-	choiceField("on_failure", "What a first deployment that failed leaves: keep leaves it for inspection, rollback removes it, and instances must have stayed up for update.settle before the deployment counts.",
-		func(s *service.Spec) *service.OnFailure { return &s.OnFailure }, service.Keep, service.Rollback),
+	choiceField("on_failure", "What a first deployment that failed leaves: keep leaves it for inspection, rollback removes it, and instances must have stayed up for update.settle before the deployment counts; abort is rollback as soon as one instance has failed, without a second try.",
+		func(s *service.Spec) *service.OnFailure { return &s.OnFailure }, service.Keep, service.Rollback, service.Abort),
+	choiceField("managed", "For how long a service made from this is looked after: always, until it is detached; build leaves it alone when its first deployment has come to its end.",
+		func(s *service.Spec) *service.Care { return &s.Managed }, service.UntilDetached, service.UntilBuilt),
 	boolField("hold", "The machines of every role are made but wait for release.",
 		func(s *service.Spec) *bool { return &s.Hold }),
 	boolField("auto_delete", "The service is removed when its last instance is gone.",
@@ -33,6 +36,8 @@ var serviceFields = []field[service.Spec]{
 		func(s *service.Spec) *string { return &s.NamePattern }),
 	wordsField("inputs", "{VERSION: \"1.10\"}", "Values that templates see as inputs.NAME.",
 		func(s *service.Spec) *map[string]string { return &s.Inputs }),
+	variablesField("Values of any kind that templates see as variables.NAME.",
+		func(s *service.Spec) *service.Values { return &s.Variables }),
 	namesField("secrets", "", "[PASSWORD]", "Inputs that are never shown.",
 		func(s *service.Spec) *[]string { return &s.Secrets }),
 	wordsField("labels", "{team: web}", "Words to find the service by.",
@@ -57,23 +62,23 @@ var serviceFields = []field[service.Spec]{
 	},
 }
 
-func readRoles(d *decoder, n *node, s *service.Spec) {
-	if n.kind != mapping {
-		d.fail(n.at, "expected roles by name, found %s", n.kind)
+func readRoles(d *decoder, n *tree.Node, s *service.Spec) {
+	if n.Kind != tree.Mapping {
+		d.fail(n.At, "expected roles by name, found %s", n.Kind)
 		return
 	}
-	s.Roles = make([]service.RoleSpec, 0, len(n.entries))
-	for i, e := range n.entries {
-		role := newRole(e.key)
-		key := &node{at: e.at}
-		d.in(e.key, fmt.Sprintf("[%d]", i), key, func() {
+	s.Roles = make([]service.RoleSpec, 0, len(n.Entries))
+	for i, e := range n.Entries {
+		role := newRole(e.Key)
+		key := &tree.Node{At: e.At}
+		d.in(e.Key, fmt.Sprintf("[%d]", i), key, func() {
 			d.mark(d.spec+".name", key)
-			read(d, roleFields, e.value, &role)
+			read(d, roleFields, e.Value, &role)
 		})
 		s.Roles = append(s.Roles, role)
 	}
 	if len(s.Roles) == 0 {
-		d.fail(n.at, "a service needs roles")
+		d.fail(n.At, "a service needs roles")
 	}
 }
 
@@ -99,6 +104,8 @@ var roleFields = append([]field[service.RoleSpec]{
 		},
 	},
 }, append(lifted(), []field[service.RoleSpec]{
+	freeField("filter", "{zone: eu}", "Only implementations of the machine with these labels are taken.",
+		func(r *service.RoleSpec) *map[string]any { return &r.Filter }),
 	choiceField("identity", "Whether a replacement is a new instance, or keeps number, address and data (stable: for databases).",
 		func(r *service.RoleSpec) *service.Identity { return &r.Identity }, service.New, service.Stable),
 	choiceField("heal", "auto replaces an instance that failed; manual marks the service WARNING and waits for recover.",
@@ -115,6 +122,8 @@ var roleFields = append([]field[service.RoleSpec]{
 		func(r *service.RoleSpec) *bool { return &r.ReadyGate }),
 	boolField("hold", "The role's machines are made but wait for release.",
 		func(r *service.RoleSpec) *bool { return &r.Hold }),
+	choiceField("scale_in", "Which instances go first when there are too many, after the bad ones: the oldest or the youngest. Of stable ones those with the highest numbers go.",
+		func(r *service.RoleSpec) *service.ScaleIn { return &r.ScaleIn }, service.Oldest, service.Youngest),
 	boolField("hard_shutdown", "Instances are removed at once, without the graceful part.",
 		func(r *service.RoleSpec) *bool { return &r.HardShutdown }),
 	durationField("cooldown", "none", "30s", "How long the role is left alone after it was scaled.",
@@ -132,6 +141,8 @@ var roleFields = append([]field[service.RoleSpec]{
 		func(r *service.RoleSpec) *service.UpdatePolicy { return &r.Update }),
 	wordsField("inputs", "{DEBUG: \"1\"}", "Inputs of this role, over those of the service.",
 		func(r *service.RoleSpec) *map[string]string { return &r.Inputs }),
+	variablesField("Variables of this role, laid over those of the service and of the machine, nested mappings too.",
+		func(r *service.RoleSpec) *service.Values { return &r.Variables }),
 }...)...)
 
 // named gives a field another name in the specification.
@@ -143,7 +154,7 @@ func named[T any](spec string, f field[T]) field[T] {
 func updateField[T any](help string, at func(*T) *service.UpdatePolicy) field[T] {
 	return field[T]{
 		key: "update", shape: ref("update"), example: "{batch: 2, surge: 1, rollback: true}", help: help,
-		read: func(d *decoder, n *node, t *T) { read(d, updateFields, n, at(t)) },
+		read: func(d *decoder, n *tree.Node, t *T) { read(d, updateFields, n, at(t)) },
 		write: func(t *T) any {
 			if out := write(updateFields, at(t)); len(out) > 0 {
 				return out
@@ -160,7 +171,7 @@ var updateFields = []field[service.UpdatePolicy]{
 	{
 		key: "surge", shape: countShape, def: "1", example: "0",
 		help: "How many instances beyond the count may exist meanwhile; stable identities never have any.",
-		read: func(d *decoder, n *node, u *service.UpdatePolicy) {
+		read: func(d *decoder, n *tree.Node, u *service.UpdatePolicy) {
 			if i, ok := d.integer(n); ok {
 				u.Surge = &i
 			}
@@ -175,14 +186,14 @@ var updateFields = []field[service.UpdatePolicy]{
 	{
 		key: "settle", shape: durationShape, def: "1s, and none for roles with a check or a ready gate", example: "5s",
 		help: "How long a replacement must stay up before the update goes on.",
-		read: func(d *decoder, n *node, u *service.UpdatePolicy) {
+		read: func(d *decoder, n *tree.Node, u *service.UpdatePolicy) {
 			s, ok := d.text(n)
 			if !ok {
 				return
 			}
 			v, err := parseDuration(s)
 			if err != nil {
-				d.fail(n.at, "%v", err)
+				d.fail(n.At, "%v", err)
 				return
 			}
 			u.Settle = &v
@@ -197,8 +208,10 @@ var updateFields = []field[service.UpdatePolicy]{
 			return formatDuration(*u.Settle)
 		},
 	},
-	boolField("rollback", "Go back to the revision before when an instance of the new one fails.",
+	boolField("rollback", "Go back to the revision before when an instance of the new one, or a role that is new, fails. What the update had not touched stays.",
 		func(u *service.UpdatePolicy) *bool { return &u.Rollback }),
+	choiceField("existing", "What becomes of instances that exist: replace them, or keep them as they are, so that only new ones follow the new description.",
+		func(u *service.UpdatePolicy) *service.Existing { return &u.Existing }, service.ReplaceExisting, service.KeepExisting),
 }
 
 // A bounds is a count written as a map.
@@ -214,7 +227,7 @@ var countFields = []field[bounds]{
 func boundField(key, def, example, help string, at func(*bounds) **int) field[bounds] {
 	return field[bounds]{
 		key: key, shape: countShape, def: def, example: example, help: help,
-		read: func(d *decoder, n *node, b *bounds) {
+		read: func(d *decoder, n *tree.Node, b *bounds) {
 			if i, ok := d.integer(n); ok {
 				*at(b) = &i
 			}
@@ -230,14 +243,14 @@ func boundField(key, def, example, help string, at func(*bounds) **int) field[bo
 
 var countRange = regexp.MustCompile(`^\s*(\d{1,9})\s*\.\.\s*(\d{1,9})?\s*$`)
 
-func readCount(d *decoder, n *node, r *service.RoleSpec) {
+func readCount(d *decoder, n *tree.Node, r *service.RoleSpec) {
 	var b bounds
-	switch n.kind {
-	case integer:
+	switch n.Kind {
+	case tree.Integer:
 		if i, ok := d.integer(n); ok {
 			b.initial = &i
 		}
-	case mapping:
+	case tree.Mapping:
 		before := len(d.errs)
 		read(d, countFields, n, &b)
 		if len(d.errs) > before {
@@ -245,9 +258,9 @@ func readCount(d *decoder, n *node, r *service.RoleSpec) {
 		}
 	default:
 		// "2." followed by ".10" is no number to YAML, but 2..10 without its end may look like one.
-		parts := countRange.FindStringSubmatch(n.text)
-		if parts == nil || n.kind > text {
-			d.fail(n.at, "expected a number, a range such as 2..10, or {min, max, initial}; found %s", n.found())
+		parts := countRange.FindStringSubmatch(n.Text)
+		if parts == nil || n.Kind > tree.Text {
+			d.fail(n.At, "expected a number, a range such as 2..10, or {min, max, initial}; found %s", n.Found())
 			return
 		}
 		low, _ := strconv.Atoi(parts[1])
@@ -278,8 +291,8 @@ func writeCount(r *service.RoleSpec) any {
 	return write(countFields, &bounds{r.Min, r.Max, &r.Cardinality})
 }
 
-func readMachine(d *decoder, n *node, r *service.RoleSpec) {
-	if n.kind == mapping {
+func readMachine(d *decoder, n *tree.Node, r *service.RoleSpec) {
+	if n.Kind == tree.Mapping {
 		read(d, machineFields, n, &r.Machine)
 		return
 	}
@@ -287,13 +300,13 @@ func readMachine(d *decoder, n *node, r *service.RoleSpec) {
 	switch {
 	case !ok:
 	case strings.TrimSpace(name) == "":
-		d.fail(n.at, "the machine definition has no name")
+		d.fail(n.At, "the machine definition has no name")
 	case d.opts.Machine == nil:
-		d.fail(n.at, "there are no named machine definitions here: write the definition in its place")
+		d.fail(n.At, "there are no named machine definitions here: write the definition in its place")
 	default:
 		m, err := d.opts.Machine(name)
 		if err != nil {
-			d.fail(n.at, "%v", err)
+			d.fail(n.At, "%v", err)
 			return
 		}
 		r.Machine = clone(m)
