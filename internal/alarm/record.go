@@ -48,6 +48,7 @@ type alarmRecord struct {
 	Incarnation  uint32       `json:"incarnation,omitempty"` // of the instance that it is about
 	Flaps        []int64      `json:"flaps,omitempty"`
 	Owed         bool         `json:"owed,omitempty"`
+	Repeats      int          `json:"repeats,omitempty"`
 	Retries      []int64      `json:"retries,omitempty"`
 	Retry        int64        `json:"retry,omitempty"`
 }
@@ -202,7 +203,7 @@ func (m *Monitor) record(a *alarm) alarmRecord {
 		}
 	}
 	if x := a.extra; x != nil {
-		r.Lifecycle, r.Link, r.Flaps, r.Owed, r.Retries = x.lifecycle, x.link, x.flaps, x.owed, x.retries
+		r.Lifecycle, r.Link, r.Flaps, r.Owed, r.Repeats, r.Retries = x.lifecycle, x.link, x.flaps, x.owed, x.repeats, x.retries
 		if x.retry != never {
 			r.Retry = x.retry
 		}
@@ -346,7 +347,7 @@ func (m *Monitor) revive(serial uint32, r *alarmRecord) *alarm {
 		a.okDue = 0 // Ready sets it
 	}
 	if r.Lifecycle != "" || r.Link != "" || r.Flaps != nil || r.Owed || r.Retries != nil {
-		*a.more() = extra{lifecycle: r.Lifecycle, link: r.Link, flaps: r.Flaps, owed: r.Owed, retries: r.Retries, retry: never}
+		*a.more() = extra{lifecycle: r.Lifecycle, link: r.Link, flaps: r.Flaps, owed: r.Owed, repeats: r.Repeats, retries: r.Retries, retry: never}
 		if r.Retry != 0 {
 			a.extra.retry = r.Retry
 		}

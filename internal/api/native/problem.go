@@ -84,10 +84,10 @@ func statusOf(err error) (status, retry int) {
 		return http.StatusUnsupportedMediaType, 0
 	case errors.Is(err, telemetry.ErrSyntax), errors.Is(err, telemetry.ErrQuery), errors.As(err, &wrongAlarm), errors.As(err, &wrongMethod):
 		return http.StatusBadRequest, 0
-	case errors.Is(err, alerting.ErrNoDefinition), errors.Is(err, alerting.ErrNoAlarm), errors.Is(err, alerting.ErrNoMethod),
+	case errors.Is(err, alerting.ErrNoDefinition), errors.Is(err, alerting.ErrNoAlarm), errors.Is(err, alerting.ErrNoMethod), errors.Is(err, alerting.ErrNoSilence),
 		errors.Is(err, alerting.ErrNoHistory), errors.Is(err, notify.ErrNoDelivery):
 		return http.StatusNotFound, 0
-	case errors.Is(err, alerting.ErrNameTaken), errors.Is(err, alerting.ErrOfService):
+	case errors.Is(err, alerting.ErrNameTaken), errors.Is(err, alerting.ErrOfService), errors.Is(err, alerting.ErrManySilences):
 		return http.StatusConflict, 0
 	case errors.As(err, &refusal):
 		return statusOfRefusal(refusal.Kind), 0
