@@ -18,6 +18,7 @@ import (
 	"github.com/troupe-dev/troupe/internal/engine"
 	"github.com/troupe-dev/troupe/internal/identity"
 	"github.com/troupe-dev/troupe/internal/journal"
+	"github.com/troupe-dev/troupe/internal/metric"
 	"github.com/troupe-dev/troupe/internal/notify"
 	"github.com/troupe-dev/troupe/internal/render"
 	"github.com/troupe-dev/troupe/internal/service"
@@ -84,13 +85,18 @@ func (a *App) react(ctx context.Context, e *engine.Engine, tenure *store.Tenure,
 		return r, err
 	}
 	intake := telemetry.Options{Sink: r.alerts, History: r.history, Log: log.With("part", "metrics"), Retain: o.Metrics.Retain, Concurrent: o.Metrics.Concurrent,
-		Limits: control.MetricLimits(a.directory, o.Metrics.limits())}
+		Limits: control.MetricLimits(a.directory, o.Metrics.limits()),
+		Gone: func(o metric.Origin) bool {
+			there := false
+			e.View(o.Service, func(s *service.Service) { there = s.Instance(o.Serial) != nil })
+			return !there
+		}}
 	if o.Metrics.Forward != "" {
 		r.forward = telemetry.NewForwarder(telemetry.ForwardOptions{URL: o.Metrics.Forward, TenantLabel: "project", Log: log.With("part", "forward")})
 		intake.Forward = r.forward
 	}
 	r.intake = telemetry.NewIntake(intake)
-	registry.MustRegister(reactionFigures{r})
+	registry.MustRegister(reactionFigures{r}, journalLost("alarms", r.trail.Lost))
 	return r, nil
 }
 

@@ -30,7 +30,7 @@ func (m *Monitor) act() []Transition {
 		p := &list[i]
 		if p.retry {
 			if m.retry(p) {
-				p.alarm.told = true
+				m.tell(p.alarm)
 				out = append(out, p.Transition)
 			}
 			continue
@@ -40,7 +40,7 @@ func (m *Monitor) act() []Transition {
 		} else {
 			m.follow(p)
 		}
-		p.alarm.told = true
+		m.tell(p.alarm)
 		out = append(out, p.Transition)
 	}
 	return out

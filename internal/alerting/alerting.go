@@ -161,6 +161,7 @@ func (a *Alerting) Run(ctx context.Context) error {
 	defer a.sender.Close()
 	defer a.drain()
 	a.refill(ctx)
+	a.recall(ctx)
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { a.clock.Run(gctx, a.turnLater); return nil })
 	g.Go(func() error { a.rounds.Run(gctx, a.measureLater); return nil })

@@ -271,8 +271,11 @@ func metricsHealth(h *control.MetricsHealth) *client.MetricsHealth {
 	record := &h.Intake.History
 	if x := h.History; x != nil {
 		out.History = &client.HistoryHealth{Series: x.Series, DiskBytes: x.DiskBytes, Oldest: later(x.Oldest), Waiting: record.Waiting, Lost: record.Lost}
-		if record.Failing != nil {
+		switch {
+		case record.Failing != nil:
 			out.History.Failing, out.History.Since = record.Failing.Error(), later(record.Since)
+		case x.Failing != nil: // nothing has come since
+			out.History.Failing = x.Failing.Error()
 		}
 	}
 	return out

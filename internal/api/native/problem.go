@@ -78,6 +78,8 @@ func statusOf(err error) (status, retry int) {
 		return http.StatusTooManyRequests, max(1, int(math.Ceil(limit.RetryAfter.Seconds())))
 	case errors.As(err, new(*telemetry.MetricError)), errors.Is(err, telemetry.ErrQueryCost):
 		return http.StatusUnprocessableEntity, 0
+	case errors.Is(err, telemetry.ErrHistoryAway):
+		return http.StatusServiceUnavailable, 1
 	case errors.Is(err, telemetry.ErrTooLarge):
 		return http.StatusRequestEntityTooLarge, 0
 	case errors.Is(err, telemetry.ErrEncoding):
