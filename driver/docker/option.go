@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path"
@@ -16,6 +17,7 @@ import (
 	"github.com/moby/moby/api/types/network"
 
 	"github.com/troupe-dev/troupe/driver"
+	"github.com/troupe-dev/troupe/driver/cloudinit"
 )
 
 var machineOptions = []driver.Option{
@@ -97,6 +99,7 @@ type plan struct {
 	pull     string
 	archive  string
 	owner    string
+	data     *cloudinit.Plan
 }
 
 // A volumeUse is a named volume in a machine.
@@ -112,12 +115,18 @@ func (h *host) newPlan(req *driver.Request) (*plan, error) {
 		return nil, err
 	}
 	text, list := driver.Get[string], driver.Get[[]string]
+	data, err := cloudinit.Read(req.UserData)
+	if err != nil {
+		return nil, err
+	}
+	hostname := hostName(cmp.Or(data.Hostname, req.Name))
+	data.Hostname = "" // the daemon sets it
 	grace := driver.Get[time.Duration](options, "grace")
 	seconds := int((grace + time.Second - 1) / time.Second)
 	p := &plan{
-		networks: list(options, "networks"), pull: text(options, "pull"), archive: text(options, "archive"),
+		networks: list(options, "networks"), pull: text(options, "pull"), archive: text(options, "archive"), data: data,
 		config: container.Config{
-			Image: text(options, "image"), Hostname: hostName(req.Name), Cmd: list(options, "command"), Entrypoint: list(options, "entrypoint"),
+			Image: text(options, "image"), Hostname: hostname, Cmd: list(options, "command"), Entrypoint: list(options, "entrypoint"),
 			User: text(options, "user"), WorkingDir: text(options, "working_dir"), Tty: driver.Get[bool](options, "tty"),
 			StopSignal: text(options, "stop_signal"), StopTimeout: &seconds, Labels: maps.Clone(driver.Get[map[string]string](options, "labels")),
 		},
