@@ -140,7 +140,7 @@ func (h *host) undo(ctx context.Context, id string, reason error) error {
 func (h *host) build(ctx context.Context, p *plan, req *driver.Request, release func()) (c container.InspectResponse, in bool, err error) {
 	options, err := h.assemble(ctx, p, req)
 	if err == nil && p.pull == "always" {
-		err = h.pull(ctx, p.config.Image)
+		err = h.renew(ctx, p)
 	}
 	if err == nil {
 		err = h.obey(ctx, p)
