@@ -15,6 +15,7 @@ import (
 	"github.com/troupe-dev/troupe/driver"
 	"github.com/troupe-dev/troupe/internal/alerting"
 	"github.com/troupe-dev/troupe/internal/control"
+	"github.com/troupe-dev/troupe/internal/egress"
 	"github.com/troupe-dev/troupe/internal/engine"
 	"github.com/troupe-dev/troupe/internal/identity"
 	"github.com/troupe-dev/troupe/internal/journal"
@@ -103,7 +104,7 @@ func (a *App) react(ctx context.Context, e *engine.Engine, tenure *store.Tenure,
 // transports are the ways to receivers that this server has, and the rules for methods that follow from them.
 func (r *reaction) transports(o *Options, directory *identity.Directory) (map[notify.Type]notify.Transport, error) {
 	n := &o.Notifications
-	guard := &notify.Guard{Allow: n.Allow}
+	guard := &egress.Guard{Allow: n.Allow, Setting: "--notify-allow"}
 	text := func(ctx context.Context, name, template string, values map[string]any) (string, error) {
 		return render.Text(ctx, name, template, &render.Scope{Keys: values})
 	}

@@ -157,17 +157,11 @@ func claimNumber() (net.Listener, int, error) {
 func (d *Daemon) furnish() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	root, err := rootfs()
-	if err != nil {
-		return err
+	root, err := Rootfs()
+	if err == nil {
+		err = d.Import(ctx, Image, root, `CMD ["/bin/sh"]`, "ENV PATH=/bin")
 	}
-	imported, err := d.Client.ImageImport(ctx, client.ImageImportSource{Source: bytes.NewReader(root), SourceName: "-"}, Image,
-		client.ImageImportOptions{Changes: []string{`CMD ["/bin/sh"]`, "ENV PATH=/bin"}})
 	if err != nil {
-		return fmt.Errorf("dockertest: import the image: %w", err)
-	}
-	_, err = io.Copy(io.Discard, imported)
-	if err = errors.Join(err, imported.Close()); err != nil {
 		return fmt.Errorf("dockertest: import the image: %w", err)
 	}
 	if _, err := d.Client.NetworkCreate(ctx, Network, client.NetworkCreateOptions{
@@ -178,12 +172,29 @@ func (d *Daemon) furnish() error {
 	return nil
 }
 
-// applets are the programs of the image.
-var applets = []string{"cat", "chmod", "dd", "echo", "env", "httpd", "id", "ip", "kill", "ls", "mkdir", "nc", "nslookup", "ping", "ps", "rm", "seq", "sh", "sleep",
-	"stat", "sync", "tail", "test", "touch", "true", "ulimit", "wc", "wget"}
+// Import gives the daemon an image made of a root file system, with changes as docker import takes them.
+func (d *Daemon) Import(ctx context.Context, name string, root []byte, changes ...string) error {
+	answer, err := d.Client.ImageImport(ctx, client.ImageImportSource{Source: bytes.NewReader(root), SourceName: "-"}, name, client.ImageImportOptions{Changes: changes})
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, answer)
+	return errors.Join(err, answer.Close())
+}
 
-// rootfs is the image's file system as a tar archive.
-func rootfs() ([]byte, error) {
+// applets are the programs of the image.
+var applets = []string{"cat", "chmod", "chown", "dd", "echo", "env", "httpd", "id", "ip", "kill", "hostname", "ls", "mkdir", "nc", "nslookup", "ping", "ps", "rm", "seq", "sh", "sleep",
+	"stat", "sync", "tail", "test", "touch", "tr", "true", "false", "ulimit", "wc", "wget"}
+
+// A File is one of an image.
+type File struct {
+	Name string // relative to the image's root
+	Mode int64
+	Text []byte
+}
+
+// Rootfs is the image's file system as a tar archive, with further files.
+func Rootfs(more ...File) ([]byte, error) {
 	busybox, err := os.ReadFile("/bin/busybox")
 	if err != nil {
 		return nil, err
@@ -195,20 +206,16 @@ func rootfs() ([]byte, error) {
 			return nil, err
 		}
 	}
-	files := []struct {
-		name string
-		text []byte
-		mode int64
-	}{
-		{"bin/busybox", busybox, 0o755}, {"www/index.html", []byte("hello\n"), 0o644},
-		{"etc/passwd", []byte("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n"), 0o644},
-		{"etc/group", []byte("root:x:0:\nnogroup:x:65534:\n"), 0o644},
-	}
+	files := append([]File{
+		{"bin/busybox", 0o755, busybox}, {"www/index.html", 0o644, []byte("hello\n")},
+		{"etc/passwd", 0o644, []byte("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n")},
+		{"etc/group", 0o644, []byte("root:x:0:\nnogroup:x:65534:\n")},
+	}, more...)
 	for _, f := range files {
-		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: f.name, Mode: f.mode, Size: int64(len(f.text))}); err != nil {
+		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: f.Name, Mode: f.Mode, Size: int64(len(f.Text))}); err != nil {
 			return nil, err
 		}
-		if _, err := w.Write(f.text); err != nil {
+		if _, err := w.Write(f.Text); err != nil {
 			return nil, err
 		}
 	}
