@@ -38,6 +38,7 @@ var ErrMissing = errors.New("no Docker daemon can be started here")
 type Daemon struct {
 	Endpoint string       // unix://…
 	Subnet   netip.Prefix // of Network
+	Gateway  netip.Addr   // the host's address in the default network, where there is one
 	Client   *client.Client
 
 	dir    string
@@ -51,6 +52,8 @@ type Daemon struct {
 type Options struct {
 	Flags []string // of dockerd
 	Size  int64    // of the disk that it has to itself, in bytes; 0 for that of the host
+	// Default: there is a default network, so that machines which name none have addresses that the host reaches.
+	Default bool
 }
 
 // Start starts a daemon that ends with the test, which is skipped where that cannot be done.
@@ -87,9 +90,17 @@ func Open(o Options) (*Daemon, error) {
 	}
 	d := &Daemon{dir: dir, claim: claim, bridge: fmt.Sprintf("troupe-dt%d", number), Endpoint: "unix://" + dir + "/s", Subnet: netip.MustParsePrefix(fmt.Sprintf("172.31.%d.0/24", 128+number))}
 	d.args = append([]string{"--data-root", dir + "/data", "--exec-root", dir + "/exec", "--pidfile", dir + "/pid", "--host", d.Endpoint,
-		"--iptables=false", "--bridge=none", "--default-address-pool", fmt.Sprintf("base=10.213.%d.0/20,size=26", 16*number)}, o.Flags...)
+		"--iptables=false", "--default-address-pool", fmt.Sprintf("base=10.213.%d.0/20,size=26", 16*number)}, o.Flags...)
+	bridge := "none"
+	if o.Default {
+		bridge, d.Gateway = d.bridge+"d", netip.AddrFrom4([4]byte{172, 30, byte(128 + number), 1})
+	}
+	d.args = append(d.args, "--bridge="+bridge)
 	if err = os.Mkdir(d.Data(), 0o711); err == nil && o.Size > 0 {
 		err = unix.Mount("tmpfs", d.Data(), "tmpfs", 0, fmt.Sprintf("size=%d", o.Size))
+	}
+	if err == nil && o.Default {
+		err = makeBridge(bridge, d.Gateway)
 	}
 	if err == nil {
 		d.Client, err = client.New(client.WithHost(d.Endpoint))
@@ -103,6 +114,16 @@ func Open(o Options) (*Daemon, error) {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
+}
+
+// makeBridge makes a network of the host's. Docker itself makes only the one that it shares with every other daemon of the host.
+func makeBridge(name string, gateway netip.Addr) error {
+	for _, args := range [][]string{{"link", "add", name, "type", "bridge"}, {"addr", "add", gateway.String() + "/24", "dev", name}, {"link", "set", name, "up"}} {
+		if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
+			return fmt.Errorf("dockertest: ip %s: %w: %s", strings.Join(args, " "), err, out)
+		}
+	}
+	return nil
 }
 
 // Attach gives a daemon that runs already the image and the network, and takes them from it at the end of the test. It
