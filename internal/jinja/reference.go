@@ -1,9 +1,12 @@
 package jinja
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/nikolalohinski/gonja/v2/nodes"
 )
 
 // A Reference is a name in a template with what is looked up in it: inputs.VERSION, roles.db[0].address.
@@ -13,7 +16,7 @@ type Reference struct {
 	// Optional: the template asks whether it is there, or says what to take otherwise.
 	Optional bool
 	// Called: it is a function. Args are its values as far as they stand in the template, a Path for what is
-	// looked up, and *Undefined for what is computed.
+	// looked up, and nil for what is computed.
 	Called bool
 	Args   []any
 }
@@ -22,187 +25,146 @@ type Reference struct {
 type Path []string
 
 // References returns what a template looks up, but for the names that it gives itself.
-func (t *Template) References() []Reference {
-	f := &finder{given: map[string]bool{"loop": true, "caller": true, "varargs": true, "kwargs": true}}
-	f.assigned(t.body)
-	f.body(t.body)
+func (t *Template) References() []Reference { return t.refs }
+
+func (r *Reference) key() string { return strings.Join(r.Path, "\x00") }
+
+func (c *compiler) references() []Reference {
+	for _, own := range []string{"varargs", "kwargs"} {
+		c.given[own] = true
+	}
 	optional := map[string]bool{}
-	for _, r := range f.found {
+	for _, r := range c.found {
 		if r.Optional {
 			optional[r.key()] = true
 		}
 	}
-	for n := range f.found { // asked for once, it may be used elsewhere under that condition
-		f.found[n].Optional = optional[f.found[n].key()]
-	}
-	return f.found
-}
-
-func (r *Reference) key() string { return strings.Join(r.Path, "\x00") }
-
-type finder struct {
-	found []Reference
-	given map[string]bool
-}
-
-// assigned notes the names that statements give.
-func (f *finder) assigned(body []statement) {
-	for _, s := range body {
-		switch n := s.(type) {
-		case *loop:
-			f.target(n.target)
-		case *assign:
-			f.target(n.target)
-		case *with:
-			for _, t := range n.targets {
-				f.target(t)
-			}
-		case *macro:
-			f.given[n.name] = true
-			f.params(n)
-		case *callBlock:
-			f.params(n.body)
-		}
-		_, bodies := parts(s)
-		for _, b := range bodies {
-			f.assigned(b)
+	var out []Reference
+	for _, r := range c.found {
+		r.Optional = optional[r.key()] // asked for once, it may be used elsewhere under that condition
+		if !c.given[r.Path[0]] && !strings.Contains(r.Path[0], " ") {
+			out = append(out, r)
 		}
 	}
-}
-
-func (f *finder) params(m *macro) {
-	for _, p := range m.params {
-		f.given[p] = true
-	}
-}
-
-func (f *finder) target(x expression) {
-	switch t := x.(type) {
-	case *ident:
-		f.given[t.name] = true
-	case *list:
-		for _, y := range t.items {
-			f.target(y)
-		}
-	}
-}
-
-func (f *finder) body(body []statement) {
-	for _, s := range body {
-		_, asks := s.(*branch)
-		x, bodies := parts(s)
-		for _, y := range x {
-			f.look(y, asks)
-		}
-		for _, b := range bodies {
-			f.body(b)
-		}
-	}
+	return out
 }
 
 // look notes what an expression looks up.
-func (f *finder) look(x expression, optional bool) {
+func (c *compiler) look(x nodes.Expression, optional bool) {
 	switch n := x.(type) {
-	case nil:
-		return
-	case *ident, *attribute, *item:
-		f.path(x, optional)
-		return
-	case *call:
-		switch of := n.of.(type) {
-		case *attribute: // of a method, the name is none that is looked up
-			f.look(of.of, true)
-		case *ident:
-			f.note(Reference{Path: []string{of.name}, Line: of.where(), Optional: optional, Called: true, Args: constantArgs(n)})
+	case *nodes.Name, *nodes.GetAttribute:
+		c.path(x, optional)
+	case *nodes.GetItem:
+		if test, then, other, ok := condition(n); ok {
+			c.look(test, true)
+			c.look(then, optional)
+			c.look(other, optional)
+			return
+		}
+		c.path(x, optional)
+	case *nodes.GetSlice:
+		for _, y := range []nodes.Node{n.Node, n.Start, n.End, n.Step} {
+			c.look(y, optional)
+		}
+	case *nodes.Call:
+		switch of := n.Func.(type) {
+		case *nodes.GetAttribute: // of a method, the name is none that is looked up
+			c.look(of.Node, true)
+		case *nodes.Name:
+			c.found = append(c.found, Reference{Path: []string{of.Name.Val}, Line: of.Name.Line, Optional: optional, Called: true, Args: c.constants(n.Args)})
 		default:
-			f.look(n.of, optional)
+			c.look(n.Func, optional)
 		}
-		for _, y := range n.args.all() {
-			f.look(y, optional)
+		c.lookAll(n.Args, n.Kwargs, optional)
+	case *nodes.FilteredExpression:
+		c.look(n.Expression, optional || slices.ContainsFunc(n.Filters, func(f *nodes.FilterCall) bool { return f.Name == "default" || f.Name == "d" }))
+		for _, f := range n.Filters {
+			c.lookAll(f.Args, f.Kwargs, optional)
 		}
-		return
-	case *filter:
-		f.look(n.of, optional || n.name == "default" || n.name == "d")
-		for _, y := range n.args.all() {
-			f.look(y, optional)
+	case *nodes.TestExpression:
+		c.look(n.Expression, true)
+		c.lookAll(n.Test.Args, nil, true)
+	case *nodes.BinaryExpression:
+		optional = optional || slices.Contains([]string{"and", "or", "==", "!="}, n.Operator.Token.Val)
+		c.look(n.Left, optional)
+		c.look(n.Right, optional)
+	case *nodes.UnaryExpression:
+		c.look(n.Term, optional)
+	case *nodes.Negation:
+		c.look(n.Term, optional)
+	case *nodes.List:
+		c.lookAll(n.Val, nil, optional)
+	case *nodes.Tuple:
+		c.lookAll(n.Val, nil, optional)
+	case *nodes.Dict:
+		for _, p := range n.Pairs {
+			c.look(p.Key, optional)
+			c.look(p.Value, optional)
 		}
-		return
-	case *conditional:
-		f.look(n.test, true)
-		f.look(n.then, optional)
-		f.look(n.otherwise, optional)
-		return
-	case *test:
-		optional = true
-	case *binary:
-		optional = optional || n.op == "and" || n.op == "or"
-	case *comparison:
-		optional = optional || slices.ContainsFunc(n.ops, func(op string) bool { return !strings.ContainsAny(op, "<>") })
-	}
-	inner, _ := parts(x)
-	for _, y := range inner {
-		f.look(y, optional)
 	}
 }
 
-func constantArgs(n *call) []any {
-	var out []any
-	for _, a := range n.args.plain {
-		inner := &finder{given: map[string]bool{}}
-		switch a := a.(type) {
-		case *literal:
-			out = append(out, a.value)
-		case *ident, *attribute:
-			inner.path(a, false)
+func (c *compiler) lookAll(list []nodes.Expression, named map[string]nodes.Expression, optional bool) {
+	for _, x := range list {
+		c.look(x, optional)
+	}
+	for _, name := range slices.Sorted(maps.Keys(named)) {
+		c.look(named[name], optional)
+	}
+}
+
+// constants are the arguments of a call as far as they stand in the template.
+func (c *compiler) constants(args []nodes.Expression) []any {
+	out := make([]any, len(args))
+	for i, x := range args {
+		switch n := x.(type) {
+		case *nodes.String:
+			out[i] = n.Val
+		case *nodes.Name, *nodes.GetAttribute:
+			inner := &compiler{}
+			inner.path(x, false)
 			if len(inner.found) == 1 && !inner.found[0].Called {
-				out = append(out, Path(inner.found[0].Path))
-				continue
+				out[i] = Path(inner.found[0].Path)
 			}
-			out = append(out, &Undefined{})
-		default:
-			out = append(out, &Undefined{})
 		}
 	}
 	return out
 }
 
 // path notes a reference, and looks at what its indices are computed from.
-func (f *finder) path(x expression, optional bool) {
+func (c *compiler) path(x nodes.Expression, optional bool) {
 	var path []string
 	for {
 		switch n := x.(type) {
-		case *ident:
-			path = append(path, n.name)
+		case *nodes.Name:
+			path = append(path, n.Name.Val)
 			slices.Reverse(path)
-			f.note(Reference{Path: path, Line: n.where(), Optional: optional})
+			c.found = append(c.found, Reference{Path: path, Line: n.Name.Line, Optional: optional})
 			return
-		case *attribute:
-			path, x = append(path, n.name), n.of
-		case *item:
-			key, constant := n.key.(*literal)
-			switch {
-			case !constant: // what is looked up in it is not known
-				f.look(n.key, optional)
-				path = path[:0]
-			default:
-				if s, ok := key.value.(string); ok {
-					path = append(path, s)
-				} else if i, ok := key.value.(int64); ok {
-					path = append(path, strconv.FormatInt(i, 10))
-				} else {
-					path = path[:0]
-				}
+		case *nodes.GetAttribute:
+			name := n.Attribute
+			if name == "" {
+				name = strconv.Itoa(n.Index)
 			}
-			x = n.of
+			path, x = append(path, name), n.Node
+		case *nodes.GetItem:
+			if n.Location.Val == conditionMark {
+				c.look(x, optional)
+				return
+			}
+			switch arg := n.Arg.(type) {
+			case *nodes.String:
+				path = append(path, arg.Val)
+			case *nodes.Integer:
+				path = append(path, strconv.Itoa(arg.Val))
+			default: // what is looked up in it is not known
+				c.look(n.Arg, optional)
+				path = path[:0]
+			}
+			x = n.Node
 		default:
-			f.look(x, optional)
+			c.look(x, optional)
 			return
 		}
-	}
-}
-
-func (f *finder) note(r Reference) {
-	if !f.given[r.Path[0]] {
-		f.found = append(f.found, r)
 	}
 }

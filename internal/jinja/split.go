@@ -2,8 +2,16 @@ package jinja
 
 import (
 	"iter"
+	"regexp"
 	"strings"
 )
+
+var (
+	rawBegin = regexp.MustCompile(`^\{%[-+]?\s*raw\s*([-+]?)%\}`)
+	rawEnd   = regexp.MustCompile(`\{%([-+]?)\s*endraw\s*([-+]?)%\}`)
+)
+
+const blanks = " \t\n\r\v\f"
 
 // A Part is a stretch of a template: a tag with its braces, or what stands between tags.
 type Part struct {
@@ -76,4 +84,19 @@ func tagEnd(s string, at int) (end int, raw bool) {
 		}
 	}
 	return -1, false
+}
+
+// nextTag returns where the next tag begins, or the length of the text.
+func nextTag(s string) int {
+	for at := 0; ; {
+		i := strings.IndexByte(s[at:], '{')
+		if i < 0 || at+i+1 >= len(s) {
+			return len(s)
+		}
+		at += i
+		if c := s[at+1]; c == '{' || c == '%' || c == '#' {
+			return at
+		}
+		at++
+	}
 }

@@ -1,294 +1,187 @@
 package jinja
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
-	"math/big"
-	"sort"
+	"regexp"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
+
+	"github.com/nikolalohinski/gonja/v2/exec"
 )
 
 // text is a value as Python's str prints it.
-func (r *run) text(v any) string {
-	switch v := r.used(v).(type) {
-	case string:
-		return v
-	case *Undefined:
-		return ""
-	}
-	return r.repr(v)
-}
-
-// repr is a value as Python's repr prints it: text in quotes.
-func (r *run) repr(v any) string {
-	if s, ok := scalar(v); ok {
+func (b *budget) text(v any) string {
+	if s, ok := v.(string); ok || v == nil {
 		return s
 	}
-	var b strings.Builder
-	r.writeRepr(&b, v)
-	return b.String()
+	var w strings.Builder
+	b.repr(&w, v, 0)
+	return w.String()
 }
 
-// scalar prints what holds no other values.
-func scalar(v any) (string, bool) {
-	switch v := v.(type) {
-	case nil:
-		return "None", true
-	case bool:
-		if v {
-			return "True", true
-		}
-		return "False", true
-	case int64:
-		return strconv.FormatInt(v, 10), true
-	case *big.Int:
-		return v.String(), true
-	case float64:
-		return pyFloat(v), true
-	case *Undefined:
-		return "Undefined", true
-	case *Function:
-		return "<function " + v.Name + ">", true
-	}
-	return "", false
-}
-
-func (r *run) writeRepr(b *strings.Builder, v any) {
-	r.enter()
-	defer r.leave()
-	r.step()
-	before := b.Len()
-	switch v := v.(type) {
-	case string:
-		r.spend(len(v))
-		b.WriteString(quoted(v))
-	case *List:
-		b.WriteByte('[')
-		r.writeReprs(b, v.Items)
-		b.WriteByte(']')
-	case Tuple:
-		b.WriteByte('(')
-		r.writeReprs(b, v)
-		if len(v) == 1 {
-			b.WriteByte(',')
-		}
-		b.WriteByte(')')
-	case named:
-		r.writeRepr(b, v.Tuple)
-	case *Dict:
-		b.WriteByte('{')
-		for i, k := range v.keys {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			r.writeRepr(b, k)
-			b.WriteString(": ")
-			r.writeRepr(b, v.values[i])
-		}
-		b.WriteByte('}')
-	case Object:
-		b.WriteString(v.String())
-	default:
-		s, _ := scalar(v)
-		b.WriteString(s)
-	}
-	if b.Len() > MaxOutput {
-		r.spend(MaxOutput + 1)
-	}
-	r.spend(min(b.Len()-before, 64))
-}
-
-func (r *run) writeReprs(b *strings.Builder, items []any) {
+func (b *budget) texts(items []any) []string {
+	out := make([]string, len(items))
 	for i, x := range items {
-		if i > 0 {
-			b.WriteString(", ")
+		out[i] = b.text(x)
+	}
+	return out
+}
+
+// repr writes a value as Python's repr prints it: text in quotes.
+func (b *budget) repr(w *strings.Builder, v any, depth int) {
+	b.spend(0)
+	if depth > maxNested || w.Len() > MaxOutput {
+		b.spend(MaxOutput + 1)
+	}
+	if d, ok := mapping(v); ok {
+		w.WriteByte('{')
+		for i, p := range d.Pairs {
+			w.WriteString(", "[:2*min(i, 1)])
+			b.repr(w, p.Key.Interface(), depth+1)
+			w.WriteString(": ")
+			b.repr(w, p.Value.Interface(), depth+1)
 		}
-		r.writeRepr(b, x)
+		w.WriteByte('}')
+	} else if items, ok := sequence(v); ok {
+		ends := "[]"
+		if isTuple(v) {
+			ends = "()"
+		}
+		w.WriteByte(ends[0])
+		for i, x := range items {
+			w.WriteString(", "[:2*min(i, 1)])
+			b.repr(w, x, depth+1)
+		}
+		if ends == "()" && len(items) == 1 {
+			w.WriteByte(',')
+		}
+		w.WriteByte(ends[1])
+	} else if s, ok := v.(string); ok {
+		b.spend(len(s))
+		w.WriteString(quote(s))
+	} else if v == nil {
+		w.WriteString("Undefined")
+	} else {
+		w.WriteString(oddNumbers.Replace(exec.AsValue(v).String()))
 	}
 }
 
-// quoted is a text as Python's repr prints it.
-func quoted(s string) string {
-	q := byte('\'')
-	if strings.IndexByte(s, '\'') >= 0 && strings.IndexByte(s, '"') < 0 {
-		q = '"'
+var oddNumbers = strings.NewReplacer("NaN", "nan", "+Inf", "inf", "-Inf", "-inf")
+
+// quote is a text as Python's repr prints it.
+func quote(s string) string {
+	q := strconv.Quote(s)
+	if strings.Contains(s, "'") && !strings.Contains(s, `"`) {
+		return q
 	}
-	var b strings.Builder
-	b.Grow(len(s) + 2)
-	b.WriteByte(q)
-	for i, c := range s {
-		switch {
-		case c == rune(q) || c == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(c)
-		case c == '\n':
-			b.WriteString(`\n`)
-		case c == '\r':
-			b.WriteString(`\r`)
-		case c == '\t':
-			b.WriteString(`\t`)
-		case c == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD"):
-			fmt.Fprintf(&b, `\x%02x`, s[i])
-		case c == ' ' || unicode.IsPrint(c):
-			b.WriteRune(c)
-		case c < 0x100:
-			fmt.Fprintf(&b, `\x%02x`, c)
-		case c < 0x10000:
-			fmt.Fprintf(&b, `\u%04x`, c)
-		default:
-			fmt.Fprintf(&b, `\U%08x`, c)
-		}
-	}
-	b.WriteByte(q)
-	return b.String()
+	return "'" + strings.ReplaceAll(strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`), "'", `\'`) + "'"
 }
 
-// pyFloat is a float as Python prints it.
-func pyFloat(f float64) string {
-	switch {
-	case math.IsNaN(f):
-		return "nan"
-	case math.IsInf(f, 1):
-		return "inf"
-	case math.IsInf(f, -1):
-		return "-inf"
-	}
-	s := strconv.FormatFloat(f, 'e', -1, 64)
-	if e, _ := strconv.Atoi(s[strings.IndexByte(s, 'e')+1:]); e < -4 || e >= 16 {
-		return s
-	}
-	s = strconv.FormatFloat(f, 'f', -1, 64)
-	if !strings.Contains(s, ".") {
-		s += ".0"
-	}
-	return s
-}
-
-// json is tojson: keys in order, and the characters that HTML minds escaped.
-func (r *run) json(v any, indent string) string {
-	var b strings.Builder
-	r.writeJSON(&b, v, indent, "\n")
-	return b.String()
-}
-
-func (r *run) writeJSON(b *strings.Builder, v any, indent, newline string) {
-	r.enter()
-	defer r.leave()
-	r.step()
-	if b.Len() > MaxOutput {
-		r.spend(MaxOutput + 1)
-	}
-	switch v := v.(type) {
-	case nil:
-		b.WriteString("null")
-	case bool:
-		b.WriteString(strconv.FormatBool(v))
-	case string:
-		r.spend(len(v))
-		writeJSONText(b, v)
-	case int64, *big.Int, float64:
-		s, _ := scalar(v)
-		switch s {
-		case "nan":
-			s = "NaN"
-		case "inf":
-			s = "Infinity"
-		case "-inf":
-			s = "-Infinity"
-		}
-		b.WriteString(s)
-	case *List, Tuple, named:
-		items, _ := sequence(v)
-		r.writeJSONItems(b, "[]", len(items), indent, newline, func(i int, newline string) {
-			r.writeJSON(b, items[i], indent, newline)
-		})
-	case *Dict:
-		order := make([]int, len(v.keys))
-		names := make([]string, len(v.keys))
-		for i, k := range v.keys {
-			order[i] = i
-			if names[i] = r.text(k); k == nil {
-				names[i] = "null"
-			} else if t, ok := k.(bool); ok {
-				names[i] = strconv.FormatBool(t)
-			}
-		}
-		sort.Slice(order, func(i, j int) bool { return names[order[i]] < names[order[j]] })
-		r.writeJSONItems(b, "{}", len(order), indent, newline, func(i int, newline string) {
-			writeJSONText(b, names[order[i]])
-			b.WriteString(": ")
-			r.writeJSON(b, v.values[order[i]], indent, newline)
-		})
-	case json.Marshaler:
-		whole, err := v.MarshalJSON()
-		if err != nil {
-			r.fail("%v", err)
-		}
-		d := json.NewDecoder(strings.NewReader(string(whole)))
+// json is tojson: keys in order, a blank behind : and , and the characters that HTML minds escaped.
+func (b *budget) json(v any, indent int) string {
+	whole, err := json.Marshal(plain(v))
+	var ordered any // of objects, too
+	if err == nil {
+		d := json.NewDecoder(bytes.NewReader(whole))
 		d.UseNumber()
-		var x any
-		if err := d.Decode(&x); err != nil {
-			r.fail("%v", err)
-		}
-		r.writeJSON(b, From(x), indent, newline)
-	case *Undefined:
-		r.lacks(v)
-	default:
-		r.fail("%s cannot be written as JSON", r.short(v))
+		err = d.Decode(&ordered)
 	}
+	if err == nil && indent > 0 {
+		whole, err = json.MarshalIndent(ordered, "", strings.Repeat(" ", indent))
+	} else if err == nil {
+		whole, err = json.Marshal(ordered)
+		whole = spaced(whole)
+	}
+	if err != nil {
+		b.fail("this cannot be written as JSON: %v", err)
+	}
+	return strings.ReplaceAll(string(whole), "'", `\u0027`)
 }
 
-func (r *run) writeJSONItems(b *strings.Builder, ends string, n int, indent, newline string, item func(i int, newline string)) {
-	b.WriteByte(ends[0])
-	inner := newline + indent
-	for i := range n {
-		if i > 0 {
-			b.WriteByte(',')
-			if indent == "" {
-				b.WriteByte(' ')
-			}
-		}
-		if indent != "" {
-			r.spend(len(inner))
-			b.WriteString(inner)
-		}
-		item(i, inner)
-	}
-	if indent != "" && n > 0 {
-		b.WriteString(newline)
-	}
-	b.WriteByte(ends[1])
-}
-
-func writeJSONText(b *strings.Builder, s string) {
-	b.WriteByte('"')
-	for _, c := range s {
+// spaced adds a blank behind the commas and colons that are outside of texts.
+func spaced(text []byte) []byte {
+	out := make([]byte, 0, len(text)+len(text)/8)
+	quoted := false
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		out = append(out, c)
 		switch {
-		case c == '"' || c == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(c)
-		case c == '\n':
-			b.WriteString(`\n`)
-		case c == '\r':
-			b.WriteString(`\r`)
-		case c == '\t':
-			b.WriteString(`\t`)
-		case c == '\b':
-			b.WriteString(`\b`)
-		case c == '\f':
-			b.WriteString(`\f`)
-		case c >= 0x10000:
-			c -= 0x10000
-			fmt.Fprintf(b, `\u%04x\u%04x`, 0xd800+c>>10, 0xdc00+c&0x3ff)
-		case c < ' ' || c > '~' || c == '<' || c == '>' || c == '&' || c == '\'':
-			fmt.Fprintf(b, `\u%04x`, c)
-		default:
-			b.WriteRune(c)
+		case quoted && c == '\\':
+			i++
+			out = append(out, text[i])
+		case c == '"':
+			quoted = !quoted
+		case !quoted && (c == ',' || c == ':'):
+			out = append(out, ' ')
 		}
 	}
-	b.WriteByte('"')
+	return out
+}
+
+// verbs are the places that % fills: key, flags, width and precision, kind.
+var verbs = regexp.MustCompile(`%(?:\(([^)]*)\))?([-+ #0]*)(\d*)(\.\d*)?[hlL]?(.?)`)
+
+// percent is text % values.
+func (b *budget) percent(format string, v any) string {
+	args, ok := sequence(v)
+	if !ok || !isTuple(v) {
+		args = []any{v}
+	}
+	d, isDict := mapping(v)
+	used, made := 0, 0
+	out := verbs.ReplaceAllStringFunc(format, func(place string) string {
+		m := verbs.FindStringSubmatch(place)
+		if m[5] == "%" {
+			return "%"
+		}
+		if len(m[3]) > 4 || len(m[4]) > 5 {
+			b.fail("the width of %s is too large", place)
+		}
+		var x any
+		if named, ok := find(d, m[1]); isDict && ok {
+			x, used = named.Interface(), len(args)
+		} else if used++; used <= len(args) && !strings.HasPrefix(place, "%(") {
+			x = args[used-1]
+		} else {
+			b.fail("the format has more places than there are values")
+		}
+		s := b.verb("%"+m[2]+m[3]+m[4], m[5], x)
+		if made += len(s); made > MaxOutput {
+			b.spend(made)
+		}
+		return s
+	})
+	if used < len(args) && !isDict {
+		b.fail("the format has fewer places than there are values")
+	}
+	return out
+}
+
+// verb prints one value by a verb of Python's, which Go has nearly all of.
+func (b *budget) verb(flags, kind string, v any) string {
+	i, isWhole := whole(v)
+	f, isReal := real(v)
+	if !isWhole && isReal && math.Abs(f) < 1<<53 {
+		i, isWhole = int(f), true
+	}
+	switch {
+	case kind == "s":
+		return fmt.Sprintf(flags+"s", b.text(v))
+	case kind == "r":
+		var w strings.Builder
+		b.repr(&w, v, 0)
+		return fmt.Sprintf(flags+"s", w.String())
+	case kind == "" || !isReal:
+	case strings.Contains("diu", kind) && isWhole:
+		return fmt.Sprintf(flags+"d", i)
+	case strings.Contains("xXoc", kind) && isWhole:
+		return fmt.Sprintf(flags+kind, i)
+	case strings.Contains("eEfgG", kind):
+		return fmt.Sprintf(flags+kind, f)
+	}
+	b.fail("the format %s%s does not take %s", flags, kind, kindOf(v))
+	return ""
 }

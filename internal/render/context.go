@@ -96,7 +96,7 @@ const maxNestedData = 100
 
 // number writes what is no text.
 func number(v any) string {
-	switch v := jinja.From(v).(type) {
+	switch v := v.(type) {
 	case nil:
 		return "null"
 	case bool:

@@ -82,14 +82,14 @@ var takesRole = map[string]bool{"getip": true, "getprivip": true, "getipall": tr
 
 func cut(text []rune, start, end any) (string, error) {
 	place := func(v any) (int, error) {
-		i, ok := v.(int64)
+		i, ok := v.(int)
 		if !ok {
 			return 0, errors.New("start and end must be whole numbers")
 		}
 		if i < 0 {
-			i += int64(len(text))
+			i += len(text)
 		}
-		return int(min(max(i, 0), int64(len(text)))), nil
+		return min(max(i, 0), len(text)), nil
 	}
 	from, err := place(start)
 	if err != nil {
@@ -155,7 +155,7 @@ func (r record) Names() []string { return recordFields }
 func (r record) Attr(name string) (any, bool) {
 	switch name {
 	case "node_id":
-		return r.peer.ID, true
+		return r.peer.UUID(), true
 	case "instance_id":
 		return r.peer.Native, true
 	case "infra_id":
@@ -195,11 +195,10 @@ func (s *Scope) query(a []any) (any, error) {
 		return nil, errors.New("the key must be text")
 	}
 	arg := func(at int, name string) any {
-		if rest := a[1].(jinja.Tuple); at < len(rest) {
+		if rest := a[1].([]any); at < len(rest) {
 			return rest[at]
 		}
-		v, _ := a[2].(*jinja.Dict).Get(name)
-		return v
+		return a[2].(map[string]any)[name]
 	}
 	switch key {
 	case "infrastructure.name":
@@ -229,7 +228,7 @@ func (s *Scope) query(a []any) (any, error) {
 func (s *Scope) byID(role string) map[string]any {
 	out := map[string]any{}
 	for i, p := range s.Roles[role].list {
-		out[p.ID] = record{view{&s.Roles[role].list[i]}, role, s}
+		out[p.UUID()] = record{view{&s.Roles[role].list[i]}, role, s}
 	}
 	return out
 }
