@@ -144,8 +144,8 @@ func (s *Service) endPass(now Time) {
 	}
 	failure, late := "", s.Pass != nil && s.Pass.Until > 0 && s.Pass.Until <= now
 	switch {
-	case len(s.effects) > 0: // they are carried out first
-		s.drained = late
+	case len(s.effects) > 0: // they are carried out first; not all of them have an answer that would lead to another decision
+		s.drained = late || s.settled()
 		return
 	case s.settled():
 		if s.State.Failed() || s.State == Warning {
