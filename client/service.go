@@ -24,6 +24,7 @@ type CreateService struct {
 	Document
 	Template    uint64            `json:"template,omitempty" doc:"Number of a stored template to make the service from, instead of a document."`
 	Name        string            `json:"name,omitempty" doc:"Name of the service; the document's own when empty." maxLength:"128"`
+	Alias       string            `json:"alias,omitempty" doc:"An id of your own for the service, such as a UUID: it is found by it, and no other service of the project that has not ended may have it." maxLength:"128"`
 	Inputs      map[string]string `json:"inputs,omitempty" doc:"Values of inputs, over those of the document."`
 	Permissions string            `json:"permissions,omitempty" doc:"Three octal digits for owner, group and others; 600 when empty." pattern:"^[0-7]{1,3}$"`
 	// Key makes a repeated request return the service that the first one made. Create draws one when
@@ -45,6 +46,7 @@ type UpdateService struct {
 type Service struct {
 	ID          uint64    `json:"id"`
 	Name        string    `json:"name"`
+	Alias       string    `json:"alias,omitempty" doc:"The id that its client gave it."`
 	Description string    `json:"description,omitempty"`
 	Project     string    `json:"project" doc:"The group that it counts for."`
 	State       string    `json:"state" doc:"PENDING, DEPLOYING, RUNNING, SCALING, UPDATING, COOLDOWN, HOLD, WARNING, UNDEPLOYING, DONE, or FAILED_ and what failed."`

@@ -44,7 +44,7 @@ func newPsCommand(t *terminal) *cobra.Command {
 
 func psAll(ctx context.Context, t *terminal, c *client.Client, o *psOptions) error {
 	services := []client.Service{}
-	b := &table{head: []string{"ID", "NAME", "STATE", "SINCE", "ROLES", "PROJECT", "OWNER", "REVISION", "REASON"}, wide: 5}
+	b := &table{head: []string{"ID", "NAME", "STATE", "SINCE", "ROLES", "PROJECT", "OWNER", "ALIAS", "REVISION", "REASON"}, wide: 5}
 	filter := client.ServiceFilter{State: o.state, Project: o.project}
 	for s, err := range c.Services().List(ctx, filter) {
 		if err != nil {
@@ -54,7 +54,7 @@ func psAll(ctx context.Context, t *terminal, c *client.Client, o *psOptions) err
 			continue
 		}
 		services = append(services, s)
-		b.add(s.Ref(), s.Name, s.State, since(s.Since), rolesLine(&s), s.Project, s.Owner.Name, strconv.Itoa(int(s.Revision)), orDash(oneLine(s.Reason)))
+		b.add(s.Ref(), s.Name, s.State, since(s.Since), rolesLine(&s), s.Project, s.Owner.Name, orDash(s.Alias), strconv.Itoa(int(s.Revision)), orDash(oneLine(s.Reason)))
 	}
 	return t.show(services, b)
 }

@@ -25,6 +25,7 @@ type upOptions struct {
 	wishOptions
 	waitOptions
 	permissions string
+	alias       string
 }
 
 func newUpCommand(t *terminal) *cobra.Command {
@@ -40,6 +41,7 @@ func newUpCommand(t *terminal) *cobra.Command {
 	}
 	o.wishOptions.addFlags(cmd.Flags())
 	o.waitOptions.addFlags(cmd.Flags())
+	cmd.Flags().StringVar(&o.alias, "alias", "", "an `id` of your own for a new service, such as a UUID, to find it by")
 	cmd.Flags().StringVar(&o.permissions, "permissions", "", "three octal `digits` for owner, group and others of a new service (default 600)")
 	return cmd
 }
@@ -134,7 +136,7 @@ func deploy(ctx context.Context, t *terminal, c *client.Client, o *upOptions, w 
 		}
 	}
 	n := w.create()
-	n.Permissions = o.permissions
+	n.Permissions, n.Alias = o.permissions, o.alias
 	s, err := c.Services().Create(ctx, n)
 	if err != nil {
 		return err

@@ -18,6 +18,7 @@ const (
 	Unanswered              // may have happened; to be sent again with the same id
 	Missing                 // there is no such thing
 	NotNow                  // it is there, and cannot do that
+	Taken                   // another one has that name
 	Wrong                   // the back end refused the request itself
 	Down                    // the back end is
 )
@@ -31,6 +32,7 @@ func ClassOf(err error) Class {
 		{Paused, []error{engine.ErrPaused}},
 		{Unanswered, []error{engine.ErrUnavailable, store.ErrClosed, store.ErrAmbiguous}},
 		{Missing, []error{engine.ErrNoService, engine.ErrNoInstance, engine.ErrNoRevision}},
+		{Taken, []error{engine.ErrAliasTaken}},
 		{NotNow, []error{engine.ErrNoMachine, engine.ErrNotHalted, driver.ErrUnsupported}},
 		{Down, []error{driver.ErrUnavailable, driver.ErrThrottled}},
 		{Wrong, []error{driver.ErrInvalid}},

@@ -130,7 +130,7 @@ func (c *Control) note(ctx context.Context, who *identity.Caller, action, object
 	case err == nil:
 	case errors.Is(err, identity.ErrDenied):
 		r.Outcome, r.Reason = audit.Denied, err.Error()
-	case errors.As(err, &refusal), errors.Is(err, identity.ErrInvalid), errors.Is(err, ErrKeyReused), errors.Is(err, identity.ErrNotFound), errors.Is(err, ErrStale):
+	case errors.As(err, &refusal), errors.Is(err, identity.ErrInvalid), errors.Is(err, ErrKeyReused), errors.Is(err, identity.ErrNotFound), errors.Is(err, ErrStale), ClassOf(err) == Taken:
 		r.Outcome, r.Reason = audit.Refused, err.Error()
 	default:
 		r.Outcome, r.Reason = audit.Failed, err.Error()

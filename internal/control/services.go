@@ -24,6 +24,8 @@ import (
 type Deployment struct {
 	Spec *service.Spec
 	Name string // "" for the spec's
+	// Alias is an id that the client gives the service; "" for none.
+	Alias string
 	// Permissions of the new service; 0 for 0600.
 	Permissions identity.Bits
 	Template    uint64 // the template it is made from; 0 for none
@@ -50,6 +52,11 @@ func (c *Control) deploy(ctx context.Context, who *identity.Caller, d Deployment
 	if err := writes(who); err != nil {
 		return 0, err
 	}
+	if d.Alias != "" {
+		if err := service.ValidateAlias(d.Alias); err != nil {
+			return 0, fmt.Errorf("%w: %w", identity.ErrInvalid, err)
+		}
+	}
 	key, first, err := c.keyed(ctx, who, &d)
 	if err != nil || first != 0 {
 		return first, err
@@ -66,7 +73,7 @@ func (c *Control) deploy(ctx context.Context, who *identity.Caller, d Deployment
 	if err != nil {
 		return 0, err
 	}
-	meta := service.Meta{Name: d.Name, Owner: who.User, Group: who.Group, Permissions: uint16(d.Permissions), Project: c.directory.GroupName(who.Group), Template: d.Template}
+	meta := service.Meta{Name: d.Name, Owner: who.User, Group: who.Group, Permissions: uint16(d.Permissions), Project: c.directory.GroupName(who.Group), Template: d.Template, Alias: d.Alias}
 	if meta.Permissions == 0 {
 		meta.Permissions = 0o600
 	}
@@ -207,7 +214,7 @@ func (c *Control) Services(who *identity.Caller) []uint64 {
 	return out
 }
 
-// Resolve finds a service by its id or by its name in a project ("" for the caller's own).
+// Resolve finds a service by its id, or by its alias or its name in a project ("" for the caller's own).
 func (c *Control) Resolve(who *identity.Caller, project, ref string) (uint64, error) {
 	if id, err := strconv.ParseUint(ref, 10, 64); err == nil {
 		return id, nil
@@ -223,10 +230,14 @@ func (c *Control) Resolve(who *identity.Caller, project, ref string) (uint64, er
 		}
 		group = g.ID
 	}
-	ids := slices.DeleteFunc(c.engine.Named(group, ref), func(id uint64) bool {
+	hidden := func(id uint64) bool {
 		_, err := c.find(who, id, identity.Use)
 		return err != nil
-	})
+	}
+	if id := c.engine.Aliased(group, ref); id != 0 && !hidden(id) {
+		return id, nil
+	}
+	ids := slices.DeleteFunc(c.engine.Named(group, ref), hidden)
 	switch len(ids) {
 	case 0:
 		return 0, fmt.Errorf("service %q: %w", ref, identity.ErrNotFound)
@@ -470,7 +481,7 @@ type MetaChange struct {
 func (c *Control) ChangeMeta(ctx context.Context, who *identity.Caller, id uint64, m MetaChange) (int64, error) {
 	meta, err := c.find(who, id, identity.Manage)
 	if err == nil {
-		err = c.mayChange(who, object(&meta), m)
+		err = c.mayChange(who, object(&meta), meta.Alias, m)
 	}
 	if err != nil {
 		return 0, c.note(ctx, who, "service.change", "service "+idText(id), err)
@@ -488,7 +499,7 @@ func (c *Control) ChangeMeta(ctx context.Context, who *identity.Caller, id uint6
 }
 
 // mayChange checks a change of owner, group or permissions against the rules of OneFlow section 5.
-func (c *Control) mayChange(who *identity.Caller, o identity.Object, m MetaChange) error {
+func (c *Control) mayChange(who *identity.Caller, o identity.Object, alias string, m MetaChange) error {
 	if m.Name != nil {
 		if err := service.ValidateName(*m.Name); err != nil {
 			return fmt.Errorf("%w: %w", identity.ErrInvalid, err)
@@ -501,6 +512,9 @@ func (c *Control) mayChange(who *identity.Caller, o identity.Object, m MetaChang
 		if !who.Administers() {
 			return fmt.Errorf("%w: only administrators give objects to other users", identity.ErrDenied)
 		}
+	}
+	if m.Group != nil && *m.Group != o.Group && alias != "" && c.engine.Aliased(*m.Group, alias) != 0 {
+		return fmt.Errorf("%w: group %d has a service with the alias %q", engine.ErrAliasTaken, *m.Group, alias)
 	}
 	if m.Group != nil && *m.Group != o.Group {
 		if _, err := c.directory.Group(*m.Group); err != nil {

@@ -160,7 +160,7 @@ func (c *Control) changeTemplate(ctx context.Context, who *identity.Caller, id u
 		return t, err
 	}
 	m := MetaChange{Name: &t.Name, Owner: &t.Owner, Group: &t.Group, Permissions: &t.Permissions}
-	if err := c.mayChange(who, before.Object(), m); err != nil {
+	if err := c.mayChange(who, before.Object(), "", m); err != nil {
 		return t, fmt.Errorf("template %d: %w", id, err)
 	}
 	t.ID, t.Format, t.Registered = before.ID, before.Format, before.Registered

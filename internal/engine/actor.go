@@ -41,6 +41,7 @@ type actor struct {
 	gone    bool
 	usage   service.Usage
 	name    nameKey
+	alias   nameKey
 	extra   store.Txn // stored together with a new service
 	state   service.State
 	peersMu sync.Mutex

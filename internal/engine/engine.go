@@ -50,6 +50,8 @@ type Options struct {
 var (
 	// ErrNoService: there is no such service.
 	ErrNoService = errors.New("no such service")
+	// ErrAliasTaken: another service of the group bears the alias.
+	ErrAliasTaken = errors.New("another service has that alias")
 	// ErrNoRevision: the service has no such revision, or has it no more.
 	ErrNoRevision = errors.New("no such revision")
 	// ErrPaused: all effects are off until an administrator has seen the plan of a restored state.
@@ -76,6 +78,7 @@ type Engine struct {
 	mu     sync.RWMutex
 	actors map[uint64]*actor
 	names  map[nameKey][]uint64
+	alias  map[nameKey][]uint64  // by the ids that clients gave them; one of them is not DONE
 	usage  map[int]service.Usage // by group
 	// granted is what wishes were granted beyond usage, by group; see quota.go.
 	granted map[int]service.Usage
@@ -117,7 +120,7 @@ func New(ctx context.Context, opts Options) (*Engine, error) {
 		opts.Metrics = NewMetrics(nil)
 	}
 	e := &Engine{opts: opts, log: opts.Log, store: opts.Store, tenure: opts.Tenure, metrics: opts.Metrics,
-		backends: make(map[string]*Backend), actors: make(map[uint64]*actor), names: make(map[nameKey][]uint64),
+		backends: make(map[string]*Backend), actors: make(map[uint64]*actor), names: make(map[nameKey][]uint64), alias: make(map[nameKey][]uint64),
 		usage: make(map[int]service.Usage), urgent: fifo.New[*actor](), queue: fifo.New[*actor](), clock: wake.New[*actor](), granted: make(map[int]service.Usage), kept: make(map[uint64]Kept), began: time.Now(), stopped: make(chan struct{}), fatal: make(chan error, 1)}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.hub.init()

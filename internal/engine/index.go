@@ -23,6 +23,10 @@ func (e *Engine) index(a *actor, svc *service.Service) {
 	if key != a.name {
 		e.unname(a)
 		e.names[key] = append(e.names[key], a.id)
+		if a.alias.name = svc.Meta.Alias; a.alias.name != "" {
+			a.alias.group = key.group
+			e.alias[a.alias] = append(e.alias[a.alias], a.id)
+		}
 	}
 	e.claim(a.name.group, a.usage, -1)
 	e.claim(key.group, usage, 1)
@@ -34,12 +38,36 @@ func (e *Engine) claim(group int, u service.Usage, sign int) {
 }
 
 func (e *Engine) unname(a *actor) {
-	ids := slices.DeleteFunc(e.names[a.name], func(id uint64) bool { return id == a.id })
+	drop(e.names, a.name, a.id)
+	drop(e.alias, a.alias, a.id)
+}
+
+func drop(index map[nameKey][]uint64, key nameKey, id uint64) {
+	ids := slices.DeleteFunc(index[key], func(x uint64) bool { return x == id })
 	if len(ids) == 0 {
-		delete(e.names, a.name)
+		delete(index, key)
 	} else {
-		e.names[a.name] = ids
+		index[key] = ids
 	}
+}
+
+// bearer returns the service that bears the alias, the last one that has ended if none else does; 0 for none. e.mu is
+// held.
+func (e *Engine) bearer(key nameKey) (id uint64, ended bool) {
+	for _, id = range e.alias[key] {
+		if a := e.actors[id]; a != nil && a.usage != (service.Usage{}) { // what has ended claims nothing
+			return id, false
+		}
+	}
+	return id, true
+}
+
+// Aliased returns the service of a group that a client gave that id; 0 for none.
+func (e *Engine) Aliased(group int, alias string) (id uint64) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	id, _ = e.bearer(nameKey{group, alias})
+	return id
 }
 
 // forget drops an actor that is no more, and ends what its last turn was granted.

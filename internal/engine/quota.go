@@ -80,6 +80,11 @@ func (e *Engine) enrol(a *actor) error {
 	if e.actors[a.id] != nil {
 		return fmt.Errorf("service %d: %w", a.id, store.ErrConflict)
 	}
+	if m := &a.svc.Meta; m.Alias != "" {
+		if _, ended := e.bearer(nameKey{m.Group, m.Alias}); !ended {
+			return fmt.Errorf("alias %q: %w", m.Alias, ErrAliasTaken)
+		}
+	}
 	if err := e.ask(a.svc.Meta.Group, a.svc.Usage()); err != nil {
 		return err
 	}

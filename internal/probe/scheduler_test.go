@@ -120,18 +120,6 @@ func TestScheduler(t *testing.T) {
 			t.Errorf("%q", got)
 		}
 	})
-	t.Run("failures that may last are told at once, and their end", func(t *testing.T) {
-		patient := &service.Check{Interval: 10 * time.Second, Down: 10 * time.Minute}
-		got, _ := play(t, patient, script{"a": func(d time.Duration) error {
-			if d < 25*time.Second || d > time.Minute && d < 5*time.Minute {
-				return errSick
-			}
-			return nil
-		}}, 10*time.Minute, nil)
-		if len(got) != 4 || got[0] != "a false sick 0s" || got[1] < "a true  25s" || got[1] > "a true  34s" || got[2] < "a false sick 60s" || got[2] > "a false sick 70s" {
-			t.Errorf("%q", got)
-		}
-	})
 	t.Run("a single failure is nothing", func(t *testing.T) {
 		n := 0
 		got, _ := play(t, check, script{"a": func(time.Duration) error {
@@ -142,6 +130,20 @@ func TestScheduler(t *testing.T) {
 		}}, time.Hour, nil)
 		equal(t, got, "a true  0s")
 	})
+}
+
+// Failures that may last are told at once, and so is their end.
+func TestSchedulerDown(t *testing.T) {
+	patient := &service.Check{Interval: 10 * time.Second, Down: 10 * time.Minute}
+	got, _ := play(t, patient, script{"a": func(d time.Duration) error {
+		if d < 25*time.Second || d > time.Minute && d < 5*time.Minute {
+			return errSick
+		}
+		return nil
+	}}, 10*time.Minute, nil)
+	if len(got) != 4 || got[0] != "a false sick 0s" || got[1] < "a true  25s" || got[1] > "a true  34s" || got[2] < "a false sick 60s" || got[2] > "a false sick 70s" {
+		t.Errorf("%q", got)
+	}
 }
 
 func TestSchedulerChanges(t *testing.T) {

@@ -76,6 +76,8 @@ type Meta struct {
 	// Permissions are nine bits, owner, group, other × use, manage, admin, as in 0640.
 	Permissions uint16 `json:"permissions"`
 	Project     string `json:"project,omitempty"` // the group's name when it was made
+	// Alias is an id that a client gave it, unique in its group among the services that are not DONE; "" for none.
+	Alias string `json:"alias,omitempty"`
 	// Template is the id of the template it was made from; 0 for none.
 	Template uint64 `json:"template,omitempty"`
 }

@@ -116,6 +116,19 @@ func ValidateName(name string) error {
 	return nil
 }
 
+// ValidateAlias says what is wrong with the id that a client gives a service.
+func ValidateAlias(alias string) error {
+	switch {
+	case len(alias) > MaxServiceName || !printable(alias) || strings.TrimSpace(alias) != alias || alias == "":
+		return fmt.Errorf("the alias %q is none: take 1 to %d printable characters, without blanks around them", alias, MaxServiceName)
+	case strings.Contains(alias, "/"):
+		return fmt.Errorf("the alias %q holds a /, which stands between a project and a service", alias)
+	case strings.Trim(alias, "0123456789") == "":
+		return fmt.Errorf("the alias %q is a number, as the server's own ids are", alias)
+	}
+	return nil
+}
+
 func (v *validator) spec(s *Spec) {
 	if err := ValidateName(s.Name); err != nil {
 		v.fail("name", "%v", err)

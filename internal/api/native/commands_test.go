@@ -188,6 +188,56 @@ func TestManaged(t *testing.T) {
 	}
 }
 
+// A client may give a service an id of its own, which is unique as long as the service lasts.
+func TestAlias(t *testing.T) {
+	s := newStage(t)
+	ctx := t.Context()
+	const alias = "3f0f1c4e-9f3c-4c79-8a35-6a0f2f1f7a10"
+	make := func(alias string) (client.Service, error) {
+		return s.Services().Create(ctx, client.CreateService{Document: source(web), Alias: alias})
+	}
+	first, err := make(alias)
+	if err != nil || first.Alias != alias {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	s.settled(first.Ref())
+	if got, err := s.Services().Get(ctx, alias); err != nil || got.ID != first.ID {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, err := make(alias); !client.IsConflict(err) || !strings.Contains(err.Error(), "another service has that alias") {
+		t.Errorf("taken: %v", err)
+	}
+	for _, wrong := range []string{"12", "a/b", " a", "a\nb"} {
+		if _, err := make(wrong); !client.IsInvalid(err) {
+			t.Errorf("%q: %v", wrong, err)
+		}
+	}
+	name := "other"
+	s.must(s.Services().Change(ctx, alias, client.ChangeService{Name: &name}))
+	if got, err := s.Services().Get(ctx, alias); err != nil || got.Name != name {
+		t.Errorf("renamed: %+v, %v", got, err)
+	}
+	// What has ended, and is kept for a while, gives way.
+	s.must(s.Services().Undeploy(ctx, alias, client.Undeploy{}))
+	if _, err := s.Services().WaitFor(ctx, alias, "DONE"); err != nil {
+		t.Fatal(err)
+	}
+	second, err := make(alias)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Services().Get(ctx, alias); err != nil || got.ID != second.ID {
+		t.Errorf("%+v, %v", got, err)
+	}
+	s.must(s.Services().Remove(ctx, alias, client.Undeploy{}))
+	if _, err := s.Services().WaitFor(ctx, second.Ref(), client.Gone); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Services().Get(ctx, alias); err == nil && got.ID != first.ID {
+		t.Errorf("after its end: %+v", got)
+	}
+}
+
 // instances returns those of a role, by serial.
 func (s *stage) instances(ref, role string) (all []client.Instance) {
 	s.t.Helper()

@@ -109,7 +109,7 @@ func statusOf(err error) (status, retry int) {
 		return http.StatusServiceUnavailable, 1
 	case control.Missing:
 		return http.StatusNotFound, 0
-	case control.NotNow:
+	case control.NotNow, control.Taken:
 		return http.StatusConflict, 0
 	case control.Wrong:
 		return http.StatusBadRequest, 0

@@ -152,7 +152,7 @@ func (f *face) createService(ctx context.Context, who *identity.Caller, in *crea
 
 // deployment reads what a new service is made from, and returns the document besides.
 func (f *face) deployment(who *identity.Caller, n *client.CreateService) (d control.Deployment, doc client.Document, err error) {
-	d.Name, d.Template = n.Name, n.Template
+	d.Name, d.Alias, d.Template = n.Name, n.Alias, n.Template
 	if d.Permissions, err = bits(n.Permissions); err != nil {
 		return d, doc, err
 	}

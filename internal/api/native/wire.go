@@ -42,7 +42,7 @@ func later(t time.Time) *time.Time {
 // service shows a service; it keeps nothing of s.
 func (f *face) service(s *service.Service) client.Service {
 	out := client.Service{
-		ID: s.ID, Name: s.Meta.Name, Description: s.Spec.Description, Project: s.Meta.Project, State: s.State.String(), Reason: s.Reason,
+		ID: s.ID, Name: s.Meta.Name, Alias: s.Meta.Alias, Description: s.Spec.Description, Project: s.Meta.Project, State: s.State.String(), Reason: s.Reason,
 		Since: s.Since.Time(), Created: s.Created.Time(), Revision: s.Revision, Owner: f.user(s.Meta.Owner), Group: f.group(s.Meta.Group),
 		Permissions: identity.Bits(s.Meta.Permissions).String(), Template: s.Meta.Template, Format: s.Spec.Format, Strategy: string(s.Spec.Strategy),
 		Labels: s.Spec.Labels, Leaving: s.Leaving, Mode: s.Mode.String(), Roles: make([]client.Role, len(s.Roles)),
