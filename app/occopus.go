@@ -54,7 +54,7 @@ func (a *App) occopusGuest() (*identity.Caller, error) {
 	}
 	u, err := a.directory.UserNamed(name)
 	if err != nil {
-		return nil, refuse("there is no such user; start without it, and make one with `troupe user create`")
+		return nil, refuse("there is no such user; start without it, and make one with `troupe user add`")
 	}
 	who, err := a.directory.As(u.ID)
 	switch {
@@ -65,7 +65,7 @@ func (a *App) occopusGuest() (*identity.Caller, error) {
 	case who.Host:
 		return nil, refuse("who may run commands on this host needs credentials; name a user without the grant \"host\"")
 	}
-	who.Scopes = identity.ScopeOperate
+	who.Scopes = identity.ScopeRead | identity.ScopeOperate
 	return who, nil
 }
 
