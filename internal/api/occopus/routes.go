@@ -22,6 +22,7 @@ var routes = []route{
 	{"POST", list + "{infra}/scaledown/{node}", (*Occopus).scaleDown},
 	{"POST", list + "{infra}/scaledown/{node}/{instance}", (*Occopus).scaleDown},
 	{"POST", list + "{infra}/scaleto/{node}/{count}", (*Occopus).scaleTo},
+	{"POST", list + "{infra}/notify", (*Occopus).notify},
 	{"GET", list + "{infra}/cost", (*Occopus).cost},
 	{"GET", "/info/{key}", (*Occopus).info},
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/troupe-dev/troupe/internal/control"
 	format "github.com/troupe-dev/troupe/internal/format/occopus"
 	"github.com/troupe-dev/troupe/internal/identity"
+	"github.com/troupe-dev/troupe/internal/notify"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
@@ -62,11 +63,14 @@ func (f *Occopus) failureOf(err error) (int, failure) {
 	var h *handled
 	var invalid *format.Invalid
 	var problems service.Problems
+	var wrong notify.Problems
 	var refusal *service.Refusal
 	switch {
 	case errors.As(err, &h):
 	case errors.As(err, &invalid):
 		errors.As(mistaken(invalid.Quoted(), err), &h)
+	case errors.As(err, &wrong):
+		errors.As(mistaken("ERROR: notification: "+wrong.Error(), err), &h)
 	case errors.As(err, &problems), errors.Is(err, identity.ErrInvalid):
 		errors.As(mistaken(err.Error(), err), &h)
 	case errors.As(err, &refusal):
