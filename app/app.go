@@ -304,7 +304,7 @@ func (a *App) backends(ctx context.Context) ([]*engine.Backend, error) {
 			return nil, fmt.Errorf("open driver %s: %w", account.key(), err)
 		}
 		d = driver.Wrap(d, kind, driver.WrapOptions{Log: log, Observer: a.engines.Observer(account.key())})
-		out = append(out, &engine.Backend{Account: account.Name, Kind: kind, Driver: d})
+		out = append(out, &engine.Backend{Account: account.Name, Endpoint: kind.EndpointOf(values), Kind: kind, Driver: d})
 	}
 	return out, nil
 }

@@ -38,6 +38,7 @@ type Machine struct {
 	Group       Party           `json:"group"`
 	Permissions string          `json:"permissions"`
 	Revision    int64           `json:"revision" doc:"Changes with every change; If-Match takes it."`
+	Format      string          `json:"format,omitempty" doc:"occopus for a node definition; none for the native format."`
 	Source      string          `json:"source" doc:"The definition as YAML; secrets read (secret)."`
 	Spec        json.RawMessage `json:"spec" doc:"The same as JSON."`
 }

@@ -10,13 +10,15 @@ import (
 // A Document describes a service, a role or a machine definition, in one of two forms: Spec, in the
 // native format as JSON, or Source, a text in Format.
 type Document struct {
-	Format string          `json:"format,omitempty" doc:"Format of source: native or oneflow; native when empty." enum:"native,oneflow"`
+	Format string          `json:"format,omitempty" doc:"Format of source: native, oneflow or occopus; native when empty." enum:"native,oneflow,occopus"`
 	Source string          `json:"source,omitempty" doc:"The text of the document: YAML or JSON, as its format has it."`
 	Spec   json.RawMessage `json:"spec,omitempty" doc:"The document in the native format as JSON, instead of source. Its schema is at /v1/schema/service.json."`
 	// Name of the document's file, for the places in error messages.
 	File string `json:"file,omitempty" doc:"Name of the document's file, for error messages." maxLength:"255"`
 	// Files are what the document includes, by the relative path that it gives.
-	Files map[string]string `json:"files,omitempty" doc:"Contents of the files that the document includes, by their relative paths."`
+	Files map[string]string `json:"files,omitempty" doc:"Contents of the files that the document includes, by their paths as it gives them, joined to the folder of the file that does."`
+	// Simulate makes the machines on the driver sim, which shows what their own drivers would have been asked for.
+	Simulate bool `json:"simulate,omitempty" doc:"Of an infrastructure description of Occopus: have its machines made by the driver sim, which shows what their own drivers would have been asked for."`
 }
 
 // A CreateService asks for a new service: from a Document, or from a stored template.
@@ -27,6 +29,9 @@ type CreateService struct {
 	Alias       string            `json:"alias,omitempty" doc:"An id of your own for the service, such as a UUID: it is found by it, and no other service of the project that has not ended may have it." maxLength:"128"`
 	Inputs      map[string]string `json:"inputs,omitempty" doc:"Values of inputs, over those of the document."`
 	Permissions string            `json:"permissions,omitempty" doc:"Three octal digits for owner, group and others; 600 when empty." pattern:"^[0-7]{1,3}$"`
+	Managed     string            `json:"managed,omitempty" doc:"For how long it is managed, in place of what the document says." enum:"always,build"`
+	OnFailure   string            `json:"on_failure,omitempty" doc:"What a first deployment that failed leaves, in place of what the document says." enum:"keep,rollback,abort"`
+	AtATime     int               `json:"at_a_time,omitempty" doc:"How many instances are made or removed at a time, in place of what the document says." minimum:"0"`
 	// Key makes a repeated request return the service that the first one made. Create draws one when
 	// it is empty.
 	Key string `json:"-"`
@@ -35,7 +40,8 @@ type CreateService struct {
 // An UpdateService wishes another description for a running service.
 type UpdateService struct {
 	Document
-	Inputs map[string]string `json:"inputs,omitempty" doc:"Values of inputs, over those of the document."`
+	Inputs  map[string]string `json:"inputs,omitempty" doc:"Values of inputs, over those of the document."`
+	AtATime int               `json:"at_a_time,omitempty" doc:"How many instances are made or removed at a time, in place of what the document says." minimum:"0"`
 	// Revision refuses the update unless the service is at this revision; 0 for any.
 	Revision uint32 `json:"-"`
 	// Key makes a repeated request count once; Update draws one when it is empty.
@@ -210,9 +216,22 @@ type Plan struct {
 	Total int    `json:"total" doc:"Instances in the end."`
 	// Warnings tell what will not work as it may be meant.
 	Warnings []string `json:"warnings,omitempty" doc:"What will not work as it may be meant."`
+	// Machines are what the drivers are asked for, where the plan is of a description.
+	Machines []PlannedMachine `json:"machines,omitempty" doc:"What the drivers are asked for, by role and implementation, before templates are filled in; where the plan is of a description."`
 	// Service is the one that would be changed; 0 for a new one.
 	Service uint64 `json:"service,omitempty"`
 	Name    string `json:"name,omitempty"`
+}
+
+// A PlannedMachine is one way in which the machines of a role are made.
+type PlannedMachine struct {
+	Role     string            `json:"role"`
+	Name     string            `json:"name,omitempty" doc:"Of the implementation, where the role has several."`
+	Driver   string            `json:"driver"`
+	Account  string            `json:"account,omitempty"`
+	Options  map[string]any    `json:"options,omitempty" doc:"Secrets read (secret)."`
+	Env      map[string]string `json:"env,omitempty"`
+	UserData string            `json:"user_data,omitempty"`
 }
 
 // A Step is one thing that a command would lead to. Steps of one wave happen together.
@@ -381,6 +400,7 @@ type Release struct {
 type Attach struct {
 	Once     bool     `json:"once,omitempty" doc:"For one pass: until all that is wished has settled or failed."`
 	Deadline Duration `json:"deadline,omitzero" doc:"How long a pass may take; an hour when empty."`
+	AtATime  int      `json:"at_a_time,omitempty" doc:"How many instances are made or removed at a time, in place of what the description says; until it is attached or detached again." minimum:"0"`
 }
 
 // A ChangeService changes whose a service is and what it is called; nil fields stay. Owner and Group

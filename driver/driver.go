@@ -221,6 +221,9 @@ type Kind struct {
 	Actions []Action
 	// Resources that MakeResource makes; empty without a Resourcer.
 	Resources []ResourceKind
+	// Endpoint returns the end point that an account with these values reaches; nil where that is the account's option
+	// endpoint.
+	Endpoint func(values map[string]any) string
 	// Verify says, without touching anything, what New would refuse of the configuration beyond the types
 	// of its values; nil where that is nothing. Installation and Generation are not known yet.
 	Verify func(cfg Config) error
@@ -235,6 +238,14 @@ func (k *Kind) Supports(a Action) bool {
 		}
 	}
 	return false
+}
+
+// EndpointOf returns the end point that an account with these values reaches; "" for a kind that has none.
+func (k *Kind) EndpointOf(values map[string]any) string {
+	if k.Endpoint != nil {
+		return k.Endpoint(values)
+	}
+	return Get[string](values, "endpoint")
 }
 
 // Limits bound what the engine asks of one account at a time. Zero values mean the defaults

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,6 +64,11 @@ func open(ctx context.Context, cfg driver.Config) (driver.Driver, error) {
 	return driver.Order(h), nil
 }
 
+// endpointOf returns where the daemon of an account listens.
+func endpointOf(values map[string]any) string {
+	return cmp.Or(driver.Get[string](values, "endpoint"), os.Getenv(client.EnvOverrideHost), client.DefaultDockerHost)
+}
+
 // connect makes the client for the values of an account.
 func connect(values map[string]any) (*client.Client, error) {
 	endpoint := driver.Get[string](values, "endpoint")
@@ -74,9 +80,7 @@ func connect(values map[string]any) (*client.Client, error) {
 		opts = append(opts, client.WithTLSClientConfigFromEnv(), client.WithAPIVersionFromEnv())
 		fallthrough
 	case endpoint == "":
-		if endpoint = os.Getenv(client.EnvOverrideHost); endpoint == "" {
-			endpoint = client.DefaultDockerHost
-		}
+		endpoint = endpointOf(values)
 	}
 	url, err := client.ParseHostURL(endpoint)
 	if err == nil && url.Scheme != "unix" && url.Scheme != "tcp" && url.Scheme != "npipe" {

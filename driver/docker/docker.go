@@ -26,6 +26,7 @@ func Kind() *driver.Kind {
 			driver.Poweroff, driver.PoweroffHard,
 		},
 		Resources: resourceKinds,
+		Endpoint:  endpointOf,
 		Verify:    verify,
 		New:       open,
 	}

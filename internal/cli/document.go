@@ -9,7 +9,9 @@ import (
 	"strings"
 
 	"github.com/troupe-dev/troupe/client"
+	"github.com/troupe-dev/troupe/internal/cli/occopus"
 	"github.com/troupe-dev/troupe/internal/format/native"
+	format "github.com/troupe-dev/troupe/internal/format/occopus"
 	"github.com/troupe-dev/troupe/internal/format/oneflow"
 	"github.com/troupe-dev/troupe/internal/format/tree"
 	"github.com/troupe-dev/troupe/internal/service"
@@ -49,7 +51,12 @@ func (t *terminal) readService(name string) (*document, error) {
 	if err != nil {
 		return nil, err
 	}
-	if formatOf(text) == "oneflow" {
+	switch {
+	case format.Describes(text):
+		return t.readDescription(name, text)
+	case format.Defines(text):
+		return nil, withCode(exitInvalid, fmt.Errorf("%s: these are node definitions of Occopus: store them with `troupe machine add`, then name the infrastructure description", name))
+	case formatOf(text) == "oneflow":
 		body, err := parseOneFlow(name, text)
 		if err != nil {
 			return nil, err
@@ -67,11 +74,30 @@ func (t *terminal) readService(name string) (*document, error) {
 	return d, nil
 }
 
-// readMachine reads a machine definition.
-func (t *terminal) readMachine(name string) (*document, error) {
+// readDescription reads an infrastructure description of Occopus.
+func (t *terminal) readDescription(name string, text []byte) (*document, error) {
+	found, err := occopus.ReadDescription(name, text)
+	if err != nil {
+		return nil, withCode(exitInvalid, err)
+	}
+	return &document{Document: found.Document, Name: found.Infrastructure.Name, text: text}, nil
+}
+
+// readMachines reads a machine definition, or all node definitions of a file of Occopus.
+func (t *terminal) readMachines(name string) ([]client.Document, error) {
 	text, err := t.readFile(name)
 	if err != nil {
 		return nil, err
+	}
+	switch {
+	case format.Describes(text):
+		return nil, withCode(exitInvalid, fmt.Errorf("%s: this is an infrastructure description: deploy it with `troupe up`", name))
+	case format.Defines(text):
+		_, documents, warnings, err := occopus.ReadDefinitions(name, text)
+		for _, w := range warnings {
+			fmt.Fprintln(t.err, "Warning:", w.Error.Error())
+		}
+		return documents, withCode(exitInvalid, err)
 	}
 	d := &document{text: text}
 	m, err := native.ParseMachine(name, text, d.offline(name))
@@ -79,7 +105,7 @@ func (t *terminal) readMachine(name string) (*document, error) {
 		return nil, withCode(exitInvalid, err)
 	}
 	d.Name, d.Format, d.Source, d.File = m.Name, "native", string(text), shownName(name)
-	return d, nil
+	return []client.Document{d.Document}, nil
 }
 
 func shownName(name string) string {

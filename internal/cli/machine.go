@@ -43,17 +43,24 @@ func newMachineAddCommand(t *terminal) *cobra.Command {
 	var permissions string
 	cmd := &cobra.Command{
 		Use: "add FILE", Short: "add a machine definition, or change the one of that name", Args: exactly("FILE"),
+		Long: "Add a machine definition, or change the one of that name. FILE is native YAML or JSON, or has node definitions of\n" +
+			"Occopus, which are stored with all that they import.",
 		RunE: calling(t, func(ctx context.Context, c *client.Client, args []string) error {
-			d, err := t.readMachine(args[0])
+			documents, err := t.readMachines(args[0])
 			if err != nil {
 				return err
 			}
-			m, err := c.Machines().Put(ctx, client.PutMachine{Document: d.Document, Permissions: permissions})
-			if err != nil {
-				return err
+			for _, d := range documents {
+				m, err := c.Machines().Put(ctx, client.PutMachine{Document: d, Permissions: permissions})
+				if err != nil {
+					return err
+				}
+				t.tell("machine definition %s has number %d", m.Name, m.ID)
+				if err := t.program(m, strconv.Itoa(m.ID)); err != nil {
+					return err
+				}
 			}
-			t.tell("machine definition %s has number %d", m.Name, m.ID)
-			return t.program(m, strconv.Itoa(m.ID))
+			return nil
 		}),
 	}
 	cmd.Flags().StringVar(&permissions, "permissions", "", "three octal `digits` for owner, group and others (default 640)")

@@ -33,6 +33,9 @@ func Main() int {
 	t := &terminal{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv}
 	t.live = term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("TERM") != "dumb"
 	t.colour = t.live && os.Getenv("NO_COLOR") == ""
+	if name, ok := occopusProgram(os.Args[0]); ok {
+		return runOccopus(context.Background(), t, name, os.Args[1:])
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	// Once it was told to end, a second signal ends it at once.
@@ -100,7 +103,7 @@ func newRootCommand(t *terminal) *cobra.Command {
 			newPasswdCommand(t), newDriverCommand(t)}},
 		{"care", "Looking after a server:", []*cobra.Command{newBackupCommand(t), newRestoreCommand(t), newConfigCommand(t)}},
 		{"machine", "Inside a machine:", []*cobra.Command{newAgentCommand(t)}},
-		{"other", "Other:", []*cobra.Command{newConvertCommand(t), newVersionCommand(t), newExitCodesTopic()}},
+		{"other", "Other:", []*cobra.Command{newConvertCommand(t), newOccopusCommand(t), newVersionCommand(t), newExitCodesTopic()}},
 	}
 	for _, g := range groups {
 		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})

@@ -12,13 +12,19 @@ import (
 
 // wishOptions say how a file becomes a wish.
 type wishOptions struct {
-	name string
-	set  []string
+	name     string
+	set      []string
+	simulate bool
 }
 
 func (o *wishOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.name, "name", "", "`name` of the service (default: the file's)")
 	f.StringArrayVar(&o.set, "set", nil, "`KEY=VALUE` of an input; may be repeated")
+	addSimulate(f, &o.simulate)
+}
+
+func addSimulate(f *pflag.FlagSet, on *bool) {
+	f.BoolVar(on, "simulate", false, "of an infrastructure description of Occopus: make its machines on the driver sim")
 }
 
 type upOptions struct {
@@ -34,7 +40,8 @@ func newUpCommand(t *terminal) *cobra.Command {
 		Use:   "up FILE",
 		Short: "deploy a service, or change it to what the file says",
 		Long: "Deploy the service that a file describes. A service of that name which runs already is changed to what the file\n" +
-			"says, role by role. FILE is native YAML or JSON, or a OneFlow template in JSON; - is standard input.",
+			"says, role by role. FILE is native YAML or JSON, a OneFlow template in JSON, or an infrastructure description\n" +
+			"of Occopus, whose node types `troupe machine add` has stored; - is standard input.",
 		Example: "  troupe up shop.yaml --set VERSION=1.11",
 		Args:    exactly("FILE"),
 		RunE:    calling(t, func(ctx context.Context, c *client.Client, args []string) error { return runUp(ctx, t, c, &o, args[0]) }),
@@ -61,6 +68,7 @@ func readWish(ctx context.Context, t *terminal, c *client.Client, o *wishOptions
 	if err != nil {
 		return nil, err
 	}
+	d.Simulate = o.simulate
 	inputs, err := assignments("--set", o.set)
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 type updateOptions struct {
 	waitOptions
 	set              []string
+	simulate         bool
 	rollback         string
 	pause, continues bool
 }
@@ -43,6 +44,7 @@ func newUpdateCommand(t *terminal) *cobra.Command {
 	o.addFlags(cmd.Flags())
 	f := cmd.Flags()
 	f.StringArrayVar(&o.set, "set", nil, "`KEY=VALUE` of an input; may be repeated")
+	addSimulate(f, &o.simulate)
 	f.StringVar(&o.rollback, "rollback", "", "return to an earlier `revision`, without one to the last that was in place")
 	f.Lookup("rollback").NoOptDefVal = "0"
 	f.BoolVar(&o.pause, "pause", false, "pause the update that is under way")
@@ -91,6 +93,7 @@ func updateFrom(ctx context.Context, t *terminal, c *client.Client, o *updateOpt
 	if err != nil {
 		return 0, err
 	}
+	d.Simulate = o.simulate
 	inputs, err := assignments("--set", o.set)
 	if err != nil {
 		return 0, err

@@ -3,6 +3,7 @@ package control
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -27,7 +28,11 @@ type Definition struct {
 	Group       int             `json:"gid"`
 	Permissions identity.Bits   `json:"permissions"`
 	Machine     service.Machine `json:"machine"`
-	Revision    int64           `json:"-"` // of the store; changes with every change
+	// Format names the face that the definition came from; "" for the native format. Of others, Document is what that
+	// face keeps, and Machine only what is known of it without a service: drivers and options.
+	Format   string          `json:"format,omitempty"`
+	Document json.RawMessage `json:"document,omitempty"`
+	Revision int64           `json:"-"` // of the store; changes with every change
 }
 
 // Object is what permissions are checked on.
@@ -97,41 +102,57 @@ func (c *Control) Resolver(who *identity.Caller) func(ref string) (service.Machi
 		if err != nil {
 			return service.Machine{}, err
 		}
+		if d.Format != "" {
+			return service.Machine{}, fmt.Errorf("%w: %s is a definition for documents of the format %s; others cannot use it", identity.ErrInvalid, d.Name, d.Format)
+		}
 		m := d.Machine
 		m.ID, m.Name = d.ID, d.Name
 		return m, nil
 	}
 }
 
+// Documents returns what faces need to look up by name, as the caller, the definitions that they keep in a form of
+// their own.
+func (c *Control) Documents(who *identity.Caller, format string) func(name string) (json.RawMessage, error) {
+	return func(name string) (json.RawMessage, error) {
+		d, err := c.Machine(who, name, identity.Use)
+		if err == nil && d.Format != format {
+			err = fmt.Errorf("%w: machine definition %s is not of the format %s", identity.ErrInvalid, name, format)
+		}
+		return d.Document, err
+	}
+}
+
 // PutMachine adds a definition, or changes the one of that name. New ones are numbered from 0.
 func (c *Control) PutMachine(ctx context.Context, who *identity.Caller, name string, m service.Machine, bits identity.Bits) (Definition, error) {
-	return c.ReplaceMachine(ctx, who, name, m, bits, 0)
+	return c.ReplaceMachine(ctx, who, Definition{Name: name, Machine: m, Permissions: bits})
 }
 
 // ReplaceMachine is PutMachine for those who have read the definition: it is refused as stale when that
-// has another revision by now, unless revision is 0. Secrets that were not shown stay as they are.
-func (c *Control) ReplaceMachine(ctx context.Context, who *identity.Caller, name string, m service.Machine, bits identity.Bits, revision int64) (Definition, error) {
-	d, err := c.putMachine(ctx, who, name, m, bits, revision)
-	return d, c.note(ctx, who, "machine.put", "machine "+name, err)
+// has another revision by now than d, unless d has none. Secrets that were not shown stay as they are.
+func (c *Control) ReplaceMachine(ctx context.Context, who *identity.Caller, d Definition) (Definition, error) {
+	stored, err := c.putMachine(ctx, who, d)
+	return stored, c.note(ctx, who, "machine.put", "machine "+d.Name, err)
 }
 
 var machineName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]{0,62}$`)
 
-func (c *Control) putMachine(ctx context.Context, who *identity.Caller, name string, m service.Machine, bits identity.Bits, read int64) (Definition, error) {
+func (c *Control) putMachine(ctx context.Context, who *identity.Caller, d Definition) (Definition, error) {
+	name, bits := d.Name, d.Permissions
 	if err := writes(who); err != nil {
 		return Definition{}, err
 	}
 	if !machineName.MatchString(name) {
 		return Definition{}, fmt.Errorf("%w: machine definition %q: a name begins with a letter and has up to 63 letters, digits, '_', '.' and '-'", identity.ErrInvalid, name)
 	}
-	m.Name, m.ID = "", 0
+	d.Machine.Name, d.Machine.ID = "", 0
 	old, err := c.Machine(who, name, identity.Manage)
 	if err == nil || errors.Is(err, identity.ErrNotFound) {
-		if err := c.fitMachine(who, name, &m, &old, read); err != nil {
+		if err := c.fitMachine(who, &d, &old); err != nil {
 			return Definition{}, err
 		}
 	}
-	d := Definition{Name: name, Owner: who.User, Group: who.Group, Permissions: bits, Machine: m}
+	d.ID, d.Owner, d.Group, d.Revision = 0, who.User, who.Group, 0
 	switch {
 	case err == nil:
 		d.ID, d.Owner, d.Group, d.Revision = old.ID, old.Owner, old.Group, old.Revision
@@ -171,9 +192,16 @@ func (c *Control) putMachine(ctx context.Context, who *identity.Caller, name str
 }
 
 // fitMachine checks a definition that takes the place of old, which is empty for a new one.
-func (c *Control) fitMachine(who *identity.Caller, name string, m *service.Machine, old *Definition, read int64) error {
-	if read != 0 && read != old.Revision {
+func (c *Control) fitMachine(who *identity.Caller, d, old *Definition) error {
+	name, m := d.Name, &d.Machine
+	if d.Revision != 0 && d.Revision != old.Revision {
 		return fmt.Errorf("machine definition %s: %w", name, ErrStale)
+	}
+	if d.Format != "" { // its face knows what it may say, and whether its drivers are there shows when it is used
+		if len(d.Document) > maxSpec {
+			return fmt.Errorf("%w: machine definition %s takes %d bytes; %d are the most", identity.ErrInvalid, name, len(d.Document), maxSpec)
+		}
+		return c.mayStore(who, name, m)
 	}
 	if err := c.restoreMachine("machine.", m, &old.Machine); err != nil {
 		return err

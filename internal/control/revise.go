@@ -111,10 +111,11 @@ func (c *Control) CopyMachine(ctx context.Context, who *identity.Caller, ref, su
 	if err := c.mayStore(who, d.Name, &d.Machine); err != nil {
 		return Definition{}, c.note(ctx, who, "machine.copy", "machine "+ref, err)
 	}
-	name := c.freeMachineName(d.Name, suffix)
-	copied, err := c.PutMachine(ctx, who, name, d.Machine, identity.DefaultBits)
+	from := d.Name
+	d.Name, d.Permissions, d.Revision = c.freeMachineName(from, suffix), identity.DefaultBits, 0
+	copied, err := c.ReplaceMachine(ctx, who, d)
 	if err != nil {
-		return Definition{}, fmt.Errorf("copy machine definition %s: %w", d.Name, err)
+		return Definition{}, fmt.Errorf("copy machine definition %s: %w", from, err)
 	}
 	return copied, nil
 }

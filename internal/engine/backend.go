@@ -18,9 +18,10 @@ import (
 
 // A Backend is one account of a driver, with what the engine knows of it.
 type Backend struct {
-	Account string // "" for the default account
-	Kind    *driver.Kind
-	Driver  driver.Driver // wrapped
+	Account  string // "" for the default account
+	Endpoint string // that it reaches; "" for none
+	Kind     *driver.Kind
+	Driver   driver.Driver // wrapped
 
 	engine  *Engine
 	creates *jobQueue

@@ -270,6 +270,14 @@ func (s *Service) evaluateStopping(i *Instance, now Time) {
 		s.removed(i, now)
 		return
 	}
+	bounded := s.atATime() > 0
+	if bounded && !i.issued && s.turns() <= 0 {
+		return
+	}
+	if bounded && !i.issued && i.Tries == 0 && i.Since != now {
+		i.Since = now // its time begins with its turn
+		s.dirty(i)
+	}
 	if deadline := i.Since.Add(i.role.stopTimeout()); !i.Overdue {
 		if deadline <= now {
 			i.Overdue = true
@@ -356,7 +364,7 @@ func (s *Service) evaluateRole(r *Role, now Time) {
 		s.stop(s.victim(r), now)
 	}
 	if s.mayCreate(r) {
-		for s.vacant(r) > 0 {
+		for s.vacant(r) > 0 && s.turns() > 0 {
 			if s.full() {
 				s.drained = true
 				return

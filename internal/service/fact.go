@@ -152,6 +152,8 @@ type (
 		Mode Mode
 		// Deadline is how long a pass may take; 0: an hour.
 		Deadline time.Duration
+		// AtATime stands in place of the spec's until the next such command; 0 for none.
+		AtATime int
 	}
 )
 

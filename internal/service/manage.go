@@ -57,9 +57,16 @@ func (s *Service) manage(c *Manage, cmd *Command, now Time) *Refusal {
 		return refuse(WrongState, "service %s is being removed", s.Meta.Name)
 	case c.Mode != Managed && c.Mode != Unmanaged && c.Mode != OnePass:
 		return refuse(BadValue, "mode %q is none of managed, unmanaged, pass", string(c.Mode))
+	case c.AtATime < 0:
+		return refuse(BadValue, "at_a_time %d is negative", c.AtATime)
 	case c.Deadline < 0:
 		return refuse(BadValue, "deadline %v is negative", c.Deadline)
-	case c.Mode == s.Mode && c.Mode != OnePass:
+	}
+	if c.AtATime != s.AtATime {
+		s.AtATime, s.head = c.AtATime, true
+		s.rouse()
+	}
+	if c.Mode == s.Mode && c.Mode != OnePass {
 		return nil
 	}
 	before := s.Mode

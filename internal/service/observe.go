@@ -261,6 +261,7 @@ func (s *Service) removed(i *Instance, now Time) {
 	if i.Phase == Stopping || r.wish() == 0 {
 		s.event(now, false, r, i, "%s is gone", s.InstanceName(i))
 		s.drop(i)
+		s.passTurn(now)
 		s.refreshChildren(r)
 		return
 	}
@@ -270,6 +271,7 @@ func (s *Service) removed(i *Instance, now Time) {
 	}
 	s.succeed(i, now)
 	s.drop(i)
+	s.passTurn(now)
 }
 
 func (s *Service) clearMachine(i *Instance) {

@@ -34,6 +34,8 @@ type Service struct {
 	// Mode says whether the service is looked after, and Pass how it was for the last time for a while.
 	Mode Mode  `json:"mode,omitempty"`
 	Pass *Pass `json:"pass,omitempty"`
+	// AtATime stands in place of the spec's, as the command that last changed the mode wished; 0 for none.
+	AtATime int `json:"at_a_time,omitempty"`
 	// Leaving: it is being removed; Hard, Remove and Data say how.
 	Leaving bool `json:"leaving,omitempty"`
 	Hard    bool `json:"hard,omitempty"`
@@ -302,6 +304,7 @@ func (s *Service) enter(i *Instance, p Phase, now Time) {
 	r.note(i)
 	s.dirty(i)
 	s.enqueue(i)
+	s.passTurn(now)
 }
 
 // setMachine writes down what the back end says of the instance's machine.

@@ -25,6 +25,8 @@ type Spec struct {
 	OnFailure OnFailure `json:"on_failure,omitempty"`
 	// Managed says for how long a service that is made from the spec is managed; "": UntilDetached.
 	Managed Care `json:"managed,omitempty"`
+	// AtATime bounds how many instances are being made or removed at a time; 0 for no bound.
+	AtATime int `json:"at_a_time,omitempty"`
 	// Hold makes every role wait for release after its machines exist.
 	Hold bool `json:"hold,omitempty"`
 	// AutoDelete removes the service when its last instance is gone.

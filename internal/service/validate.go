@@ -135,6 +135,9 @@ func (v *validator) spec(s *Spec) {
 	}
 	one(v, "strategy", s.Strategy, Straight, NoOrder)
 	one(v, "on_failure", s.OnFailure, Keep, Rollback, Abort, "")
+	if s.AtATime < 0 {
+		v.fail("at_a_time", "must not be negative")
+	}
 	one(v, "managed", s.Managed, UntilDetached, UntilBuilt, "")
 	least(v, "retain", s.Retain, 0)
 	v.update("update", s.Update)

@@ -1,6 +1,7 @@
 package native
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"strconv"
@@ -93,7 +94,7 @@ func (f *face) release(_ *identity.Caller, _ uint64, in *client.Release) (servic
 }
 
 func (f *face) attach(_ *identity.Caller, _ uint64, in *client.Attach) (service.Command, error) {
-	c := &service.Manage{Deadline: time.Duration(in.Deadline)}
+	c := &service.Manage{Deadline: time.Duration(in.Deadline), AtATime: in.AtATime}
 	if in.Once {
 		c.Mode = service.OnePass
 	} else if in.Deadline != 0 {
@@ -126,13 +127,15 @@ func (f *face) update(who *identity.Caller, id uint64, in *client.UpdateService,
 		return service.Command{}, invalid("header.If-Match", "not an ETag of a service")
 	}
 	var present *service.Spec
-	if err := f.control.Read(who, id, func(s *service.Service) { present = s.Spec }); err != nil {
+	var alias string
+	if err := f.control.Read(who, id, func(s *service.Service) { present, alias = s.Spec, s.Meta.Alias }); err != nil {
 		return service.Command{}, err
 	}
-	spec, _, err := f.spec(who, &in.Document, in.Inputs, present)
+	spec, _, err := f.spec(who, &in.Document, in.Inputs, present, alias)
 	if err != nil {
 		return service.Command{}, err
 	}
+	spec.AtATime = cmp.Or(in.AtATime, spec.AtATime)
 	return service.Command{Update: &service.Update{Spec: spec, Revision: uint32(revision)}}, nil
 }
 
@@ -251,7 +254,11 @@ func (f *face) planCommand(ctx context.Context, who *identity.Caller, in *planCo
 	}
 	name := ""
 	err = f.control.Read(who, id, func(s *service.Service) { name = s.Meta.Name })
-	return answered(plan(&p, id, name), err)
+	shown := plan(&p, id, name)
+	if in.Body.Update != nil {
+		shown.Machines = f.plannedMachines(cmd.Update.Spec)
+	}
+	return answered(shown, err)
 }
 
 // planned makes the one command that is to be planned.

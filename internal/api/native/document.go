@@ -16,6 +16,7 @@ import (
 	"github.com/troupe-dev/troupe/internal/api"
 	"github.com/troupe-dev/troupe/internal/control"
 	"github.com/troupe-dev/troupe/internal/format/native"
+	"github.com/troupe-dev/troupe/internal/format/occopus"
 	"github.com/troupe-dev/troupe/internal/format/oneflow"
 	"github.com/troupe-dev/troupe/internal/identity"
 	"github.com/troupe-dev/troupe/internal/nearest"
@@ -55,14 +56,22 @@ func (f *face) documentOptions(who *identity.Caller, d *client.Document) native.
 }
 
 // spec reads a service, with values for its inputs. old, nil for none, is what its hidden secrets are
-// taken from. The warnings tell what will not work as it may be meant.
-func (f *face) spec(who *identity.Caller, d *client.Document, inputs map[string]string, old *service.Spec) (*service.Spec, []string, error) {
+// taken from, and alias what its client calls the service. The warnings tell what will not work as it may be meant.
+func (f *face) spec(who *identity.Caller, d *client.Document, inputs map[string]string, old *service.Spec, alias string) (*service.Spec, []string, error) {
 	file, text, err := textOf(d)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, nil, err
-	}
-	if d.Format == "oneflow" {
+	case d.Simulate && d.Format != occopus.Format:
+		return nil, nil, invalid("body.simulate", "only infrastructure descriptions of Occopus are simulated; name the driver sim in others")
+	case d.Format == "oneflow":
 		return f.oneflowSpec(who, text, inputs)
+	case d.Format == occopus.Format:
+		spec, warnings, err := f.occopusSpec(who, d, file, text, alias)
+		if err == nil {
+			err = setInputs(spec, inputs)
+		}
+		return spec, warnings, err
 	}
 	spec, err := native.Parse(file, text, f.documentOptions(who, d))
 	if err != nil {
@@ -89,7 +98,7 @@ func (f *face) locate(who *identity.Caller, d *client.Document, err error) error
 	var found service.Problems
 	var misplaced *control.Misplaced
 	switch {
-	case d.Format == "oneflow":
+	case d.Format == "oneflow", d.Format == occopus.Format:
 		return err
 	case errors.As(err, &found):
 	case errors.As(err, &misplaced):

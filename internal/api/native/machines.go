@@ -7,10 +7,14 @@ import (
 	"github.com/troupe-dev/troupe/client"
 	"github.com/troupe-dev/troupe/internal/control"
 	"github.com/troupe-dev/troupe/internal/format/native"
+	"github.com/troupe-dev/troupe/internal/format/occopus"
 	"github.com/troupe-dev/troupe/internal/identity"
 )
 
 func (f *face) machine(d control.Definition) (client.Machine, error) {
+	if d.Format != "" {
+		return f.nodeDefinition(d)
+	}
 	m := f.control.RedactMachine(d.Machine)
 	m.Name, m.ID = d.Name, 0
 	out := client.Machine{ID: d.ID, Name: d.Name, Drivers: drivers(&m), Owner: f.user(d.Owner), Group: f.group(d.Group),
@@ -67,18 +71,27 @@ func (f *face) putMachine(ctx context.Context, who *identity.Caller, in *putMach
 	if err != nil {
 		return nil, err
 	}
-	if in.Body.Format != "" && in.Body.Format != "native" {
-		return nil, invalid("body.format", "machine definitions are of the native format")
-	}
 	file, text, err := textOf(&in.Body.Document)
 	if err != nil {
 		return nil, err
+	}
+	switch in.Body.Format {
+	case "", "native":
+	case occopus.Format:
+		d, err := f.readNodeDefinition(who, &in.Body.Document, file, text)
+		if err != nil {
+			return nil, err
+		}
+		d.Permissions, d.Revision = permissions, revision
+		return f.showMachine(f.control.ReplaceMachine(ctx, who, d))
+	default:
+		return nil, invalid("body.format", "machine definitions are of the native format, or node definitions of Occopus")
 	}
 	m, err := native.ParseMachine(file, text, f.documentOptions(who, &in.Body.Document))
 	if err != nil {
 		return nil, err
 	}
-	return f.showMachine(f.control.ReplaceMachine(ctx, who, m.Name, *m, permissions, revision))
+	return f.showMachine(f.control.ReplaceMachine(ctx, who, control.Definition{Name: m.Name, Machine: *m, Permissions: permissions, Revision: revision}))
 }
 
 func (f *face) removeMachine(ctx context.Context, who *identity.Caller, in *oneMachine) (*none, error) {

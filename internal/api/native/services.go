@@ -131,7 +131,9 @@ func (f *face) createService(ctx context.Context, who *identity.Caller, in *crea
 			return nil, f.locate(who, &doc, err)
 		}
 		p.Warnings = append(d.Warnings, p.Warnings...)
-		return &created{Status: http.StatusOK, Body: plan(&p, 0, cmp.Or(d.Name, d.Spec.Name))}, nil
+		shown := plan(&p, 0, cmp.Or(d.Name, d.Spec.Name))
+		shown.Machines = f.plannedMachines(d.Spec)
+		return &created{Status: http.StatusOK, Body: shown}, nil
 	}
 	d.Key = in.Key
 	if d.Body, err = json.Marshal(in.Body); err != nil {
@@ -167,8 +169,13 @@ func (f *face) deployment(who *identity.Caller, n *client.CreateService) (d cont
 		}
 		doc = client.Document{Format: t.Format, Source: sourceOf(&t), File: t.Name}
 	}
-	d.Spec, d.Warnings, err = f.spec(who, &doc, n.Inputs, nil)
-	return d, doc, err
+	if d.Spec, d.Warnings, err = f.spec(who, &doc, n.Inputs, nil, n.Alias); err != nil {
+		return d, doc, err
+	}
+	d.Spec.Managed = cmp.Or(service.Care(n.Managed), d.Spec.Managed)
+	d.Spec.OnFailure = cmp.Or(service.OnFailure(n.OnFailure), d.Spec.OnFailure)
+	d.Spec.AtATime = cmp.Or(n.AtATime, d.Spec.AtATime)
+	return d, doc, nil
 }
 
 type changeService struct {

@@ -81,7 +81,7 @@ func (f *face) setBody(who *identity.Caller, t *control.Template, d *client.Docu
 	if t.Format == "oneflow" {
 		t.Body, name, err = oneflowBody(text)
 	} else {
-		spec, _, e := f.spec(who, d, nil, nil)
+		spec, _, e := f.spec(who, d, nil, nil, "")
 		if err = e; err == nil {
 			name = spec.Name
 			t.Body, err = json.Marshal(string(text))

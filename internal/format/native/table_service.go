@@ -26,6 +26,8 @@ var serviceFields = []field[service.Spec]{
 		func(s *service.Spec) *service.OnFailure { return &s.OnFailure }, service.Keep, service.Rollback, service.Abort),
 	choiceField("managed", "For how long a service made from this is looked after: always, until it is detached; build leaves it alone when its first deployment has come to its end.",
 		func(s *service.Spec) *service.Care { return &s.Managed }, service.UntilDetached, service.UntilBuilt),
+	intField("at_a_time", "no bound", "1", "How many instances are being made or removed at a time.",
+		func(s *service.Spec) *int { return &s.AtATime }),
 	boolField("hold", "The machines of every role are made but wait for release.",
 		func(s *service.Spec) *bool { return &s.Hold }),
 	boolField("auto_delete", "The service is removed when its last instance is gone.",

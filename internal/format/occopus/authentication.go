@@ -153,3 +153,21 @@ func same(a, b any) bool {
 	y, err2 := json.Marshal(service.Values{"": b})
 	return err1 == nil && err2 == nil && bytes.Equal(x, y)
 }
+
+// Demands returns what the entries for resources ask of accounts, in the order of the file.
+func (a *Authentication) Demands() []Demand {
+	if a == nil {
+		return nil
+	}
+	var out []Demand
+	for _, e := range a.entries {
+		kind, _ := e.match["type"].(string)
+		t := typeOf(kind)
+		if e.section != "resource" || t == nil {
+			continue
+		}
+		endpoint, _ := e.match["endpoint"].(string)
+		out = append(out, Demand{Driver: t.driver, Endpoint: endpoint, Credentials: e.data})
+	}
+	return out
+}

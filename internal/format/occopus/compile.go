@@ -60,6 +60,7 @@ func Compile(i *Infrastructure, opts CompileOptions) (*service.Spec, []Warning, 
 	}
 	spec := &service.Spec{
 		Name: i.Name, Strategy: service.Straight, OnFailure: service.Rollback, Format: Format, Document: document,
+		Update:    service.UpdatePolicy{Existing: service.KeepExisting, Rollback: true},
 		Variables: i.Variables, Roles: make([]service.RoleSpec, len(i.Nodes)),
 	}
 	for n := range i.Nodes {

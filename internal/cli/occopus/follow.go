@@ -1,0 +1,236 @@
+package occopus
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/troupe-dev/troupe/client"
+)
+
+// A follower tells in the log what becomes of the instances of an infrastructure.
+type follower struct {
+	*run
+	client *client.Client
+	id     string // the infrastructure's
+	ref    string // the service's
+	seen   map[uint32]member
+	// errors are what went wrong, newest last.
+	errors []string
+	// leaving: all instances are being removed.
+	leaving bool
+}
+
+// A member is an instance as it was last told of.
+type member struct {
+	node, uuid       string
+	asked, up, going bool
+	addresses        []string
+}
+
+// String names the instance as Occopus does.
+func (m *member) String() string { return fmt.Sprintf("'%s'/'%s'", m.node, m.uuid) }
+
+func (r *run) follow(c *client.Client, id string, s *client.Service) *follower {
+	return &follower{run: r, client: c, id: id, ref: s.Ref(), seen: map[uint32]member{}}
+}
+
+// acquaint takes in the instances that there are without telling of them.
+func (f *follower) acquaint(ctx context.Context) error {
+	for i, err := range f.client.Services().Instances(ctx, f.ref, client.InstanceFilter{Limit: 1000}) {
+		if err != nil {
+			return err
+		}
+		f.seen[i.Serial] = memberOf(&i)
+	}
+	return nil
+}
+
+func memberOf(i *client.Instance) member {
+	m := member{node: i.Role, uuid: i.UUID, addresses: i.Addresses}
+	switch i.Phase {
+	case "queued", "backoff":
+	case "stopping", "replacing":
+		m.asked, m.going = true, true
+	case "up", "parked", "finished":
+		m.asked, m.up = true, true
+	default:
+		m.asked = true
+	}
+	return m
+}
+
+// look reads the instances and tells what has changed.
+func (f *follower) look(ctx context.Context) error {
+	there := map[uint32]bool{}
+	var failed []string
+	for i, err := range f.client.Services().Instances(ctx, f.ref, client.InstanceFilter{Limit: 1000}) {
+		switch {
+		case client.IsNotFound(err): // it is gone, with all instances
+			break
+		case err != nil:
+			return err
+		default:
+			there[i.Serial] = true
+			was := f.seen[i.Serial]
+			now := memberOf(&i)
+			f.tell(&was, &now)
+			if now.going && !was.going && was.up && (i.Failures > 0 || i.Health == "unhealthy") {
+				failed = append(failed, now.uuid)
+			}
+			now.asked = now.asked || was.asked
+			f.seen[i.Serial] = now
+		}
+	}
+	if len(failed) > 0 {
+		f.log("Archiving failed instances of '%s': %s", f.id, listOf(failed))
+	}
+	var lost []string
+	for serial, was := range f.seen {
+		if there[serial] {
+			continue
+		}
+		delete(f.seen, serial)
+		switch {
+		case f.leaving && was.asked && !was.going:
+			f.log("Dropping node %s", &was)
+		case !was.going && was.up:
+			lost = append(lost, was.uuid)
+		}
+	}
+	if len(lost) > 0 {
+		slices.Sort(lost)
+		f.log("Removing lost instances from '%s': %s", f.id, listOf(lost))
+	}
+	return nil
+}
+
+// tell logs what has become of one instance.
+func (f *follower) tell(was, now *member) {
+	if now.asked && !was.asked && !now.going {
+		f.log("Creating node %s", now)
+		f.log("Waiting for node %s to become ready. No timeout.", now)
+	}
+	if now.up && !was.up {
+		f.log("Health checking for node %s", now)
+		f.log("Health checking result: ready")
+		f.log("Node %s is ready.", now)
+	}
+	if now.going && !was.going {
+		f.log("Dropping node %s", now)
+	}
+}
+
+// listOf shows texts as Python does.
+func listOf(texts []string) string { return "['" + strings.Join(texts, "', '") + "']" }
+
+// until follows the service until done says so or it is gone, and returns it as it is then: with the state client.Gone.
+func (f *follower) until(ctx context.Context, done func(*client.Service) bool) (client.Service, error) {
+	ctx, stop := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	defer func() { stop(); <-ended }()
+	changed := make(chan []client.Event, 1)
+	var failure error
+	go func() { // until waits for it
+		defer close(ended)
+		defer close(changed)
+		for change, err := range f.client.Watch(ctx, client.WatchOptions{Service: f.ref, Now: true}) {
+			if err != nil {
+				if !client.IsNotFound(err) {
+					failure = err
+				}
+				return
+			}
+			events := change.Events
+			select {
+			case before := <-changed: // not looked at yet: once for both
+				events = append(before, events...)
+			default:
+			}
+			changed <- events
+		}
+	}()
+	for {
+		var events []client.Event
+		open := true
+		select {
+		case events, open = <-changed:
+		case <-ctx.Done():
+			return client.Service{}, ctx.Err()
+		}
+		for _, e := range events {
+			if e.Error {
+				f.errors = append(f.errors, e.Message)
+			}
+		}
+		s, err := f.client.Services().Get(ctx, f.ref)
+		gone := client.IsNotFound(err)
+		if err != nil && !gone {
+			return s, err
+		}
+		if err := f.look(ctx); err != nil {
+			return s, err
+		}
+		switch {
+		case gone:
+			return client.Service{State: client.Gone}, nil
+		case done(&s):
+			return s, nil
+		case !open && failure != nil:
+			return s, failure
+		case !open: // the watch of one service ends with it
+			return client.Service{State: client.Gone}, ctx.Err()
+		}
+	}
+}
+
+// listing prints the nodes, their instances and the addresses of these. text chooses nodes by a part of their names.
+func (f *follower) listing(ctx context.Context, text string) error {
+	nodes, members, err := f.members(ctx, text)
+	if err != nil {
+		return err
+	}
+	for _, node := range nodes {
+		f.log("%s:", node)
+		for _, m := range members[node] {
+			f.log("  %s:", m.uuid)
+			for _, a := range m.addresses {
+				f.log("    %s", a)
+			}
+		}
+	}
+	return nil
+}
+
+// members returns the instances by node, in the order of the description.
+func (f *follower) members(ctx context.Context, text string) (nodes []string, by map[string][]member, err error) {
+	by = map[string][]member{}
+	for i, err := range f.client.Services().Instances(ctx, f.ref, client.InstanceFilter{Limit: 1000}) {
+		if err != nil {
+			return nil, nil, err
+		}
+		m := memberOf(&i)
+		if !m.asked || m.going || !strings.Contains(m.node, text) {
+			continue
+		}
+		if by[m.node] == nil {
+			nodes = append(nodes, m.node)
+		}
+		by[m.node] = append(by[m.node], m)
+	}
+	return nodes, by, nil
+}
+
+// wait sleeps, unless the context ends; it reports whether it did not.
+func wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,39 @@
+package control
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/troupe-dev/troupe/driver"
+	"github.com/troupe-dev/troupe/internal/identity"
+)
+
+// AccountAt returns the account by which a driver reaches an end point, for formats that name end points instead of
+// accounts. Drivers that have none are used by their default account. None is guessed: the error names those that
+// there are.
+func (c *Control) AccountAt(name, endpoint string) (string, error) {
+	kind, err := c.kinds.Find(name)
+	if err != nil {
+		return "", err
+	}
+	if !slices.ContainsFunc(kind.Account, func(o driver.Option) bool { return o.Name == "endpoint" }) {
+		return "", nil
+	}
+	var there []string
+	for _, b := range c.engine.Backends() {
+		switch {
+		case b.Kind.Name != name:
+		case endpoint != "" && sameEndpoint(b.Endpoint, endpoint):
+			return b.Account, nil
+		default:
+			there = append(there, fmt.Sprintf("%s (%s)", b.Key(), b.Endpoint))
+		}
+	}
+	if len(there) == 0 {
+		return "", fmt.Errorf("%w: this server has no account of driver %s", identity.ErrInvalid, name)
+	}
+	return "", fmt.Errorf("%w: no account of driver %s reaches the end point %q; there are %s", identity.ErrInvalid, name, endpoint, strings.Join(there, ", "))
+}
+
+func sameEndpoint(a, b string) bool { return strings.TrimRight(a, "/") == strings.TrimRight(b, "/") }
