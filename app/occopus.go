@@ -18,6 +18,9 @@ type Occopus struct {
 	// nobody.
 	Guest       string
 	StatusCodes bool // HTTP statuses of errors say what they are, instead of 200
+	Simulate    bool // all machines are made by the driver sim, which shows what others would have been asked for
+	// AtATime bounds how many instances of an infrastructure are made or removed at a time; 0 for no bound.
+	AtATime int
 }
 
 // guests marks the listener as one that asks for no credentials; nil for one that does.
@@ -71,5 +74,5 @@ func (a *App) occopusGuest() (*identity.Caller, error) {
 
 // occopusFace makes the Occopus face.
 func (a *App) occopusFace(c *control.Control) *occopus.Occopus {
-	return occopus.New(occopus.Options{Control: c, Settings: occopus.Settings{StatusCodes: a.opts.Occopus.StatusCodes}, Log: a.opts.Log.With("face", "occopus")})
+	return occopus.New(occopus.Options{Control: c, Settings: occopus.Settings{StatusCodes: a.opts.Occopus.StatusCodes, Simulate: a.opts.Occopus.Simulate, AtATime: a.opts.Occopus.AtATime}, Log: a.opts.Log.With("face", "occopus")})
 }

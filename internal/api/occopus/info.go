@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 
+	format "github.com/troupe-dev/troupe/internal/format/occopus"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
@@ -26,11 +27,17 @@ var keys = map[string]key{
 	"infrastructure.state_report":               {ofInfra, about(func(f *Occopus, s *service.Service, _ string) any { return f.reportOf(s) })},
 	"infrastructure.state":                      {ofInfra, about(byNode)},
 	"infrastructure.node_instances":             {ofInfra, about(byNode)},
+	"node.definition":                           {ofType, definition(func(d *format.Definition) any { return d.Implementations[0] })},
+	"node.definition.all":                       {ofType, definition(func(d *format.Definition) any { return d.Implementations })},
 	"node.find":                                 {nil, (*Occopus).findNodes},
 	"node.find_one":                             {nil, (*Occopus).findNode},
 }
 
-var ofInfra = []string{"infra_id"}
+// What must be given.
+var (
+	ofInfra = []string{"infra_id"}
+	ofType  = []string{"node_type"}
+)
 
 // info answers a question.
 func (f *Occopus) info(r *request) (any, error) {
@@ -60,6 +67,18 @@ func about(tell func(*Occopus, *service.Service, string) any) func(*Occopus, *re
 	return func(f *Occopus, r *request, q url.Values) (answer any, err error) {
 		err = f.view(r.who, q.Get("infra_id"), func(s *service.Service) { answer = tell(f, s, q.Get("infra_id")) })
 		return answer, err
+	}
+}
+
+// definition makes a question about a node definition of what is told of it. Secrets are not.
+func definition(tell func(*format.Definition) any) func(*Occopus, *request, url.Values) (any, error) {
+	return func(f *Occopus, r *request, q url.Values) (any, error) {
+		site := f.site(r.who)
+		d, err := site.Options("", false).Definition(q.Get("node_type"))
+		if err != nil {
+			return nil, &handled{failure: failure{notThere, err.Error(), ""}, status: http.StatusNotFound, cause: err}
+		}
+		return tell(d.Redacted()), nil
 	}
 }
 

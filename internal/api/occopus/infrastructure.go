@@ -35,21 +35,26 @@ func (f *Occopus) create(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := f.Surroundings(r.who)
-	o.ID = uuid.NewString()
-	spec, more, err := format.Compile(infra, o)
+	id := uuid.NewString()
+	site := f.site(r.who)
+	spec, more, err := format.Compile(infra, site.Options(id, f.Simulate))
 	if err != nil {
 		return nil, err
 	}
-	spec.OnFailure = service.Keep
-	d := control.Deployment{Spec: spec, Alias: o.ID}
+	spec.OnFailure, spec.AtATime = service.Keep, f.AtATime
+	d := control.Deployment{Spec: spec, Alias: id}
 	for _, w := range append(warnings, more...) {
 		d.Warnings = append(d.Warnings, w.Error.Error())
 	}
 	if _, err := f.Control.Deploy(r.Context(), r.who, d); err != nil {
 		return nil, err
 	}
-	return named{o.ID}, nil
+	return named{id}, nil
+}
+
+// site is where a caller's descriptions run.
+func (f *Occopus) site(who *identity.Caller) format.Site {
+	return format.Site{Documents: f.Control.Documents(who, format.Format), Kinds: f.Control.Kind, AccountAt: f.Control.AccountAt}
 }
 
 // list names all infrastructures, by both spellings of the key.

@@ -10,15 +10,11 @@ import (
 
 	"github.com/troupe-dev/troupe/internal/api"
 	"github.com/troupe-dev/troupe/internal/control"
-	format "github.com/troupe-dev/troupe/internal/format/occopus"
-	"github.com/troupe-dev/troupe/internal/identity"
 )
 
 // Options make an Occopus.
 type Options struct {
 	Control *control.Control
-	// Surroundings returns what descriptions of a caller's are compiled with; the infrastructure's id is filled in.
-	Surroundings func(who *identity.Caller) format.CompileOptions
 	Settings
 	Log *slog.Logger // nil for none
 }
@@ -27,6 +23,10 @@ type Options struct {
 type Settings struct {
 	// StatusCodes answers errors with HTTP statuses that say what they are, instead of 200.
 	StatusCodes bool
+	// Simulate has all machines made by the driver sim, which shows what others would have been asked for.
+	Simulate bool
+	// AtATime bounds how many instances of an infrastructure are made or removed at a time; 0 for no bound.
+	AtATime int
 }
 
 // An Occopus serves the API.

@@ -1,7 +1,6 @@
 package occopus_test
 
 import (
-	"fmt"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -9,8 +8,8 @@ import (
 	"github.com/troupe-dev/troupe/driver/sim"
 	"github.com/troupe-dev/troupe/internal/api/apitest"
 	"github.com/troupe-dev/troupe/internal/api/occopus"
+	"github.com/troupe-dev/troupe/internal/control"
 	format "github.com/troupe-dev/troupe/internal/format/occopus"
-	"github.com/troupe-dev/troupe/internal/identity"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -28,6 +27,7 @@ const definitions = `
 'node_def:web': [{resource: {type: sim}, health_check: {ping: false}}]
 'node_def:slow': [{resource: {type: sim, boot_time: 1h}}]
 'node_def:many': [{resource: {type: ec2, endpoint: x, regionname: x, image_id: x, instance_type: x}, health_check: {ping: false}}]
+'node_def:vault': [{resource: {type: azure_vm, endpoint: x, resource_group: x, location: x, vm_size: x, publisher: x, offer: x, sku: x, version: x, username: x, password: hush}}]
 `
 
 func newStage(t testing.TB, settings occopus.Settings) *stage {
@@ -38,16 +38,18 @@ func newStage(t testing.TB, settings occopus.Settings) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	face := occopus.New(occopus.Options{Control: s.Control, Settings: settings, Surroundings: func(*identity.Caller) format.CompileOptions {
-		return format.CompileOptions{Simulate: true, Definition: func(name string) (*format.Definition, error) {
-			for n := range all {
-				if all[n].Name == name {
-					return &all[n], nil
-				}
-			}
-			return nil, fmt.Errorf("no node definition %q", name)
-		}}
-	}})
+	for n := range all {
+		document, err := format.EncodeDefinition(&all[n])
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := control.Definition{Name: all[n].Name, Permissions: 0o644, Machine: all[n].Machine(), Format: format.Format, Document: document}
+		if _, err := s.Control.ReplaceMachine(t.Context(), s.Root(), d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	settings.Simulate = true
+	face := occopus.New(occopus.Options{Control: s.Control, Settings: settings})
 	s.url = s.MountAlone(face.Face(""))
 	return s
 }
