@@ -47,6 +47,9 @@ func (a *App) lead(ctx context.Context) (err error) {
 		}
 		return fmt.Errorf("take over the shards: %w", err)
 	}
+	if err := a.checkGuest(); err != nil {
+		return err
+	}
 	a.state.Store(&state{"starting", "services are being read"})
 	trail, err := audit.Open(audit.Options{Dir: filepath.Join(a.opts.DataDir, "audit"), Log: a.opts.Log, Retain: a.opts.AuditRetain})
 	if err != nil {
@@ -81,9 +84,6 @@ func (a *App) lead(ctx context.Context) (err error) {
 		return err
 	}
 	defer ready.drop()
-	if err := a.checkGuest(); err != nil {
-		return err
-	}
 	if err := a.firstUser(ctx); err != nil {
 		return err
 	}

@@ -175,9 +175,11 @@ func runServer(ctx context.Context, t *terminal, o *serverOptions, flags *pflag.
 	case err != nil:
 		return withCode(exitError, err) // what it could not reach is not the server
 	}
-	err = a.Run(ctx)
-	if errors.Is(err, app.ErrReplaced) {
+	switch err = a.Run(ctx); {
+	case errors.Is(err, app.ErrReplaced):
 		return withCode(exitRefused, err)
+	case errors.Is(err, app.ErrOptions): // what only users that are known can tell
+		return withCode(exitInvalid, err)
 	}
 	return withCode(exitError, err)
 }
