@@ -54,7 +54,7 @@ func unknownNode(infra, node, hint string) error {
 	return &handled{failure: failure{refused, fmt.Sprintf("ERROR: node '%s does not exist in infrastructure '%s'!", node, infra), "there is no such node" + hint}, status: http.StatusNotFound}
 }
 
-func mistaken(reason string, cause error) error {
+func mistaken(reason string, cause error) *handled {
 	return &handled{failure: failure{badRequest, reason, cause.Error()}, status: http.StatusBadRequest, cause: cause}
 }
 
@@ -68,11 +68,11 @@ func (f *Occopus) failureOf(err error) (int, failure) {
 	switch {
 	case errors.As(err, &h):
 	case errors.As(err, &invalid):
-		errors.As(mistaken(invalid.Quoted(), err), &h)
+		h = mistaken(invalid.Quoted(), err)
 	case errors.As(err, &wrong):
-		errors.As(mistaken("ERROR: notification: "+wrong.Error(), err), &h)
+		h = mistaken("ERROR: notification: "+wrong.Error(), err)
 	case errors.As(err, &problems), errors.Is(err, identity.ErrInvalid):
-		errors.As(mistaken(err.Error(), err), &h)
+		h = mistaken(err.Error(), err)
 	case errors.As(err, &refusal):
 		h = &handled{failure: failure{refused, "ERROR: " + refusal.Message, refusal.Message}, status: statusOf(refusal)}
 	case control.ClassOf(err) == control.Taken:
