@@ -14,8 +14,8 @@ import (
 // there are.
 func (c *Control) AccountAt(name, endpoint string) (string, error) {
 	kind, err := c.kinds.Find(name)
-	if err != nil {
-		return "", err
+	if err != nil { // that it is not there is told of the driver itself
+		return "", nil
 	}
 	if !slices.ContainsFunc(kind.Account, func(o driver.Option) bool { return o.Name == "endpoint" }) {
 		return "", nil

@@ -3,6 +3,7 @@ package occopus
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -87,11 +88,18 @@ func (f *follower) look(ctx context.Context) error {
 	if len(failed) > 0 {
 		f.log("Archiving failed instances of '%s': %s", f.id, listOf(failed))
 	}
+	f.part(there)
+	return nil
+}
+
+// part tells of the instances that are no longer there, the youngest first: the last to be made are the first to go.
+func (f *follower) part(there map[uint32]bool) {
 	var lost []string
-	for serial, was := range f.seen {
+	for _, serial := range slices.Backward(slices.Sorted(maps.Keys(f.seen))) {
 		if there[serial] {
 			continue
 		}
+		was := f.seen[serial]
 		delete(f.seen, serial)
 		switch {
 		case f.leaving && was.asked && !was.going:
@@ -101,10 +109,8 @@ func (f *follower) look(ctx context.Context) error {
 		}
 	}
 	if len(lost) > 0 {
-		slices.Sort(lost)
 		f.log("Removing lost instances from '%s': %s", f.id, listOf(lost))
 	}
-	return nil
 }
 
 // tell logs what has become of one instance.

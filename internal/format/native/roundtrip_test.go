@@ -246,6 +246,7 @@ func drawSpec(t *rapid.T) *service.Spec {
 	s.Strategy = rapid.SampledFrom([]service.Strategy{service.Straight, service.NoOrder}).Draw(t, "strategy")
 	s.OnFailure = rapid.SampledFrom([]service.OnFailure{service.Keep, service.Rollback, service.Abort}).Draw(t, "on failure")
 	s.Managed = rapid.SampledFrom([]service.Care{"", service.UntilBuilt}).Draw(t, "managed")
+	s.AtATime = rapid.IntRange(0, 3).Draw(t, "at_a_time")
 	s.Strict, s.Hold, s.AutoDelete, s.Retain, s.Update = flag("strict"), flag("hold"), flag("auto"), duration.Draw(t, "retain"), drawUpdate(t)
 	s.Inputs, s.Labels = dict.Draw(t, "inputs"), dict.Draw(t, "labels")
 	s.Variables = drawVariables(t)

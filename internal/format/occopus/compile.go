@@ -144,9 +144,15 @@ func (c *compiler) role(n int) service.RoleSpec {
 	if len(r.Machine.Implementations) == 1 {
 		r.Machine.Choose = ""
 	}
+	if !slices.ContainsFunc(r.Machine.Implementations, ownProgram) {
+		r.Update.Settle = new(time.Duration) // a machine that has started is ready
+	}
 	c.drivers(n, &r)
 	return r
 }
+
+// ownProgram reports whether the machine is one program, which must stay for a moment to be believed.
+func ownProgram(x service.Implementation) bool { return x.Driver == "process" || x.Driver == "docker" }
 
 // bootTime is how long a machine may take before its health counts. Occopus waits without end.
 const bootTime = 30 * time.Minute

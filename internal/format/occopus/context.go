@@ -195,7 +195,7 @@ func (b *builder) checks() []service.Check {
 	section := b.in.HealthCheck
 	down := b.timeout()
 	var out []service.Check
-	if ping, set := section["ping"].(bool); ping || !set {
+	if ping, set := section["ping"].(bool); ping || !set && b.in.Resource["type"] != "sim" {
 		out = append(out, service.Check{Ping: true, Timeout: pingWait, Down: down})
 	}
 	items := func(key string) []any {
@@ -240,7 +240,7 @@ func (b *builder) simulated(t *resourceType, x service.Implementation) service.I
 		}
 		request[key] = inWord(v)
 	}
-	x.Driver, x.Account = "sim", ""
+	x.Driver, x.Account, x.Checks = "sim", "", nil // nothing answers at the addresses of simulated machines
 	x.Options = map[string]any{"instead_of": t.driver, "request": request}
 	return x
 }
