@@ -52,7 +52,7 @@ bench: ## the figures of docs/performance.md
 .PHONY: soak
 soak: ## the long crash test and the long run under load (SOAK=30m)
 	TROUPE_CRASH_ROUNDS=100 $(GO) test -count=1 -timeout 3h -v -run 'Crash' ./test/crash
-	SOAK=$(SOAK) scripts/bench soak
+	SOAK=$(SOAK) scripts/bench soak flood
 
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck, and govulncheck where its database can be reached

@@ -56,6 +56,7 @@ func (a *App) lead(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, trail.Close()) }()
+	a.registry.MustRegister(journalLost("audit", trail.Lost))
 	backends, err := a.backends(ctx)
 	if err != nil {
 		return err

@@ -50,3 +50,9 @@ func (f storeFigures) Collect(ch chan<- prometheus.Metric) {
 	count(storeGroups, s.Groups)
 	count(storeWrites, s.Writes)
 }
+
+// journalLost counts the records that a journal's disk did not take.
+func journalLost(name string, lost func() int64) prometheus.Collector {
+	return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "troupe_journal_lost_total", Help: "Records that the disk did not take.",
+		ConstLabels: prometheus.Labels{"journal": name}}, func() float64 { return float64(lost()) })
+}

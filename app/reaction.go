@@ -15,9 +15,11 @@ import (
 	"github.com/troupe-dev/troupe/driver"
 	"github.com/troupe-dev/troupe/internal/alerting"
 	"github.com/troupe-dev/troupe/internal/control"
+	"github.com/troupe-dev/troupe/internal/egress"
 	"github.com/troupe-dev/troupe/internal/engine"
 	"github.com/troupe-dev/troupe/internal/identity"
 	"github.com/troupe-dev/troupe/internal/journal"
+	"github.com/troupe-dev/troupe/internal/metric"
 	"github.com/troupe-dev/troupe/internal/notify"
 	"github.com/troupe-dev/troupe/internal/render"
 	"github.com/troupe-dev/troupe/internal/service"
@@ -84,20 +86,25 @@ func (a *App) react(ctx context.Context, e *engine.Engine, tenure *store.Tenure,
 		return r, err
 	}
 	intake := telemetry.Options{Sink: r.alerts, History: r.history, Log: log.With("part", "metrics"), Retain: o.Metrics.Retain, Concurrent: o.Metrics.Concurrent,
-		Limits: control.MetricLimits(a.directory, o.Metrics.limits())}
+		Limits: control.MetricLimits(a.directory, o.Metrics.limits()),
+		Gone: func(o metric.Origin) bool {
+			there := false
+			e.View(o.Service, func(s *service.Service) { there = s.Instance(o.Serial) != nil })
+			return !there
+		}}
 	if o.Metrics.Forward != "" {
 		r.forward = telemetry.NewForwarder(telemetry.ForwardOptions{URL: o.Metrics.Forward, TenantLabel: "project", Log: log.With("part", "forward")})
 		intake.Forward = r.forward
 	}
 	r.intake = telemetry.NewIntake(intake)
-	registry.MustRegister(reactionFigures{r})
+	registry.MustRegister(reactionFigures{r}, journalLost("alarms", r.trail.Lost))
 	return r, nil
 }
 
 // transports are the ways to receivers that this server has, and the rules for methods that follow from them.
 func (r *reaction) transports(o *Options, directory *identity.Directory) (map[notify.Type]notify.Transport, error) {
 	n := &o.Notifications
-	guard := &notify.Guard{Allow: n.Allow}
+	guard := &egress.Guard{Allow: n.Allow, Setting: "--notify-allow"}
 	text := func(ctx context.Context, name, template string, values map[string]any) (string, error) {
 		return render.Text(ctx, name, template, &render.Scope{Keys: values})
 	}

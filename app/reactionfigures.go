@@ -40,9 +40,10 @@ func (r reactionFigures) Collect(ch chan<- prometheus.Metric) {
 	gauge(metricSeries, float64(h.Series))
 	count(metricSamples, h.Taken, "taken")
 	h.Counts.Each(func(reason telemetry.Reason, n uint64) { count(metricSamples, n, reason.String()) })
-	gauge(historyBytes, float64(r.history.Health().DiskBytes))
+	past := r.history.Health()
+	gauge(historyBytes, float64(past.DiskBytes))
 	failing := 0.0
-	if h.History.Failing != nil {
+	if h.History.Failing != nil || past.Failing != nil {
 		failing = 1
 	}
 	gauge(historyFailing, failing)

@@ -37,7 +37,9 @@ var cases = []benchmark{
 	{"intake", "samples/s over HTTP, stored and evaluated", false, intake},
 	{"beside", "a value that crosses a threshold until the webhook, beside a Prometheus with rules of 1 s", false, besidePrometheus},
 	{"grow", "a sample over HTTP until a policy has started a process", false, grow},
+	{"parts", "the evaluator with 1,000,000 parts of alarms", true, parts},
 	{"soak", "1,000 random changes/s; SOAK=30m for half an hour", false, soak},
+	{"flood", "samples, alarms, webhooks and policies for SOAK (1m), and what they leave behind", false, soakReact},
 	{"rest", "100,000 services of 10 instances at rest, then kill -9 and restart", true, rest},
 	{"mass", "100,000 of 1,000,000 instances fail at once", true, mass},
 }

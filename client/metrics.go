@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -75,8 +77,31 @@ func (s MetricSample) MarshalJSON() ([]byte, error) {
 	return text, nil
 }
 
-// Push sends samples. All are refused when one is wrong.
+// A RefusedError says that the server has taken a request, but not all of its samples.
+type RefusedError struct {
+	Samples int // that were not taken
+	Why     string
+}
+
+func (e *RefusedError) Error() string { return fmt.Sprintf("%d %s", e.Samples, e.Why) }
+
+// refused reads what the header of an answer says of samples that were not taken.
+func refused(h http.Header) error {
+	number, why, _ := strings.Cut(h.Get("Troupe-Refused"), " ")
+	if n, err := strconv.Atoi(number); err == nil && n > 0 {
+		return &RefusedError{n, why}
+	}
+	return nil
+}
+
+// Push sends samples. All are refused when one is wrong; when the server does not take some, for their times say, the
+// error is a *RefusedError, and it has the others.
 func (m *Metrics) Push(ctx context.Context, samples ...MetricSample) error {
+	for _, s := range samples {
+		if math.IsNaN(s.Value) || math.IsInf(s.Value, 0) {
+			return fmt.Errorf("sample of %s: %v is not finite, and no such value is kept", s.Name, s.Value)
+		}
+	}
 	body, err := json.Marshal(samples)
 	if err != nil {
 		return err
@@ -84,7 +109,7 @@ func (m *Metrics) Push(ctx context.Context, samples ...MetricSample) error {
 	return m.PushText(ctx, MonascaJSON, body)
 }
 
-// PushText sends samples that are in one of the formats already.
+// PushText sends samples that are in one of the formats already. Its errors are those of Push.
 func (m *Metrics) PushText(ctx context.Context, format MetricFormat, body []byte) error {
 	route, ok := metricRoutes[format]
 	if !ok {
@@ -94,7 +119,14 @@ func (m *Metrics) PushText(ctx context.Context, format MetricFormat, body []byte
 	if m.project != "" {
 		q.query = url.Values{"project": {m.project}}
 	}
-	return m.c.do(ctx, q, nil)
+	resp, cancel, err := m.c.open(ctx, q)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	defer resp.Body.Close()
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // so that the connection is used again
+	return refused(resp.Header)
 }
 
 // An OTLPTaken is an answer to metrics sent as OTLP in JSON.

@@ -98,7 +98,7 @@ type Request struct {
 	Options map[string]any    // by Option.Name, checked with Kind.Check
 	Env     map[string]string // environment of the machine's main program
 	Files   []File            // written before the main program starts
-	// UserData is the cloud-init text for machines that boot; nil for none.
+	// UserData is cloud-init's text; nil for none. Drivers that boot no machine carry out a part of it (driver/cloudinit).
 	UserData []byte
 	CPUs     float64 // cores, 0 for the back end's default
 	Memory   int64   // bytes, 0 for the back end's default

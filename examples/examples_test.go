@@ -28,6 +28,7 @@ var want = map[string]struct {
 	"batch.yaml":          {service.Running, map[string]int{"worker": 4}, []string{"worker"}},
 	"stable-db.yaml":      {service.Running, map[string]int{"db": 3}, []string{"db"}},
 	"docker.yaml":         {service.Running, map[string]int{"db": 1, "web": 1}, []string{"db", "web"}},
+	"cloudinit.yaml":      {service.Running, map[string]int{"host": 1, "container": 1}, []string{"host", "container"}},
 	"reactive.yaml":       {service.Running, map[string]int{"front": 1, "worker": 5}, []string{"front", "worker"}},
 	"oneflow-manual.json": {service.Running, map[string]int{"queue": 1, "worker": 2, "front": 1}, []string{"queue", "worker", "front"}},
 }

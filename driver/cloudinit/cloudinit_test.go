@@ -221,10 +221,10 @@ runcmd:
 func TestDeliverToContainer(t *testing.T) {
 	p := &Plan{Files: []File{{Path: "/etc/hosts", Append: true, Content: []byte("x")}, {Path: "/srv/x", Owner: "app:app", Mode: 0o600}, {Path: "/"}}}
 	files, script := p.Deliver(Target{Dir: "run/user-data", Owners: true})
-	if len(files) != 2 || files[0].Path != "run/user-data/append-001" || files[1].Path != "srv/x" {
+	if len(files) != 3 || files[0].Path != "run/user-data/append-001" || files[1].Path != "srv/x" || files[2].Path != "run/user-data/done" {
 		t.Errorf("%+v", files)
 	}
-	for _, want := range []string{"cat '/run/user-data/append-001' >> '/etc/hosts' ||", "chown 'app:app' '/srv/x' ||", "if [ ! -e '/run/user-data/done' ]", "its path is a folder"} {
+	for _, want := range []string{"cat '/run/user-data/append-001' >> '/etc/hosts' ||", "chown 'app:app' '/srv/x' ||", "if [ ! -s '/run/user-data/done' ]", "its path is a folder"} {
 		if !strings.Contains(script, want) {
 			t.Errorf("%q is not in\n%s", want, script)
 		}

@@ -54,7 +54,8 @@ func (p *Plan) Deliver(to Target) (files []driver.File, script string) {
 		told(once, "runcmd", "/bin/sh "+at("runcmd"))
 	}
 	if once.Len() > 0 {
-		fmt.Fprintf(&b, "if [ ! -e %s ]; then\n: > %s\n%sfi\n", at("done"), at("done"), once)
+		add("done", 0o666, nil) // it is there from the start: who runs the script may be unable to make one
+		fmt.Fprintf(&b, "if [ ! -s %s ]; then\necho yes > %s\n%sfi\n", at("done"), at("done"), once)
 	}
 	b.WriteString("exit 0\n")
 	return files, b.String()

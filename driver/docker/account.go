@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -13,6 +15,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/troupe-dev/troupe/driver"
+	"github.com/troupe-dev/troupe/internal/egress"
 )
 
 var accountOptions = []driver.Option{
@@ -23,6 +26,9 @@ var accountOptions = []driver.Option{
 	{Name: "tls_key", Type: driver.String, Help: "File of that certificate's key."},
 	{Name: "registries", Type: driver.Map, Secret: true, Examples: []string{"{registry.example.org: \"user:password\"}"},
 		Help: "Credentials by registry, as user:password; docker.io is Docker Hub."},
+	{Name: "import_allow", Type: driver.List, Advanced: true, Examples: []string{"[127.0.0.1/32]"},
+		Help: "Networks that images may be imported from although they are closed: those of the server's own machine and link."},
+	{Name: "import_size", Type: driver.Size, Advanced: true, Default: "4G", Help: "The largest image that may be imported, unpacked."},
 }
 
 // A host is one opened account: one daemon, as one installation sees it.
@@ -31,6 +37,8 @@ type host struct {
 	ctx          context.Context // of the account; what outlives its caller ends with it
 	installation string
 	registries   map[string]string
+	fetcher      *http.Client // of what is imported
+	importSize   int64
 
 	mu     sync.Mutex
 	busy   map[driver.MachineID]chan struct{} // machines and resources that are worked on, closed at the end
@@ -45,7 +53,8 @@ func verify(cfg driver.Config) error {
 		return err
 	}
 	_, err = registriesOf(cfg.Values)
-	return errors.Join(err, cli.Close())
+	_, wrong := openNetworks(cfg.Values)
+	return errors.Join(err, wrong, cli.Close())
 }
 
 // open asks the daemon nothing: it need not be there before it is used.
@@ -55,11 +64,13 @@ func open(ctx context.Context, cfg driver.Config) (driver.Driver, error) {
 		return nil, err
 	}
 	registries, err := registriesOf(cfg.Values)
-	if err != nil {
+	allow, wrong := openNetworks(cfg.Values)
+	if err = errors.Join(err, wrong); err != nil {
 		return nil, errors.Join(err, cli.Close())
 	}
 	context.AfterFunc(ctx, func() { _ = cli.Close() })
 	h := &host{cli: cli, ctx: ctx, installation: cfg.Installation, registries: registries,
+		fetcher: newFetcher(&egress.Guard{Allow: allow, Setting: "the account's import_allow:"}), importSize: driver.Get[int64](cfg.Values, "import_size"),
 		busy: map[driver.MachineID]chan struct{}{}, pulls: map[string]*pull{}, tokens: map[driver.MachineID][]string{}}
 	return driver.Order(h), nil
 }
@@ -153,6 +164,18 @@ func registriesOf(values map[string]any) (map[string]string, error) {
 		out[name] = credential
 	}
 	return out, nil
+}
+
+// openNetworks reads the networks that images may be imported from although they are closed.
+func openNetworks(values map[string]any) (open []netip.Prefix, err error) {
+	for _, text := range driver.Get[[]string](values, "import_allow") {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, refuse("import_allow", fmt.Sprintf("%q is no network; give one such as 127.0.0.0/8", text))
+		}
+		open = append(open, p)
+	}
+	return open, nil
 }
 
 func refuse(option, problem string) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/moby/moby/api/types/container"
@@ -139,7 +140,10 @@ func (h *host) undo(ctx context.Context, id string, reason error) error {
 func (h *host) build(ctx context.Context, p *plan, req *driver.Request, release func()) (c container.InspectResponse, in bool, err error) {
 	options, err := h.assemble(ctx, p, req)
 	if err == nil && p.pull == "always" {
-		err = h.pull(ctx, p.config.Image)
+		err = h.renew(ctx, p)
+	}
+	if err == nil {
+		err = h.obey(ctx, p)
 	}
 	if err != nil {
 		return c, true, err
@@ -225,7 +229,11 @@ func builtIn(name string) bool { return name == "bridge" || name == "none" || na
 
 // prepare puts a made container into its further networks and its files into it.
 func (h *host) prepare(ctx context.Context, c container.InspectResponse, p *plan, req *driver.Request) error {
-	if err := h.putFiles(ctx, c, req.Files); err != nil {
+	files, err := h.userDataFiles(ctx, c, p.data)
+	if err == nil {
+		err = h.putFiles(ctx, c, slices.Concat(req.Files, files))
+	}
+	if err != nil {
 		return err
 	}
 	if len(p.networks) < 2 {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,17 +18,15 @@ import (
 	"github.com/troupe-dev/troupe/driver/drivertest"
 )
 
-// daemon is shared by the tests that do it no harm.
+// daemon is shared by the tests that do it no harm, and started by the first of them.
 var daemon *dockertest.Daemon
 
-// absent is why there is none.
-var absent error
+var start = sync.OnceValue(func() (err error) {
+	daemon, err = dockertest.Open(dockertest.Options{})
+	return err
+})
 
 func TestMain(m *testing.M) {
-	if daemon, absent = dockertest.Open(dockertest.Options{}); absent != nil && !errors.Is(absent, dockertest.ErrMissing) {
-		fmt.Fprintln(os.Stderr, absent)
-		os.Exit(1)
-	}
 	code := m.Run()
 	if daemon != nil {
 		if err := daemon.Close(); err != nil {
@@ -45,8 +44,10 @@ func TestMain(m *testing.M) {
 // shared returns the shared daemon.
 func shared(t testing.TB) *dockertest.Daemon {
 	t.Helper()
-	if daemon == nil {
-		t.Skip(absent)
+	if err := start(); errors.Is(err, dockertest.ErrMissing) {
+		t.Skip(err)
+	} else if err != nil {
+		t.Fatal(err)
 	}
 	return daemon
 }

@@ -32,6 +32,12 @@ func (h *host) provide(ctx context.Context, p *plan, missed error) (bool, error)
 	if _, err := h.cli.ImageInspect(ctx, p.config.Image); err == nil || !missing(err) {
 		return false, errors.Join(missed, err)
 	}
+	if p.pull == "never" && p.archive == "" {
+		return false, fmt.Errorf("%w: the daemon does not have image %s, and pull says never", driver.ErrInvalid, p.config.Image)
+	}
+	if p.source != "" {
+		return true, h.imported(ctx, p, false)
+	}
 	if p.archive != "" {
 		if err := h.load(ctx, p.archive); err != nil {
 			return false, err
@@ -43,14 +49,23 @@ func (h *host) provide(ctx context.Context, p *plan, missed error) (bool, error)
 			return false, fmt.Errorf("%w: archive %s does not hold image %s", driver.ErrInvalid, p.archive, p.config.Image)
 		}
 	}
-	if p.pull == "never" {
-		return false, fmt.Errorf("%w: the daemon does not have image %s, and pull says never", driver.ErrInvalid, p.config.Image)
-	}
 	return true, h.pull(ctx, p.config.Image)
 }
 
-// pull fetches an image, once for all that wait for it.
+// renew gets the image anew.
+func (h *host) renew(ctx context.Context, p *plan) error {
+	if p.source != "" {
+		return h.imported(ctx, p, true)
+	}
+	return h.pull(ctx, p.config.Image)
+}
+
 func (h *host) pull(ctx context.Context, image string) error {
+	return h.deliver(ctx, image, func(ctx context.Context) error { return h.fetch(ctx, image) })
+}
+
+// deliver gets an image, once for all that wait for it. No machine was made yet, so that every failure is definite.
+func (h *host) deliver(ctx context.Context, image string, get func(context.Context) error) error {
 	h.mu.Lock()
 	p := h.pulls[image]
 	if p == nil {
@@ -59,7 +74,11 @@ func (h *host) pull(ctx context.Context, image string) error {
 		go func() {
 			ctx, cancel := context.WithTimeout(h.ctx, pullTime)
 			defer cancel()
-			p.err = h.fetch(ctx, image)
+			if err := get(ctx); err != nil {
+				if p.err = classed(err); !driver.Definite(p.err) {
+					p.err = fmt.Errorf("%w (%w)", p.err, driver.ErrUnasked)
+				}
+			}
 			h.mu.Lock()
 			delete(h.pulls, image)
 			h.mu.Unlock()
@@ -71,11 +90,11 @@ func (h *host) pull(ctx context.Context, image string) error {
 	case <-p.done:
 		return p.err
 	case <-ctx.Done():
-		return fmt.Errorf("image %s is still being pulled: %w", image, ctx.Err())
+		return fmt.Errorf("image %s is still on its way: %w", image, ctx.Err())
 	}
 }
 
-// fetch pulls an image. No machine was made yet, so that every failure is definite.
+// fetch pulls an image from its registry.
 func (h *host) fetch(ctx context.Context, image string) error {
 	ref, err := reference.ParseNormalizedNamed(image)
 	if err != nil {
@@ -88,13 +107,10 @@ func (h *host) fetch(ctx context.Context, image string) error {
 			err = r.Wait(ctx)
 		}
 	}
-	if err == nil {
-		return nil
+	if err != nil {
+		return fmt.Errorf("pull %s: %w", image, err)
 	}
-	if err = classed(fmt.Errorf("pull %s: %w", image, err)); !driver.Definite(err) {
-		err = fmt.Errorf("%w (%w)", err, driver.ErrUnasked)
-	}
-	return err
+	return nil
 }
 
 // authOf returns the credentials for a registry as the daemon takes them, "" for none.
@@ -120,12 +136,20 @@ func (h *host) load(ctx context.Context, path string) error {
 	if err != nil {
 		return fmt.Errorf("load %s: %w", path, err)
 	}
+	if err := finished(r); err != nil {
+		return fmt.Errorf("load %s: %w: %w", path, err, driver.ErrInvalid)
+	}
+	return nil
+}
+
+// finished reads the stream in which the daemon tells how it takes an image, and returns what it complains of.
+func finished(r io.ReadCloser) error {
 	answer, err := io.ReadAll(io.LimitReader(r, 1<<20))
 	if err = errors.Join(err, r.Close()); err != nil {
-		return fmt.Errorf("load %s: %w", path, err)
+		return err
 	}
 	if _, complaint, wrong := strings.Cut(string(answer), `"error":`); wrong {
-		return fmt.Errorf("load %s: %s: %w", path, strings.TrimSpace(complaint), driver.ErrInvalid)
+		return errors.New(strings.Trim(complaint, "\"}\r\n "))
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path"
@@ -16,6 +17,7 @@ import (
 	"github.com/moby/moby/api/types/network"
 
 	"github.com/troupe-dev/troupe/driver"
+	"github.com/troupe-dev/troupe/driver/cloudinit"
 )
 
 var machineOptions = []driver.Option{
@@ -54,6 +56,8 @@ var machineOptions = []driver.Option{
 	{Name: "dns", Type: driver.List, Advanced: true, Help: "Addresses of name servers, in place of the daemon's."},
 	{Name: "extra_hosts", Type: driver.Map, Advanced: true, Examples: []string{"{db.example.org: 10.0.0.9}"}, Help: "Addresses of further host names."},
 	{Name: "labels", Type: driver.Map, Advanced: true, Help: "Further labels of the container."},
+	{Name: "import", Type: driver.String, Advanced: true, Examples: []string{"https://images.example.org/web.tar.gz"},
+		Help: "URL of a root file system, .tar or .tar.gz as docker export writes it, that the server fetches and makes the image of when the daemon lacks it, in place of a registry."},
 	{Name: "archive", Type: driver.String, Advanced: true, HostAccess: true, Examples: []string{"/srv/images/web.tar"},
 		Help: "File on the server's host, as docker save writes it, from which the image is loaded when the daemon lacks it."},
 	{Name: "binds", Type: driver.List, Advanced: true, HostAccess: true, Examples: []string{"[\"/srv/www:/www:ro\"]"},
@@ -96,7 +100,9 @@ type plan struct {
 	volumes  []volumeUse
 	pull     string
 	archive  string
+	source   string // URL
 	owner    string
+	data     *cloudinit.Plan
 }
 
 // A volumeUse is a named volume in a machine.
@@ -112,12 +118,18 @@ func (h *host) newPlan(req *driver.Request) (*plan, error) {
 		return nil, err
 	}
 	text, list := driver.Get[string], driver.Get[[]string]
+	data, err := cloudinit.Read(req.UserData)
+	if err != nil {
+		return nil, err
+	}
+	hostname := hostName(cmp.Or(data.Hostname, req.Name))
+	data.Hostname = "" // the daemon sets it
 	grace := driver.Get[time.Duration](options, "grace")
 	seconds := int((grace + time.Second - 1) / time.Second)
 	p := &plan{
-		networks: list(options, "networks"), pull: text(options, "pull"), archive: text(options, "archive"),
+		networks: list(options, "networks"), pull: text(options, "pull"), archive: text(options, "archive"), source: text(options, "import"), data: data,
 		config: container.Config{
-			Image: text(options, "image"), Hostname: hostName(req.Name), Cmd: list(options, "command"), Entrypoint: list(options, "entrypoint"),
+			Image: text(options, "image"), Hostname: hostname, Cmd: list(options, "command"), Entrypoint: list(options, "entrypoint"),
 			User: text(options, "user"), WorkingDir: text(options, "working_dir"), Tty: driver.Get[bool](options, "tty"),
 			StopSignal: text(options, "stop_signal"), StopTimeout: &seconds, Labels: maps.Clone(driver.Get[map[string]string](options, "labels")),
 		},
@@ -138,6 +150,14 @@ func (h *host) newPlan(req *driver.Request) (*plan, error) {
 	}
 	if p.config.Image == "" {
 		return nil, refuse("image", "must not be empty")
+	}
+	if p.source != "" {
+		if p.archive != "" {
+			return nil, refuse("import", "cannot be given beside archive")
+		}
+		if err := checkSource(p.source); err != nil {
+			return nil, err
+		}
 	}
 	for _, alias := range append([]string{req.Name, req.Role}, list(options, "aliases")...) {
 		if alias != "" && !slices.Contains(p.aliases, alias) {

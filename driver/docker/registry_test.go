@@ -211,7 +211,7 @@ func TestSlowPull(t *testing.T) {
 	req := fresh.request(from(r.image(), "missing"))
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	go func() { <-held; cancel() }()
-	if _, err := fresh.d.Create(ctx, req); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "still being pulled") {
+	if _, err := fresh.d.Create(ctx, req); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "still on its way") {
 		t.Errorf("%v", err)
 	}
 	close(release)

@@ -30,7 +30,7 @@ func (m *Monitor) act() []Transition {
 		p := &list[i]
 		if p.retry {
 			if m.retry(p) {
-				p.alarm.told = true
+				m.tell(p.alarm)
 				out = append(out, p.Transition)
 			}
 			continue
@@ -40,7 +40,7 @@ func (m *Monitor) act() []Transition {
 		} else {
 			m.follow(p)
 		}
-		p.alarm.told = true
+		m.tell(p.alarm)
 		out = append(out, p.Transition)
 	}
 	return out
@@ -50,7 +50,7 @@ func (m *Monitor) act() []Transition {
 func (m *Monitor) follow(p *pending) {
 	a := p.alarm
 	if a.extra != nil {
-		a.extra.owed, a.extra.retries, a.extra.retry = false, nil, never
+		a.extra.owed, a.extra.repeats, a.extra.retries, a.extra.retry = false, 0, nil, never
 		delete(m.waiting, a)
 	}
 	m.countFlap(a, p.Time)
@@ -87,6 +87,10 @@ func (m *Monitor) retry(p *pending) bool {
 			if due(i) && list[i].Every > 0 {
 				p.Occasion, p.From = Repeated, p.To
 			}
+		}
+		if p.Occasion == Repeated {
+			x.repeats++
+			p.Repeat = x.repeats
 		}
 	}
 	m.run(p, due)

@@ -194,16 +194,22 @@ func (m *Monitor) Suppress(service uint64, name string, down bool, now int64) {
 }
 
 // Test returns a marked transition that carries all actions of a state, as if an alarm of the definition had entered
-// it: to see that they arrive. Nothing changes, and no cooldown begins. With an empty id it is about no alarm.
+// it: to see that they arrive. Nothing changes, and no cooldown begins. With an empty id it is about an alarm that does not exist: no other
+// bears its id.
 func (m *Monitor) Test(id string, to State, now int64) (Transition, error) {
 	t := Transition{Definition: m.def.ID, Name: m.def.Name, Description: m.def.Description, Tenant: m.def.Tenant, Severity: m.def.Severity,
-		ActionsEnabled: m.def.ActionsEnabled, From: to, To: to, Time: now}
+		ActionsEnabled: m.def.ActionsEnabled, Alarm: m.id(&alarm{}), From: to, To: to, Time: now}
 	if id != "" {
 		a, err := m.lookup(id)
 		if err != nil {
 			return t, err
 		}
 		t = m.describe(a, a.state, to, now, "", true)
+	}
+	if t.From == to { // receivers are told of changes
+		if t.From = StateOK; to == StateOK {
+			t.From = StateAlarm
+		}
 	}
 	t.Occasion, t.Reason, t.Detail = Tested, "This is a test of the actions", ""
 	for _, a := range m.def.Actions.of(to) {

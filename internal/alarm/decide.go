@@ -51,6 +51,7 @@ func (c *cell) keep(t int64, v float64) bool {
 }
 
 func (m *Monitor) decideLast(c *cell, r *rule, now int64) {
+	c.recheck = false
 	c.values = append(c.values[:0], c.buckets[0].sum)
 	if r.exceeds(c.buckets[0].sum) {
 		m.report(c, StateAlarm, now)

@@ -92,6 +92,8 @@ func (p *problems) add(place, format string, args ...any) {
 	*p = append(*p, &Problem{place, fmt.Sprintf(format, args...)})
 }
 
+func (p problems) join() error { return errors.Join(p...) }
+
 // Validate returns all mistakes joined, each a *Problem; for the expression, its text is that of the *SyntaxError.
 func (d *Definition) Validate() error {
 	var p problems
@@ -122,7 +124,7 @@ func (d *Definition) Validate() error {
 	for i := range d.Maintenance {
 		d.Maintenance[i].check(&p, fmt.Sprintf("maintenance[%d]", i))
 	}
-	return errors.Join(p...)
+	return p.join()
 }
 
 func oneOf(p *problems, place, given string, known ...string) {

@@ -14,6 +14,7 @@ import (
 type draft struct {
 	number  uint32
 	written int // records, from the first
+	noted   int // those that have ever been noted as changed, from the first
 }
 
 // A draftRecord holds some of the series of a half-built alarm.
@@ -51,6 +52,7 @@ func (m *Monitor) touchDraft(a *alarm, member int) {
 		m.nextDraft++
 		m.drafts[a] = d
 	}
+	d.noted = max(d.noted, member/blockSize+1)
 	m.noteDraft(draftBlock{d.number, member / blockSize}, a)
 }
 
@@ -70,10 +72,8 @@ func (m *Monitor) endDraft(a *alarm) {
 		return
 	}
 	delete(m.drafts, a)
-	for b, of := range m.changes.drafts {
-		if of == a {
-			delete(m.changes.drafts, b)
-		}
+	for i := range d.noted {
+		delete(m.changes.drafts, draftBlock{d.number, i})
 	}
 	for i := range d.written {
 		m.noteDraft(draftBlock{d.number, i}, nil)
@@ -94,7 +94,7 @@ func (m *Monitor) draftRecords() (out []Record) {
 		}
 		d := m.drafts[a]
 		d.written = max(d.written, b.index+1)
-		r := draftRecord{V: schema, Key: a.key, Metrics: metricsOf(block{a, b.index}).Metrics}
+		r := draftRecord{V: schema, Key: a.key, Metrics: metricsOf(a, b.index).Metrics}
 		if b.index == 0 {
 			r.Parts = m.lastValues(a)
 		}
@@ -156,7 +156,7 @@ func (m *Monitor) loadDraft(number uint32, records map[int]*draftRecord) {
 		return
 	}
 	a := m.newAlarm(key)
-	m.drafts[a] = &draft{number, indexes[len(indexes)-1] + 1}
+	m.drafts[a] = &draft{number: number, written: indexes[len(indexes)-1] + 1}
 	if m.partial != nil {
 		m.partial.addGroup(a)
 	}

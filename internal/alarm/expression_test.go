@@ -146,7 +146,7 @@ func TestDialects(t *testing.T) {
 	for text, want := range map[string]string{
 		"median(m) > 1":                   `column 1: no function "median"`,
 		"avgg(m) > 1":                     `did you mean "avg"?`,
-		"avg(m, 0) > 1":                   "column 8: the period 0s is not",
+		"avg(m, 0) > 1":                   "column 8: the period is 0;",
 		"avg(m, 1500ms)>1":                "column 8: the period 1.5s is not a whole",
 		"absent(m)":                       "column 9: found ')' where a comma",
 		"absent(m, 5ms)":                  "column 11: absent waits at least 100ms",

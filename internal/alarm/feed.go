@@ -119,7 +119,9 @@ func (f *Feed) refill(t int64, value float64) {
 	for _, c := range f.cells {
 		r := &m.rules[c.part]
 		if r.function == last && !c.silent {
-			c.keep(t, value)
+			if t > c.end && c.keep(t, value) {
+				c.recheck = true // it was taken, and nobody knows what came of it
+			}
 			continue
 		}
 		if c.silent || !c.alarm.visible || r.function == absent {

@@ -52,8 +52,9 @@ func (m *Maintenance) end(now int64) (int64, bool) {
 	return to, now < to
 }
 
-// maintenance returns until when an alarm is under maintenance.
+// maintenance returns until when an alarm is under maintenance, of its definition or of the project.
 func (m *Monitor) maintenance(a *alarm, now int64) (until int64, reason string, held bool) {
+	until, reason, held = m.silenced(a, now)
 	for i := range m.def.Maintenance {
 		w := &m.def.Maintenance[i]
 		end, inside := w.end(now)

@@ -16,6 +16,7 @@ type Monitor struct {
 	texts      []string            // canonical, by part
 	ids        string              // what the ids of all alarms begin with
 	maintained []metric.Dimensions // Match of each maintenance window
+	silences   []silence           // of the project, as far as the definition is meant
 
 	groups  map[string]*alarm // by the values of match_by; half-built alarms too
 	order   []*alarm          // visible ones by serial; may hold some that are gone
@@ -134,6 +135,7 @@ type alarm struct {
 type extra struct {
 	lifecycle, link string
 	flaps           []int64 // times of the last transitions, for damping
+	repeats         int     // times that actions were run again in the present state
 	owed            bool    // actions of the present state were held back
 	retries         []int64 // by action of the present state: when to try again; 0: not
 	retry           int64   // the earliest

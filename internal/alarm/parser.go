@@ -298,11 +298,13 @@ func (p *parser) period(part *Part) error {
 	}
 	part.Period = time.Duration(n) * unit
 	switch {
+	case n == 0 && p.dialect != Monasca && part.Function != Absent:
+		return p.fail(start, "the period is 0; write at least 1s, or leave it out for 60 seconds")
 	case p.dialect == Monasca && (n == 0 || part.Period%time.Minute != 0):
 		return p.fail(start, "the period %s is not a multiple of 60", digits)
 	case part.Function == Absent && part.Period < minSilence:
 		return p.fail(start, "absent waits at least %v", minSilence)
-	case part.Function != Absent && (n == 0 || part.Period%time.Second != 0):
+	case part.Function != Absent && part.Period%time.Second != 0:
 		return p.fail(start, "the period %v is not a whole number of seconds", part.Period)
 	}
 	return nil

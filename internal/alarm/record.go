@@ -1,7 +1,6 @@
 package alarm
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -48,6 +47,7 @@ type alarmRecord struct {
 	Incarnation  uint32       `json:"incarnation,omitempty"` // of the instance that it is about
 	Flaps        []int64      `json:"flaps,omitempty"`
 	Owed         bool         `json:"owed,omitempty"`
+	Repeats      int          `json:"repeats,omitempty"`
 	Retries      []int64      `json:"retries,omitempty"`
 	Retry        int64        `json:"retry,omitempty"`
 }
@@ -77,18 +77,16 @@ type metricRecord struct {
 	Expected   bool              `json:"expected,omitempty"` // it has never come
 }
 
-// changes notes what has changed since the last call of Changes.
+// changes notes what has changed since the last call of Changes, each alarm once, so that a call costs what it returns however many
+// alarms wait for the next.
 type changes struct {
 	head      bool
-	alarms    []*alarm
-	blocks    map[block]struct{}
+	told      []*alarm              // that have transitions
+	alarms    []*alarm              // all that are dirty; some of them may have been written as told ones meanwhile
+	fresh     map[*alarm]int        // the first block with members that are not written
+	grown     []*alarm              // those of fresh that were not dirty
 	drafts    map[draftBlock]*alarm // half-built; nil: to be deleted
 	cooldowns []string
-}
-
-type block struct {
-	alarm *alarm
-	index int
 }
 
 func (m *Monitor) touch(a *alarm) {
@@ -98,85 +96,101 @@ func (m *Monitor) touch(a *alarm) {
 	}
 }
 
-// touchMetrics notes that the member at an index is new.
-func (m *Monitor) touchMetrics(a *alarm, member int) {
-	if m.changes.blocks == nil {
-		m.changes.blocks = map[block]struct{}{}
+// tell notes that an alarm has a transition.
+func (m *Monitor) tell(a *alarm) {
+	if !a.told {
+		a.told = true
+		m.changes.told = append(m.changes.told, a)
 	}
-	m.changes.blocks[block{a, member / blockSize}] = struct{}{}
 }
+
+// touchMetrics notes that the member at an index is new or another.
+func (m *Monitor) touchMetrics(a *alarm, member int) {
+	if m.changes.fresh == nil {
+		m.changes.fresh = make(map[*alarm]int)
+	}
+	if first, known := m.changes.fresh[a]; known {
+		m.changes.fresh[a] = min(first, member/blockSize)
+		return
+	}
+	m.changes.fresh[a] = member / blockSize
+	if !a.dirty {
+		m.changes.grown = append(m.changes.grown, a)
+	}
+}
+
+// alarmsATime is how many alarms without transitions one call of Changes tells of.
+const alarmsATime = 2000
 
 // Changes returns the records that have changed since the last call, among them all that belong into one commit with the
 // transitions that Decide returned; more says that there are others, for the next call.
 func (m *Monitor) Changes() (out []Record, more bool) {
-	next := changes{alarms: m.laterAlarms()}
-	if m.changes.head {
+	c := &m.changes
+	if c.head {
 		out = append(out, encode("head", headRecord{schema, m.next}))
 	}
-	for _, a := range m.changes.alarms {
-		a.dirty = false
-		key := "alarm/" + strconv.Itoa(int(a.serial))
-		if !a.gone {
-			out = append(out, encode(key, m.record(a)))
-			continue
-		}
-		out = append(out, Record{key, nil})
-		for i := 0; i*blockSize < len(a.members); i++ {
-			out = append(out, Record{blockKey(a, i), nil})
+	for _, a := range c.told {
+		a.told = false
+		if a.dirty {
+			out = m.appendRecords(out, a)
 		}
 	}
-	order := func(a, b block) int {
-		return cmp.Or(cmp.Compare(a.alarm.serial, b.alarm.serial), cmp.Compare(a.index, b.index))
+	for n := 0; len(c.alarms) > 0 && n < alarmsATime; c.alarms = c.alarms[1:] {
+		if a := c.alarms[0]; a.dirty {
+			out = m.appendRecords(out, a)
+			n++
+		}
 	}
-	for _, b := range slices.SortedFunc(maps.Keys(m.changes.blocks), order) {
-		switch {
-		case b.alarm.dirty: // its turn comes
-			if next.blocks == nil {
-				next.blocks = map[block]struct{}{}
-			}
-			next.blocks[b] = struct{}{}
-		case !b.alarm.gone:
-			out = append(out, encode(blockKey(b.alarm, b.index), metricsOf(b)))
+	for _, a := range c.grown {
+		if !a.dirty { // otherwise its turn comes
+			out = m.appendMetrics(out, a)
 		}
 	}
 	out = append(out, m.draftRecords()...)
-	slices.Sort(m.changes.cooldowns)
-	for _, key := range slices.Compact(m.changes.cooldowns) {
+	slices.Sort(c.cooldowns)
+	for _, key := range slices.Compact(c.cooldowns) {
 		r := Record{Key: "cooldown/" + key}
 		if until, ok := m.cooldowns[key]; ok {
 			r.Value = strconv.AppendInt(nil, until, 10)
 		}
 		out = append(out, r)
 	}
-	m.changes = next
-	return out, len(next.alarms) > 0
+	m.changes = changes{alarms: c.alarms, fresh: c.fresh}
+	for len(m.changes.alarms) > 0 && !m.changes.alarms[0].dirty {
+		m.changes.alarms = m.changes.alarms[1:]
+	}
+	if len(m.changes.alarms) == 0 { // what they were in is garbage
+		m.changes = changes{}
+	}
+	return out, len(m.changes.alarms) > 0
 }
 
-// alarmsATime is how many alarms one call of Changes tells of, unless more have transitions.
-const alarmsATime = 2000
-
-// laterAlarms leaves in m.changes what Changes is to tell of now, those with transitions first, and returns the rest: many
-// alarms may come into being at the same moment.
-func (m *Monitor) laterAlarms() (later []*alarm) {
-	if len(m.changes.alarms) > alarmsATime {
-		slices.SortStableFunc(m.changes.alarms, func(a, b *alarm) int { return cmp.Compare(told(b), told(a)) })
-		n := alarmsATime
-		for n < len(m.changes.alarms) && m.changes.alarms[n].told {
-			n++
-		}
-		m.changes.alarms, later = m.changes.alarms[:n:n], slices.Clone(m.changes.alarms[n:])
+// appendRecords adds the records of an alarm.
+func (m *Monitor) appendRecords(out []Record, a *alarm) []Record {
+	a.dirty = false
+	key := "alarm/" + strconv.Itoa(int(a.serial))
+	if !a.gone {
+		return m.appendMetrics(append(out, encode(key, m.record(a))), a)
 	}
-	for _, a := range m.changes.alarms {
-		a.told = false
+	delete(m.changes.fresh, a)
+	out = append(out, Record{key, nil})
+	for i := 0; i*blockSize < len(a.members); i++ {
+		out = append(out, Record{blockKey(a, i), nil})
 	}
-	return later
+	return out
 }
 
-func told(a *alarm) int {
-	if a.told {
-		return 1
+// appendMetrics adds the records of the members that are new.
+func (m *Monitor) appendMetrics(out []Record, a *alarm) []Record {
+	i, some := m.changes.fresh[a]
+	if !some || a.gone {
+		return out
 	}
-	return 0
+	delete(m.changes.fresh, a)
+	for ; i*blockSize < len(a.members); i++ {
+		out = append(out, encode(blockKey(a, i), metricsOf(a, i)))
+	}
+	return out
 }
 
 func blockKey(a *alarm, index int) string { return fmt.Sprintf("metrics/%d/%d", a.serial, index) }
@@ -202,7 +216,7 @@ func (m *Monitor) record(a *alarm) alarmRecord {
 		}
 	}
 	if x := a.extra; x != nil {
-		r.Lifecycle, r.Link, r.Flaps, r.Owed, r.Retries = x.lifecycle, x.link, x.flaps, x.owed, x.retries
+		r.Lifecycle, r.Link, r.Flaps, r.Owed, r.Repeats, r.Retries = x.lifecycle, x.link, x.flaps, x.owed, x.repeats, x.retries
 		if x.retry != never {
 			r.Retry = x.retry
 		}
@@ -210,10 +224,9 @@ func (m *Monitor) record(a *alarm) alarmRecord {
 	return r
 }
 
-func metricsOf(b block) metricsRecord {
+func metricsOf(a *alarm, index int) metricsRecord {
 	r := metricsRecord{V: schema}
-	members := b.alarm.members
-	for _, f := range members[b.index*blockSize : min((b.index+1)*blockSize, len(members))] {
+	for _, f := range a.members[index*blockSize : min((index+1)*blockSize, len(a.members))] {
 		o := f.series.Origin
 		r.Metrics = append(r.Metrics, metricRecord{f.series.Name, f.series.Dimensions, o.Service, o.Role, o.Serial, f.expected})
 	}
@@ -346,7 +359,7 @@ func (m *Monitor) revive(serial uint32, r *alarmRecord) *alarm {
 		a.okDue = 0 // Ready sets it
 	}
 	if r.Lifecycle != "" || r.Link != "" || r.Flaps != nil || r.Owed || r.Retries != nil {
-		*a.more() = extra{lifecycle: r.Lifecycle, link: r.Link, flaps: r.Flaps, owed: r.Owed, retries: r.Retries, retry: never}
+		*a.more() = extra{lifecycle: r.Lifecycle, link: r.Link, flaps: r.Flaps, owed: r.Owed, repeats: r.Repeats, retries: r.Retries, retry: never}
 		if r.Retry != 0 {
 			a.extra.retry = r.Retry
 		}
@@ -375,7 +388,7 @@ func (m *Monitor) revive(serial uint32, r *alarmRecord) *alarm {
 
 // Ready ends a load: decisions begin. It also says, of a Monitor that runs, that the process or its clock
 // stood still or jumped. History is complete up to complete; windows that overlap what is missing from there to now
-// are not decided, and silence is counted from now on.
+// are not decided, and silence is counted from now on. Of last, a value that is newer than what was decided is decided now.
 func (m *Monitor) Ready(now, complete int64) {
 	back := now < m.clock
 	m.loading, m.clock = false, now
@@ -399,9 +412,14 @@ func (m *Monitor) resume(a *alarm, now int64) {
 	for i := range a.cells {
 		c, r := &a.cells[i], &m.rules[i]
 		m.move(c, r, now)
-		c.seen, c.empty, c.recheck = now, 0, true
-		if r.function == last {
-			c.end = min(c.end, now+ahead)
+		c.seen, c.empty = now, 0
+		if r.function != last {
+			c.recheck = true
+			continue
+		}
+		c.end = min(c.end, now+ahead)
+		if c.recheck && !a.away && !m.loading { // no window's end will decide, and no further sample need come
+			m.decideLast(c, r, now)
 		}
 	}
 	if a.extra != nil && a.extra.owed {

@@ -67,6 +67,7 @@ type Transition struct {
 	ActionsEnabled                 bool
 	From, To                       State
 	Time                           int64
+	Repeat                         int    // of Repeated: how many times actions were run again in this state
 	Reason                         string // in Monasca's words
 	Detail                         string // what Troupe knows besides; may be empty
 	SubAlarms                      []SubAlarm

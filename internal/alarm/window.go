@@ -27,7 +27,7 @@ type cell struct {
 	state    State
 	reported bool // has decided at least once
 	again    bool // report the next decision even if it changes nothing
-	recheck  bool // look at all windows with the next sample, not just at its own
+	recheck  bool // look at all windows with the next sample, not just at its own; of Last: its value came from history, and is not decided
 	silent   bool // is missing because of silence
 }
 

@@ -82,6 +82,8 @@ type Alerting struct {
 	attentive map[uint64]map[*watch]struct{}
 	orphaned  map[string][]alarm.Record // states of services' definitions that have not come yet
 
+	silences map[int][]alarm.Silence // by project; guarded by mu, never changed in place
+
 	methodsMu sync.RWMutex
 	methods   map[string]*method // by id
 	heralds   map[uint64]*method // by the service that they tell of
@@ -117,7 +119,7 @@ func New(ctx context.Context, o Options) (*Alerting, error) {
 	a := &Alerting{
 		opts: o, log: o.Log, store: o.Store, tenure: o.Tenure, engine: o.Engine, figures: newFigures(o.Registerer),
 		watches: make(map[string]*watch), prefixes: make(map[string]*watch), byMetric: make(map[metricKey][]*watch),
-		live: make(map[metricKey]map[uint32]*metric.Series), names: make(map[metricKey]string), methods: make(map[string]*method), services: make(map[uint64]*governed), readers: make(map[metricKey][]*reader), attentive: make(map[uint64]map[*watch]struct{}),
+		live: make(map[metricKey]map[uint32]*metric.Series), names: make(map[metricKey]string), methods: make(map[string]*method), services: make(map[uint64]*governed), readers: make(map[metricKey][]*reader), attentive: make(map[uint64]map[*watch]struct{}), silences: make(map[int][]alarm.Silence),
 		clock: wake.New[*watch](), rounds: wake.New[*reader](), due: fifo.New[func()](), errands: fifo.New[*errand](), heralds: make(map[uint64]*method), news: fifo.New[engine.Change](),
 	}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
@@ -161,6 +163,7 @@ func (a *Alerting) Run(ctx context.Context) error {
 	defer a.sender.Close()
 	defer a.drain()
 	a.refill(ctx)
+	a.recall(ctx)
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { a.clock.Run(gctx, a.turnLater); return nil })
 	g.Go(func() error { a.rounds.Run(gctx, a.measureLater); return nil })

@@ -311,3 +311,40 @@ func TestParkedParentsSuppress(t *testing.T) {
 	park(2, "resume")
 	s.eventually("it is no longer", func() bool { return hold() == alarm.NotHeld })
 }
+
+// A silence is kept over a restart, and what it held back is told when it is ended.
+func TestSilenceOverARestart(t *testing.T) {
+	s := newStage(t)
+	hook := s.webhook()
+	now := time.Now()
+	x, err := s.alerts.Silence(t.Context(), alarm.Silence{Tenant: tenant, Name: "busy", From: now, To: now.Add(time.Hour), By: 3, Reason: "new disks"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := s.define(alarm.Definition{Name: "busy", Expression: "max(m) > 5", Actions: alarm.Actions{Alarm: []alarm.Action{{Notify: hook}}}})
+	s.push("m", 9, nil)
+	held := func() bool {
+		list := s.alerts.Alarms(tenant, d.ID, nil)
+		return len(list) == 1 && list[0].State == alarm.StateAlarm && list[0].Hold == alarm.Maintained && list[0].Owed
+	}
+	s.eventually("its actions wait", held)
+	s.stop()
+	s.start()
+	if list := s.alerts.Silences(tenant); !held() || len(list) != 1 || list[0].By != 3 || list[0].Reason != "new disks" || len(s.alerts.Silences(tenant+1)) != 0 {
+		t.Errorf("after a restart: held %t, %+v", held(), list)
+	}
+	if err := s.alerts.EndSilence(t.Context(), tenant+1, x.ID); !errors.Is(err, ErrNoSilence) {
+		t.Errorf("another project ends it: %v", err)
+	}
+	if err := s.alerts.EndSilence(t.Context(), tenant, x.ID); err != nil {
+		t.Fatal(err)
+	}
+	if body := s.told(); !strings.Contains(body, `"state":"ALARM"`) {
+		t.Errorf("told %s", body)
+	}
+	s.stop()
+	s.start()
+	if list := s.alerts.Silences(tenant); len(list) != 0 {
+		t.Errorf("still there: %+v", list)
+	}
+}

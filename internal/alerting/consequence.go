@@ -46,7 +46,7 @@ func (a *Alerting) consequencesOf(w *watch, transitions []alarm.Transition) *con
 // message is what receivers are told of a transition.
 func (a *Alerting) message(t *alarm.Transition) *notify.Message {
 	m := &notify.Message{
-		Event: notify.EventID(t.Alarm, uint64(t.Sequence)), Sequence: uint64(t.Sequence), Test: t.Occasion == alarm.Tested,
+		Event: notify.EventID(t.Alarm, uint64(t.Sequence)), Sequence: uint64(t.Sequence), Repeat: t.Repeat, Test: t.Occasion == alarm.Tested,
 		Alarm: t.Alarm, Definition: t.Definition, Name: t.Name, Description: t.Description, Time: time.UnixMilli(t.Time).UTC(),
 		State: t.To.String(), OldState: t.From.String(), Reason: t.Reason, Severity: t.Severity, Link: t.Link, Lifecycle: t.LifecycleState,
 		Project: strconv.Itoa(t.Tenant), ProjectName: a.opts.Project(t.Tenant), Origin: t.Origin,

@@ -33,6 +33,8 @@ type errand struct {
 	Role       string       `json:"role,omitempty"`
 	Serial     uint32       `json:"serial,omitempty"`
 	Made       time.Time    `json:"made"`
+	// Bears is what the instances of the role bore on average, where the alarm looks at just that.
+	Bears *service.Bears `json:"bears,omitempty"`
 
 	tries int
 }
@@ -66,10 +68,24 @@ func newErrand(w *watch, t *alarm.Transition, n int) *errand {
 	switch {
 	case e.Action.Scale != nil:
 		at(e.Action.Scale.Service, e.Action.Scale.Role)
+		e.Bears = borne(t)
 	case e.Action.Act != nil:
 		at(e.Action.Act.Service, e.Action.Act.Role)
 	}
 	return e
+}
+
+// borne is the average that an alarm was decided from; nil for one that looks at something else, or at several things. That the instances share what
+// it measures is known only of an average.
+func borne(t *alarm.Transition) *service.Bears {
+	if len(t.SubAlarms) != 1 {
+		return nil
+	}
+	x := &t.SubAlarms[0]
+	if x.Part.Function != alarm.Avg || len(x.Values) == 0 {
+		return nil
+	}
+	return &service.Bears{Of: x.Part.Metric + x.Part.Dimensions.String(), Value: x.Values[len(x.Values)-1]}
 }
 
 func (e *errand) put() store.Put {
@@ -148,7 +164,7 @@ func (a *Alerting) command(e *errand) (c *service.Command, why string) {
 				c, why = nil, fmt.Sprintf("the service has no role %q", e.Role)
 				return
 			}
-			c.Scale = &service.Scale{Role: e.Role, Cardinality: wished(x.Scale.By, r)}
+			c.Scale = &service.Scale{Role: e.Role, Cardinality: wished(x.Scale.By, r), Bears: e.Bears}
 		case x.Replace:
 			c.ReplaceOne = &service.ReplaceOne{Serial: e.Serial, Failed: true}
 		case x.Restart:

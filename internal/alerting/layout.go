@@ -18,11 +18,13 @@ import (
 //	alarm-state/<definition>/…    records of its monitor: alarm.Record
 //	method/<id>                   JSON of a notify.Method, encrypted
 //	errand/<id>                   JSON of an errand
+//	silence/<id>                  JSON of an alarm.Silence
 //	delivery/<id>                 see package notify
 const (
 	definitionPrefix = "alarm/"
 	statePrefix      = "alarm-state/"
 	methodPrefix     = "method/"
+	silencePrefix    = "silence/"
 )
 
 // A definitionRecord is what is stored of a definition.
@@ -69,6 +71,9 @@ func (a *Alerting) load(ctx context.Context) error {
 		return checkVersion(kv.Key, r.Version)
 	}); err != nil {
 		return fmt.Errorf("read notification methods: %w", err)
+	}
+	if err := a.loadSilences(ctx, alone); err != nil {
+		return err
 	}
 	states := make(map[string][]alarm.Record)
 	if _, err := a.store.Load(ctx, statePrefix, func(kv store.KV) error {
@@ -141,6 +146,10 @@ func (a *Alerting) watchIt(w *watch) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.watches[w.id] = w
+	silences := a.silences[w.tenant]
+	w.mu.Lock() // nobody has it yet but those who look for silences
+	w.monitor.Silence(silences, time.Now().UnixMilli())
+	w.mu.Unlock()
 	a.prefixes[w.monitor.IDPrefix()] = w
 	if w.service == 0 {
 		a.names[metricKey{w.tenant, w.monitor.Definition().Name}] = w.id

@@ -12,6 +12,7 @@ import (
 	"github.com/troupe-dev/troupe/internal/metric"
 	"github.com/troupe-dev/troupe/internal/policy"
 	"github.com/troupe-dev/troupe/internal/service"
+	"github.com/troupe-dev/troupe/internal/telemetry"
 	"github.com/troupe-dev/troupe/internal/wake"
 )
 
@@ -27,6 +28,7 @@ type reader struct {
 	readings   []*reading
 	attributes []string // in upper case, as elastic policies name them
 	probes     map[*metric.Series]*probe
+	recalled   map[string]*probe // those of probes that history told of, until their series has a sample
 	told       time.Time
 	waiting    bool
 	gone       bool
@@ -149,9 +151,11 @@ func (a *Alerting) dropReader(r *reader) {
 	r.gone = true
 	series := make([]*metric.Series, 0, len(r.probes))
 	for s := range r.probes {
-		series = append(series, s)
+		if s.ID != telemetry.NoID {
+			series = append(series, s)
+		}
 	}
-	r.probes = nil
+	r.probes, r.recalled = nil, nil
 	r.mu.Unlock()
 	for _, s := range series {
 		a.table.change(s, func(all *subscribers) {
@@ -169,8 +173,7 @@ func (a *Alerting) readersOf(s *metric.Series) []*reader {
 // join lets a reader have the points of a series: of the role's own instances, of the service as a whole, or of
 // nobody in particular, such as a queue that something outside measures.
 func (r *reader) join(a *Alerting, s *metric.Series) {
-	own := s.Origin.Service == r.service && (s.Origin.Role == r.role || s.Origin.Role == "")
-	if !own && s.Origin != (metric.Origin{}) {
+	if !r.concerns(s) {
 		return
 	}
 	a.table.change(s, func(all *subscribers) {
@@ -180,9 +183,16 @@ func (r *reader) join(a *Alerting, s *metric.Series) {
 			return
 		}
 		p := &probe{reader: r, series: s}
+		r.resume(p)
 		r.probes[s] = p
 		all.probes = append(all.probes, p)
 	})
+}
+
+// concerns reports whether a series is the role's own, the service's as a whole, or nobody's.
+func (r *reader) concerns(s *metric.Series) bool {
+	own := s.Origin.Service == r.service && (s.Origin.Role == r.role || s.Origin.Role == "")
+	return own || s.Origin == (metric.Origin{})
 }
 
 func (r *reader) leave(p *probe) {
@@ -195,17 +205,23 @@ func (r *reader) leave(p *probe) {
 func (p *probe) add(a *Alerting, point *metric.Point, now time.Time) {
 	r := p.reader
 	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p.take(point, now) {
+		r.schedule(a, now)
+	}
+}
+
+// take notes a value and when it came, unless there is a newer one. The reader is locked.
+func (p *probe) take(point *metric.Point, came time.Time) bool {
 	at := time.UnixMilli(point.Time)
 	if !at.After(p.at) {
-		r.mu.Unlock()
-		return
+		return false
 	}
 	if !p.at.IsZero() && point.Value >= p.value {
 		p.rate, p.hasRate = (point.Value-p.value)/at.Sub(p.at).Seconds(), true
 	}
-	p.value, p.at, p.came = point.Value, at, now
-	r.schedule(a, now)
-	r.mu.Unlock()
+	p.value, p.at, p.came = point.Value, at, came
+	return true
 }
 
 // schedule sees to it that the service is told. The reader is locked.

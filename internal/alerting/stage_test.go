@@ -15,6 +15,7 @@ import (
 	"github.com/troupe-dev/troupe/driver"
 	"github.com/troupe-dev/troupe/driver/sim"
 	"github.com/troupe-dev/troupe/internal/alarm"
+	"github.com/troupe-dev/troupe/internal/egress"
 	"github.com/troupe-dev/troupe/internal/engine"
 	"github.com/troupe-dev/troupe/internal/journal"
 	"github.com/troupe-dev/troupe/internal/metric"
@@ -81,7 +82,7 @@ func (s *stage) start() {
 		Backends: []*engine.Backend{{Kind: kind, Driver: driver.Wrap(d, kind, driver.WrapOptions{})}}}))
 	history := must[*telemetry.History](s.t)(telemetry.OpenHistory(telemetry.HistoryOptions{Dir: s.dir + "/history", Log: slog.New(slog.DiscardHandler)}))
 	trail := must[*journal.Journal[Entry]](s.t)(journal.Open(journal.Options[Entry]{Name: "alarms", Dir: s.dir + "/alarms"}))
-	web := notify.NewHTTP(notify.HTTPOptions{Guard: &notify.Guard{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}})
+	web := notify.NewHTTP(notify.HTTPOptions{Guard: &egress.Guard{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}})
 	s.alerts = must[*Alerting](s.t)(New(ctx, Options{Store: s.store, Tenure: tenure, Engine: s.engine, Past: history, Journal: trail,
 		Transports: map[notify.Type]notify.Transport{notify.Webhook: web}}))
 	s.intake = telemetry.NewIntake(telemetry.Options{Sink: s.alerts, History: history})

@@ -27,7 +27,8 @@ func newAlarmCommand(t *terminal) *cobra.Command {
 		return c.Alarms().Of(project).RemoveDefinition(ctx, ref)
 	})
 	return group("alarm", "alarms: what is watched, and what happens then", newAlarmLsCommand(t), newAlarmShowCommand(t), newAlarmAddCommand(t),
-		newAlarmUpdateCommand(t), ofProject(rm, &project), newAlarmHistoryCommand(t), newAlarmTestCommand(t), newAlarmReplayCommand(t), newAlarmWatchCommand(t))
+		newAlarmUpdateCommand(t), ofProject(rm, &project), newAlarmHistoryCommand(t), newAlarmTestCommand(t), newAlarmReplayCommand(t), newAlarmWatchCommand(t),
+		newAlarmSilenceCommand(t))
 }
 
 type alarmLsOptions struct {

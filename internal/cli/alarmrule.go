@@ -22,6 +22,9 @@ type ruleFlags struct {
 	scale, act                                          string
 	replace, restart, mute, unmute                      bool
 	cooldown, every, silence, okAfter, lifetime         time.Duration
+	lateness                                            time.Duration
+	damping                                             client.Damping
+	maintenance                                         []client.Maintenance
 }
 
 func (r *ruleFlags) add(f *pflag.FlagSet, fresh bool) {
@@ -45,6 +48,9 @@ func (r *ruleFlags) add(f *pflag.FlagSet, fresh bool) {
 	f.Var(spanFlag{&r.okAfter}, "ok-after", "how long all must be well before the alarm says so")
 	f.Var(spanFlag{&r.lifetime}, "lifetime", "an alarm without samples for so long is removed")
 	f.Var(choice{&r.profile, []string{"fast", "compat"}}, "profile", "when windows are decided (default fast)")
+	f.Var(spanFlag{&r.lateness}, "lateness", "how long after a window's end its late samples are waited for")
+	f.Var(dampingFlag{&r.damping}, "damping", "hold actions back from more changes within a time on, such as `5/10m`")
+	f.Var(maintenanceFlag{&r.maintenance}, "maintenance", "actions wait in this time, 'FROM TO [EVERY]'; repeatable")
 	f.BoolVar(&r.mute, "mute", false, "run no actions")
 	if !fresh {
 		f.BoolVar(&r.unmute, "unmute", false, "run actions again")
@@ -114,6 +120,13 @@ func (r *ruleFlags) change(flags *pflag.FlagSet) client.ChangeAlarmRule {
 	span("silence", &out.Silence, &r.silence)
 	span("ok-after", &out.OKAfter, &r.okAfter)
 	span("lifetime", &out.Lifetime, &r.lifetime)
+	span("lateness", &out.Lateness, &r.lateness)
+	if flags.Changed("damping") {
+		out.Damping = &r.damping
+	}
+	if flags.Changed("maintenance") {
+		out.Maintenance = &r.maintenance
+	}
 	if r.mute || r.unmute {
 		out.ActionsEnabled = &r.unmute
 	}
@@ -125,7 +138,8 @@ func (r *ruleFlags) change(flags *pflag.FlagSet) client.ChangeAlarmRule {
 func (r *ruleFlags) rule(name string) client.AlarmRule {
 	enabled := !r.mute
 	out := client.AlarmRule{Name: name, Description: r.description, Expression: r.expression, MatchBy: r.by, Severity: r.severity, ActionsEnabled: &enabled,
-		Profile: r.profile, Missing: r.missing, Silence: client.Duration(r.silence), OKAfter: client.Duration(r.okAfter), Lifetime: client.Duration(r.lifetime)}
+		Profile: r.profile, Missing: r.missing, Silence: client.Duration(r.silence), OKAfter: client.Duration(r.okAfter), Lifetime: client.Duration(r.lifetime),
+		Lateness: client.Duration(r.lateness), Damping: r.damping, Maintenance: r.maintenance}
 	if a := r.actions(); a != nil {
 		out.Actions = *a
 	}

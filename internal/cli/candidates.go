@@ -49,6 +49,10 @@ var objects = map[string]listing{
 		list, err := c.Alarms().Definitions(ctx, 0)
 		return named(list, err, func(x client.AlarmDefinition) (string, string, string) { return x.Name, x.ID, x.Expression })
 	},
+	"SILENCE": func(ctx context.Context, c *client.Client, _ string) ([]cobra.Completion, error) {
+		list, err := c.Alarms().Silences(ctx)
+		return named(list, err, func(x client.Silence) (string, string, string) { return x.ID, x.ID, x.Reason })
+	},
 	"METHOD": func(ctx context.Context, c *client.Client, _ string) ([]cobra.Completion, error) {
 		list, err := c.Notifications().List(ctx)
 		return named(list, err, func(x client.NotificationMethod) (string, string, string) { return x.Name, x.ID, x.Type })

@@ -176,7 +176,7 @@ func clientExitCode(err error) int {
 		return exitRefused
 	case client.IsDenied(err), client.IsUnauthorized(err):
 		return exitDenied
-	case client.IsInvalid(err):
+	case client.IsInvalid(err), errors.As(err, new(*client.RefusedError)):
 		return exitInvalid
 	case errors.Is(err, context.DeadlineExceeded):
 		return exitTimeout

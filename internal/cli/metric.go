@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -39,8 +40,8 @@ func newMetricPushCommand(t *terminal) *cobra.Command {
 			metrics := c.Metrics().Of(project)
 			if len(args) == 2 {
 				value, err := strconv.ParseFloat(args[1], 64)
-				if err != nil {
-					return usageError("metric push: %q is no number", args[1])
+				if err != nil || math.IsNaN(value) || math.IsInf(value, 0) {
+					return usageError("metric push: %q is no finite number", args[1])
 				}
 				dimensions, err := assignments("--dimension", pairs)
 				if err != nil {

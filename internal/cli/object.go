@@ -56,7 +56,7 @@ func changing(t *terminal, use, short string, ask func(ctx context.Context, c *c
 // removing returns the rm command of a kind of object.
 func removing(t *terminal, what string, remove func(ctx context.Context, c *client.Client, ref string) error) *cobra.Command {
 	return &cobra.Command{
-		Use: "rm " + strings.ToUpper(what), Short: "remove a " + what, Args: exactly(strings.ToUpper(what)),
+		Use: "rm " + strings.ToUpper(what), Short: "remove " + article(what) + " " + what, Args: exactly(strings.ToUpper(what)),
 		RunE: calling(t, func(ctx context.Context, c *client.Client, args []string) error {
 			if err := remove(ctx, c, args[0]); err != nil {
 				return err
@@ -65,6 +65,14 @@ func removing(t *terminal, what string, remove func(ctx context.Context, c *clie
 			return nil
 		}),
 	}
+}
+
+// article is the one that fits a word.
+func article(word string) string {
+	if strings.ContainsRune("aeio", rune(word[0])) { // not "a user"
+		return "an"
+	}
+	return "a"
 }
 
 // names returns the names of users or groups.

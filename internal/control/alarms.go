@@ -236,3 +236,31 @@ func (c *Control) Discard(ctx context.Context, who *identity.Caller, project, id
 	}
 	return c.note(ctx, who, "delivery.discard", id, err)
 }
+
+// Silences returns the silences of a project that are not over.
+func (c *Control) Silences(who *identity.Caller, project string) ([]alarm.Silence, error) {
+	tenant, err := c.Project(who, project)
+	if err != nil {
+		return nil, err
+	}
+	return c.alerts.Silences(tenant), nil
+}
+
+// Silence begins a silence over alarms of a project, in the caller's name.
+func (c *Control) Silence(ctx context.Context, who *identity.Caller, project string, s alarm.Silence) (alarm.Silence, error) {
+	tenant, err := c.changes(who, project)
+	if err == nil {
+		s.Tenant, s.By = tenant, who.User
+		s, err = c.alerts.Silence(ctx, s)
+	}
+	return s, c.note(ctx, who, "alarm.silence", s.ID, err)
+}
+
+// EndSilence ends a silence of a project.
+func (c *Control) EndSilence(ctx context.Context, who *identity.Caller, project, id string) error {
+	tenant, err := c.changes(who, project)
+	if err == nil {
+		err = c.alerts.EndSilence(ctx, tenant, id)
+	}
+	return c.note(ctx, who, "alarm.unsilence", id, err)
+}

@@ -367,7 +367,7 @@ func (c *Control) PlanDeploy(who *identity.Caller, spec *service.Spec) (service.
 		return service.Plan{}, err
 	}
 	p := service.PlanNew(spec, time.Now())
-	p.Warnings = warnings
+	p.Warnings = append(warnings, p.Warnings...)
 	return p, nil
 }
 

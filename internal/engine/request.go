@@ -136,26 +136,27 @@ func (e *Engine) scopeOf(a *actor, i *service.Instance) render.Scope {
 	}
 	scope.Roles = make(map[string]render.Peers, len(r.Parents()))
 	for _, parent := range r.Parents() {
-		scope.Roles[parent.Name] = a.peersOf(parent)
+		scope.Roles[parent.Name] = a.peersOf(parent, e.store.Installation().ID)
 	}
 	return scope
 }
 
 // peersOf lists the instances of a role for the templates of those that need it. The list is made once
 // between two commits of the service and shared.
-func (a *actor) peersOf(r *service.Role) render.Peers {
+func (a *actor) peersOf(r *service.Role, installation string) render.Peers {
 	a.peersMu.Lock()
 	defer a.peersMu.Unlock()
 	if p, ok := a.peers[r.ID]; ok {
 		return p
 	}
-	list := make([]render.Peer, 0, r.Total())
+	list, id := make([]render.Peer, 0, r.Total()), a.svc.ID
 	for i := range r.Instances {
 		if !i.Phase.Settled() {
 			continue
 		}
+		serial := i.Serial
 		peer := render.Peer{Name: a.svc.InstanceName(i), Number: int(i.Number), Addresses: i.Addresses, Attributes: maps.Clone(i.Attributes),
-			ID: string(a.svc.MachineID(i)), Native: i.Native, Created: i.Created.Time()}
+			UUID: func() string { return service.UUID(installation, id, serial) }, Native: i.Native, Created: i.Created.Time()}
 		if len(i.Addresses) > 0 {
 			peer.Address = i.Addresses[0]
 		}

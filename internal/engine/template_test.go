@@ -22,7 +22,7 @@ func TestTemplatesOfImplementations(t *testing.T) {
 		app.Machine.UserData = "{{ node_id }} {{ getip('db') }} {{ getipall('db') | length }} {{ find_node_id('db').node_id }} {{ resource.boot_time }}"
 		app.Machine.Implementations[0].Options = map[string]any{"boot_time": "{{ variables.pause }}"}
 		app.Machine.Implementations[0].Rendered = service.Values{
-			"node_id": "{{ instance.id }}", "resource": map[string]any{"boot_time": "{{ variables.pause }}"},
+			"node_id": "{{ instance.uuid }}", "resource": map[string]any{"boot_time": "{{ variables.pause }}"},
 		}
 		began := time.Now()
 		s.create(1, db, app)
@@ -33,15 +33,18 @@ func TestTemplatesOfImplementations(t *testing.T) {
 		id := s.machine(1, "app", 0)
 		req, _ := s.clouds[0].Request(id)
 		first, _ := s.clouds[0].Request(s.machine(1, "db", 0))
-		var address string
+		var own, address, uuid string // node_id is the same for an instance and for those that look at it
 		s.engine.View(1, func(svc *service.Service) {
+			for i := range svc.Role("app").Instances {
+				own = service.UUID(s.engine.store.Installation().ID, 1, i.Serial)
+			}
 			for i := range svc.Role("db").Instances {
 				if svc.MachineID(i) == first.ID {
-					address = i.Addresses[0]
+					address, uuid = i.Addresses[0], service.UUID(s.engine.store.Installation().ID, 1, i.Serial)
 				}
 			}
 		})
-		if want := strings.Join([]string{string(id), address, "2", string(first.ID), "2s"}, " "); string(req.UserData) != want {
+		if want := strings.Join([]string{own, address, "2", uuid, "2s"}, " "); string(req.UserData) != want {
 			t.Errorf("user data %q, want %q", req.UserData, want)
 		}
 		if req.Options["boot_time"] != 2*time.Second {

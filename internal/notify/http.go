@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/troupe-dev/troupe/internal/egress"
 )
 
 // PagerDutyURL is where events of PagerDuty's API v1 go.
@@ -31,7 +33,7 @@ type Render func(ctx context.Context, name, template string, values map[string]a
 // HTTPOptions wire an HTTP transport.
 type HTTPOptions struct {
 	// Guard says which addresses are closed; the zero Guard when nil.
-	Guard *Guard
+	Guard *egress.Guard
 	// Render is needed for methods with a template.
 	Render Render
 	// Token returns the token, "" for none, and the project's name for callbacks to orchestrators; nil for neither.
@@ -57,7 +59,7 @@ type HTTP struct {
 // NewHTTP returns a transport. Close it when the last Send has returned.
 func NewHTTP(o HTTPOptions) *HTTP {
 	if o.Guard == nil {
-		o.Guard = &Guard{}
+		o.Guard = &egress.Guard{}
 	}
 	if o.PagerDuty == "" {
 		o.PagerDuty = PagerDutyURL
@@ -65,7 +67,7 @@ func NewHTTP(o HTTPOptions) *HTTP {
 	if o.Timeout == 0 {
 		o.Timeout = httpTimeout
 	}
-	dialer := &net.Dialer{Timeout: o.Timeout, Control: o.Guard.control, Resolver: o.Resolver}
+	dialer := &net.Dialer{Timeout: o.Timeout, Control: o.Guard.Control, Resolver: o.Resolver}
 	transport := &http.Transport{
 		DialContext: dialer.DialContext, TLSClientConfig: o.TLS, ForceAttemptHTTP2: true,
 		TLSHandshakeTimeout: o.Timeout, MaxIdleConns: 1000, MaxIdleConnsPerHost: 32, IdleConnTimeout: 30 * time.Second,
@@ -250,7 +252,7 @@ func retryAfter(value string, now time.Time) time.Duration {
 
 // failure says what went wrong on the way without the URL, whose path may be a secret.
 func (h *HTTP) failure(err error) *Failure {
-	if refused := (*RefusedError)(nil); errors.As(err, &refused) {
+	if refused := (*egress.RefusedError)(nil); errors.As(err, &refused) {
 		return &Failure{Reason: refused.Error(), Permanent: true}
 	}
 	if outer := (*url.Error)(nil); errors.As(err, &outer) {

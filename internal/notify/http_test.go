@@ -22,10 +22,12 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/troupe-dev/troupe/client"
+
+	"github.com/troupe-dev/troupe/internal/egress"
 )
 
 // lab lets tests reach this machine.
-var lab = &Guard{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}}
+var lab = &egress.Guard{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}}
 
 func post(t *testing.T, o HTTPOptions, m *Method) error {
 	t.Helper()
@@ -240,7 +242,7 @@ func TestRebinding(t *testing.T) {
 
 	addresses := make(chan netip.Addr, 10)
 	dns := resolver(t, func() netip.Addr { return <-addresses })
-	h := NewHTTP(HTTPOptions{Resolver: dns, Guard: &Guard{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}})
+	h := NewHTTP(HTTPOptions{Resolver: dns, Guard: &egress.Guard{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}})
 	defer h.Close()
 	m, d := &Method{Type: Webhook, Address: address}, delivery(example(), "hook")
 

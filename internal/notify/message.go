@@ -31,6 +31,8 @@ type Message struct {
 	Event string `json:"event"`
 	// Sequence counts the changes of the alarm.
 	Sequence uint64 `json:"sequence"`
+	// Repeat counts the repetitions that an alarm orders (every: 5m); those of the method are the delivery's.
+	Repeat int `json:"repeat,omitempty"`
 	// Test marks a message that was asked for to try the way.
 	Test bool `json:"test,omitempty"`
 
@@ -151,7 +153,7 @@ func (d *Delivery) extra() extraBody {
 	m := d.Message
 	b := extraBody{
 		webhookBody: m.webhook(), Project: m.ProjectName, Severity: m.Severity, Link: m.Link, Lifecycle: m.Lifecycle, Millis: m.Time.UnixMilli(),
-		Event: d.EventID(), Sequence: m.Sequence, Test: m.Test, Repeat: d.Repeat,
+		Event: d.EventID(), Sequence: m.Sequence, Test: m.Test, Repeat: m.Repeat + d.Repeat,
 	}
 	if m.Origin != (metric.Origin{}) {
 		b.Origin = &originBody{strconv.FormatUint(m.Origin.Service, 10), m.ServiceName, m.Origin.Role, m.Origin.Serial}

@@ -23,6 +23,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/troupe-dev/troupe/internal/egress"
 	"github.com/troupe-dev/troupe/internal/nearest"
 )
 
@@ -119,7 +120,7 @@ type Rules struct {
 	// CheckTemplate parses a template; name stands for it in the error. Without it none is accepted.
 	CheckTemplate func(name, text string) error
 	// Guard refuses addresses written as numbers that could never be reached. nil refuses none.
-	Guard *Guard
+	Guard *egress.Guard
 }
 
 // DefaultPeriods are Monasca's.

@@ -163,8 +163,62 @@ func (p *Policy) Forecast() string {
 
 // Validate returns why the policy cannot work, or nil.
 func (p *Policy) Validate() error {
-	_, err := Compile(p)
-	return err
+	if _, err := Compile(p); err != nil || p.Steps == nil {
+		return err
+	}
+	return p.Steps.reachable()
+}
+
+// reachable returns an error about a step that never counts, because nothing is left of it by those before or by its own bounds.
+func (s *Steps) reachable() error {
+	low := func(x *Step) float64 {
+		if x.Above == nil {
+			return math.Inf(-1)
+		}
+		return *x.Above
+	}
+	high := func(x *Step) float64 {
+		if x.Below == nil {
+			return math.Inf(1)
+		}
+		return *x.Below
+	}
+	for n := range s.Steps {
+		x := &s.Steps[n]
+		if low(x) >= high(x) {
+			return fmt.Errorf("steps: no value is within step %d", n+1)
+		}
+		for m := range n {
+			if before := &s.Steps[m]; low(before) <= low(x) && high(x) <= high(before) {
+				return fmt.Errorf("steps: step %d is never reached: step %d comes first and has all its values; write the narrower one first", n+1, m+1)
+			}
+		}
+	}
+	return nil
+}
+
+// Sets returns the cardinalities that the policy may set whatever there is, by the key that says so.
+func (p *Policy) Sets() map[string]int {
+	sets := make(map[string]int)
+	add := func(key string, a *Adjustment) {
+		if a.Kind == Cardinality {
+			sets[key] = a.Adjust
+		}
+	}
+	switch {
+	case p.Elastic != nil:
+		add("scale", &p.Elastic.Adjustment)
+	case p.Timed != nil:
+		add("scale", &p.Timed.Adjustment)
+	case p.Steps != nil:
+		for n := range p.Steps.Steps {
+			add(fmt.Sprintf("steps[%d].scale", n), &p.Steps.Steps[n].Adjustment)
+		}
+	}
+	if p.Fallback != nil {
+		sets["fallback"] = p.Fallback.Cardinality
+	}
+	return sets
 }
 
 func (p *Policy) check() error {

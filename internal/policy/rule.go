@@ -52,6 +52,9 @@ func (t *Timed) compile() (*Schedule, error) {
 	return ParseRecurrence(t.Recurrence, zone)
 }
 
+// Over reports whether a schedule has no time left after now.
+func (r *Rule) Over(now time.Time) bool { return r.schedule != nil && r.schedule.Next(now).IsZero() }
+
 // Adjusts reports whether the rule changes a cardinality from time to time, as Elastic and Timed do; the
 // others know at any time which one they want.
 func (r *Rule) Adjusts() bool { return r.Elastic != nil || r.Timed != nil }
@@ -104,9 +107,9 @@ type Memory struct {
 	idle    time.Time // since when nothing waits
 	silent  time.Time // since when there was no value
 	load    float64   // the last value times the instances that bear it
-	few     int       // a cardinality that was too small
-	fewFor  float64   // for this load; 0 while none is known
-	waits   string    // what is wished later, and why then; "" for nothing
+	few     TooFew
+	had     bool   // there was a value once
+	waits   string // what is wished later, and why then; "" for nothing
 }
 
 type wish struct {
@@ -139,7 +142,7 @@ func (r *Rule) Scaled(m *Memory, now time.Time, from, to int) {
 	m.TrueEvals = 0
 	if to > from {
 		m.LastUp = now
-		m.few, m.fewFor = from, m.load
+		m.few = TooFew{from, m.load}
 	} else {
 		m.LastDown = now
 	}
@@ -168,7 +171,10 @@ func (r *Rule) Describe(m *Memory, in Input) string {
 		return m.Evaluated
 	}
 	value, ok := in.Value(r.Reading())
-	if !ok {
+	switch {
+	case !ok && m.had && !m.silent.IsZero():
+		return r.Reading() + " has had no value since " + m.silent.Format(time.RFC3339)
+	case !ok:
 		return r.Reading() + " has no value yet"
 	}
 	text := r.Reading() + " is " + number(value.Value)
@@ -184,11 +190,17 @@ func (r *Rule) Describe(m *Memory, in Input) string {
 // sameLoad is the part of a load that counts as that load: values are never quite steady.
 const sameLoad = 0.95
 
-// enough keeps a shrinking wish above what was too small for the same load: under a constant load no rule
-// goes up and down for ever, however its steps are laid.
-func (m *Memory) enough(wish, cardinality int) int {
-	if m.fewFor > 0 && wish <= m.few && m.load >= m.fewFor*sameLoad {
-		return min(m.few+1, cardinality)
+// TooFew is a cardinality that was too small for a load: the role grew from it.
+type TooFew struct {
+	N    int     `json:"n"`
+	Load float64 `json:"load"` // 0 while none is known
+}
+
+// Enough keeps a shrinking wish above what was too small for the same load: under a constant load nobody
+// goes up and down for ever, however steps are laid.
+func (f TooFew) Enough(wish, cardinality int, load float64) int {
+	if f.Load > 0 && wish <= f.N && load >= f.Load*sameLoad {
+		return min(f.N+1, cardinality)
 	}
 	return wish
 }
@@ -248,7 +260,7 @@ func (r *Rule) decideWish(m *Memory, in Input) Verdict {
 	if !ok {
 		return r.fallBack(m, in)
 	}
-	m.silent = time.Time{}
+	m.silent, m.had = time.Time{}, true
 	want = within(want, in.Lower, in.Upper)
 	if m.watched.IsZero() {
 		m.watched = in.Now
@@ -295,7 +307,7 @@ func (r *Rule) settled(m *Memory, in *Input, want int, v *Verdict) int {
 	case want < in.Cardinality && want == 0 && r.Queue != nil: // it was idle for long enough
 		return 0
 	case want < in.Cardinality:
-		window, lowest := r.Down.settle(defaultSettle), m.enough(want, in.Cardinality)
+		window, lowest := r.Down.settle(defaultSettle), m.few.Enough(want, in.Cardinality, m.load)
 		wish := m.mildest(in.Now, window, lowest, func(a, b int) int { return max(a, b) })
 		if wait := m.watched.Add(window); wait.After(in.Now) {
 			v.Again = wait

@@ -252,6 +252,18 @@ func TestFallback(t *testing.T) {
 	}
 }
 
+func TestDescribeStaleValues(t *testing.T) {
+	g := newRig(t, &Policy{Target: &Target{Value: "v", Keep: 10}}, 3, 1, 5)
+	if g.decide(false); !strings.HasSuffix(g.rule.Describe(&g.memory, g.input(false)), "no value yet") {
+		t.Error(g.rule.Describe(&g.memory, g.input(false)))
+	}
+	g.run(2*time.Second, time.Second, "v", at(10))
+	delete(g.values, "v")
+	if g.decide(false); !strings.HasSuffix(g.rule.Describe(&g.memory, g.input(false)), "no value since 2026-03-01T12:00:02Z") {
+		t.Error(g.rule.Describe(&g.memory, g.input(false)))
+	}
+}
+
 func TestElasticCounts(t *testing.T) { // the table of the reference: evaluations at 1000, 1005, 1010, 1020
 	p := &Policy{Elastic: &Elastic{Expression: "CPU > 5", Adjustment: Adjustment{Kind: Change, Adjust: 1}, Periods: Periods{Length: 10 * time.Second, Number: 3}}}
 	g := newRig(t, p, 1, 1, 5)
@@ -340,6 +352,8 @@ func TestBadPolicies(t *testing.T) {
 		"zone":           {Timed: &Timed{Start: "1", Zone: "Mars/Base"}},
 		"no such date":   {Timed: &Timed{Recurrence: "0 0 31 2 *"}},
 		"negative limit": {Queue: &Queue{Value: "q", PerInstance: 1}, Up: Way{Most: -1}},
+		"unreachable":    {Steps: &Steps{Value: "v", Steps: []Step{{Above: bound(80)}, {Above: bound(90), Below: bound(95)}}}},
+		"empty step":     {Steps: &Steps{Value: "v", Steps: []Step{{Above: bound(80), Below: bound(80)}}}},
 		"days":           {Target: &Target{Value: "v", Keep: 1, Predict: &Predict{}}},
 	} {
 		if p.Validate() == nil {

@@ -113,7 +113,7 @@ func (s *set) scopeFor(n int) (scope *Scope, definition map[string]any) {
 		var peers []Peer
 		for k := n - 1; k >= 0; k-- { // the original's order is any
 			if c := s.expected.Created[k]; c.Name == node["name"] {
-				peers = append(peers, Peer{Address: c.Address, ID: c.NodeID})
+				peers = append(peers, Peer{Address: c.Address, UUID: uuid(c.NodeID)})
 			}
 		}
 		scope.Roles[node["name"].(string)] = PeersOf(peers)

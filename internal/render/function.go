@@ -155,7 +155,7 @@ func (r record) Names() []string { return recordFields }
 func (r record) Attr(name string) (any, bool) {
 	switch name {
 	case "node_id":
-		return r.peer.ID, true
+		return r.peer.UUID(), true
 	case "instance_id":
 		return r.peer.Native, true
 	case "infra_id":
@@ -229,7 +229,7 @@ func (s *Scope) query(a []any) (any, error) {
 func (s *Scope) byID(role string) map[string]any {
 	out := map[string]any{}
 	for i, p := range s.Roles[role].list {
-		out[p.ID] = record{view{&s.Roles[role].list[i]}, role, s}
+		out[p.UUID()] = record{view{&s.Roles[role].list[i]}, role, s}
 	}
 	return out
 }

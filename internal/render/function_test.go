@@ -9,14 +9,16 @@ import (
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
+func uuid(id string) func() string { return func() string { return id } }
+
 // occopusScope is a scope as a description of Occopus gets it: the names of its format beside the native ones.
 func occopusScope() *Scope {
 	born := time.Unix(1700000000, 0)
 	return &Scope{
 		Service: Service{Name: "tmpl", ID: "7"}, Role: Role{Name: "b", Number: 1}, Instance: Instance{Name: "b-0", ID: "7-3-1"},
 		Roles: map[string]Peers{"empty": PeersOf(nil), "a": PeersOf([]Peer{
-			{Name: "a-0", ID: "7-1-1", Native: "i-1", Created: born, Address: "10.0.0.11", Addresses: []string{"10.0.0.11", "192.168.0.11"}},
-			{Name: "a-1", ID: "7-2-1", Native: "i-2", Number: 1, Address: "10.0.0.10", Addresses: []string{"10.0.0.10"}},
+			{Name: "a-0", UUID: uuid("u-1"), Native: "i-1", Created: born, Address: "10.0.0.11", Addresses: []string{"10.0.0.11", "192.168.0.11"}},
+			{Name: "a-1", UUID: uuid("u-2"), Native: "i-2", Number: 1, Address: "10.0.0.10", Addresses: []string{"10.0.0.10"}},
 		})},
 		Inputs: map[string]string{"name": "hidden"},
 		Variables: service.Values{
@@ -36,7 +38,7 @@ func TestFunctions(t *testing.T) {
 		"{{getip('a')}} {{getprivip('a')}} {{getip(role='a')}}":                                           "10.0.0.11 192.168.0.11 10.0.0.11",
 		"{{getipall('a')}} {{getipall('a')|length}} {{getipall('a')|join(',')}}":                          "['10.0.0.11', '10.0.0.10'] 2 10.0.0.11,10.0.0.10",
 		"{{cut(infra_id,0,4)}} {{cut('abc', -2, 9)}}{{cut('abc', 2, 1)}} {{cut('grün', 2, 4)}}":           "0000 bc ün",
-		"{{find_node_id('a').node_id is defined}} {{find_node_id('a').node_id}}":                          "True 7-1-1",
+		"{{find_node_id('a').node_id is defined}} {{find_node_id('a').node_id}}":                          "True u-1",
 		"{{find_node_id('a', allnodes=True)|map(attribute='instance_id')|join(',')}}":                     "i-1,i-2",
 		"{{find_node_id('a').instance_start_time}} {{find_node_id('a').node_description.name}}":           "1700000000.0 a",
 		"{{find_node_id('a').infra_id|length}} {{find_node_id('a').resource_address}}":                    "36 10.0.0.11",
@@ -46,7 +48,7 @@ func TestFunctions(t *testing.T) {
 		"{{variables.flowbster.app.in}} {{variables.f}} {{variables.raw}} {{variables.nest}}":             "deep 3.0 {{ g }} {'a': 2, 'b': ['x', 'y']}",
 		"{{ibget('infrastructure.name', infra_id)}} {{ibget('node.find', infra_id, 'a')|length}}":         "tmpl 2",
 		"{{ibget('node.find_one', name='a').name}} {{ibget('node.resource.address', find_node_id('a'))}}": "a-0 10.0.0.11",
-		"{{ibget('infrastructure.node_instances').a['7-2-1'].resource_address}}":                          "10.0.0.10",
+		"{{ibget('infrastructure.node_instances').a['u-2'].resource_address}}":                            "10.0.0.10",
 		"{{cmd('echo hi')}}":                  "ran echo hi",
 		"{% set getip = 'mine' %}{{ getip }}": "mine",
 	} {

@@ -14,10 +14,11 @@ type Peer struct {
 	Address    string            `json:"address"`   // the first of Addresses
 	Addresses  []string          `json:"addresses"` // most useful first
 	Attributes map[string]string `json:"attributes"`
-	// ID is the machine's, Native the back end's own for it, Created when the instance was wished for.
-	ID      string    `json:"-"`
-	Native  string    `json:"-"`
-	Created time.Time `json:"-"`
+	// UUID returns what instance.uuid is to the instance itself; it is worked out for the few templates that ask.
+	// Native is the back end's own id of the machine, Created when the instance was wished for.
+	UUID    func() string `json:"-"`
+	Native  string        `json:"-"`
+	Created time.Time     `json:"-"`
 }
 
 // private is the address within the back end: the second, where there are two.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/troupe-dev/troupe/driver"
 	"github.com/troupe-dev/troupe/internal/nearest"
+	"github.com/troupe-dev/troupe/internal/policy"
 )
 
 func refuse(kind RefusalKind, format string, args ...any) *Refusal {
@@ -124,6 +125,10 @@ func (s *Service) scale(c *Scale, cmd *Command, now Time) *Refusal {
 	if c.Cooldown != nil {
 		cooldown = *c.Cooldown
 	}
+	if n = r.enough(c.Bears, n); n == r.Cardinality {
+		s.told(cmd, now, "role %s stays at %d: %d were too few for this load", r.Name, n, r.TooFew[c.Bears.Of].N)
+		return nil
+	}
 	s.told(cmd, now, "scale role %s to %d", r.Name, n)
 	s.scaleTo(r, n, cooldown, now)
 	for _, i := range chosen {
@@ -147,6 +152,28 @@ func (c *Scale) target(r *Role, chosen int) int {
 	}
 	return n
 }
+
+// enough returns what a scaling by a value may wish: a role does not shrink to what was too few for the same load, so that
+// two alarms that contradict each other do not take turns for ever.
+func (r *Role) enough(b *Bears, wish int) int {
+	if b == nil {
+		return wish
+	}
+	load := b.Value * float64(r.Cardinality)
+	if wish < r.Cardinality {
+		return r.TooFew[b.Of].Enough(wish, r.Cardinality, load)
+	}
+	if _, known := r.TooFew[b.Of]; known || len(r.TooFew) < maxTooFew {
+		if r.TooFew == nil {
+			r.TooFew = make(map[string]policy.TooFew)
+		}
+		r.TooFew[b.Of] = policy.TooFew{N: r.Cardinality, Load: load}
+	}
+	return wish
+}
+
+// maxTooFew is for how many values a role remembers that.
+const maxTooFew = 20
 
 // told writes down who wished what.
 func (s *Service) told(c *Command, now Time, format string, args ...any) {

@@ -92,6 +92,12 @@ type (
 		Force    bool           // outside the bounds too
 		Clamp    bool           // as far as the bounds let it, instead of not at all
 		Cooldown *time.Duration // nil: the role's
+		Bears    *Bears         // why, where that is a value which the instances share; nil otherwise
+	}
+	// Bears is what each instance of a role bears of something, on average.
+	Bears struct {
+		Of    string  `json:"of"` // the value's name
+		Value float64 `json:"value"`
 	}
 	// Recover sets everything that gave up going again.
 	Recover struct {

@@ -41,7 +41,9 @@ const planRounds = 100_000
 
 // PlanNew tells what deploying a spec would do.
 func PlanNew(spec *Spec, now time.Time) Plan {
-	return simulate(NewService(0, spec, Meta{Name: spec.Name}, now), now)
+	p := simulate(NewService(0, spec, Meta{Name: spec.Name}, now), now)
+	p.Warnings = spec.missed(now)
+	return p
 }
 
 // Plan tells what a command would do, without doing it; the error is the command's *Refusal.
@@ -55,13 +57,18 @@ func (s *Service) Plan(c *Command, now time.Time) (Plan, error) {
 	if err := twin.Observe(Fact{Kind: Ordered, Command: &plain}, now); err != nil {
 		return Plan{}, err
 	}
-	if !twin.unmanaged() {
-		return simulate(twin, now), nil
+	warnings := []string(nil)
+	if c.Update != nil && c.Update.Spec != nil {
+		warnings = c.Update.Spec.missed(now)
 	}
-	twin.Mode = Managed
-	twin.takeUp(TimeOf(now))
+	unmanaged := twin.unmanaged()
+	if unmanaged {
+		twin.Mode = Managed
+		twin.takeUp(TimeOf(now))
+		warnings = append(warnings, "the service is not managed: all of this waits until it is attached")
+	}
 	p := simulate(twin, now)
-	p.Warnings = append(p.Warnings, "the service is not managed: all of this waits until it is attached")
+	p.Warnings = append(p.Warnings, warnings...)
 	return p, nil
 }
 

@@ -2,6 +2,7 @@ package service
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"time"
@@ -270,6 +271,27 @@ func (r *Role) PolicyStates(now time.Time) (out []PolicyState) {
 	return out
 }
 
+// missed warns of schedules whose only time has passed.
+func (s *Spec) missed(now time.Time) (warnings []string) {
+	for n := range s.Roles {
+		r := &s.Roles[n]
+		for m := range r.Policies {
+			if rule, err := policy.Compile(&r.Policies[m]); err == nil && rule.Over(now) {
+				warnings = append(warnings, fmt.Sprintf("role %s: %s never comes: its start, %s, has passed", r.Name, r.Policies[m].Title(), r.Policies[m].Timed.Start))
+			}
+		}
+	}
+	return warnings
+}
+
+// boundsText is a role's count as people write it.
+func boundsText(r *RoleSpec) string {
+	if r.MaxOf() < 0 {
+		return fmt.Sprintf("%d or more", r.MinOf())
+	}
+	return fmt.Sprintf("%d..%d", r.MinOf(), r.MaxOf())
+}
+
 // policies checks those of a role.
 func (v *validator) policies(at string, r *RoleSpec) {
 	if len(r.Policies) > MaxPolicies {
@@ -281,6 +303,15 @@ func (v *validator) policies(at string, r *RoleSpec) {
 		if err := p.Validate(); err != nil {
 			v.fail(indexed(at, n), "%v", err)
 			continue
+		}
+		sets := p.Sets()
+		for _, key := range slices.Sorted(maps.Keys(sets)) {
+			if v.strict { // OneFlow refuses when it comes to it
+				break
+			}
+			if c := sets[key]; c < r.MinOf() || r.MaxOf() >= 0 && c > r.MaxOf() {
+				v.fail(indexed(at, n), "%s: %d instances are outside the role's count, %s", key, c, boundsText(r))
+			}
 		}
 		if text := p.Reading(); text != "" {
 			if _, err := alarm.ParseReading(text); err != nil {

@@ -34,6 +34,8 @@ type Role struct {
 
 	// Policies is what is remembered of each of the spec's policies.
 	Policies []policy.Memory `json:"policies,omitempty"`
+	// TooFew is what alarms that scale by a value have found too few instances for, by the value's name.
+	TooFew map[string]policy.TooFew `json:"too_few,omitempty"`
 	// Decision is the last change that a policy made; nil for none.
 	Decision *PolicyDecision `json:"decision,omitempty"`
 	// TurnedDown are the implementations that could not make a machine when they were last asked.

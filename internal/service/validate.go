@@ -65,7 +65,10 @@ func ValidateMachine(m *Machine) error {
 	return v.err()
 }
 
-type validator struct{ found Problems }
+type validator struct {
+	found  Problems
+	strict bool // OneFlow's rules
+}
 
 func (v *validator) err() error {
 	if len(v.found) == 0 {
@@ -130,6 +133,7 @@ func ValidateAlias(alias string) error {
 }
 
 func (v *validator) spec(s *Spec) {
+	v.strict = s.Strict
 	if err := ValidateName(s.Name); err != nil {
 		v.fail("name", "%v", err)
 	}

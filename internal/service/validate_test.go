@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/troupe-dev/troupe/internal/policy"
 )
 
 // valid returns a specification without problems: a chain of three roles.
@@ -161,5 +163,31 @@ func TestValidateMany(t *testing.T) {
 	}
 	if text := problems[0].Text; !strings.HasPrefix(text, "roles need each other in a circle: r0 → ") || !strings.HasSuffix(text, " → r0") {
 		t.Error(text)
+	}
+}
+
+// What a policy sets lies within the role's count; a start that has passed is told in the plan.
+func TestPoliciesWithinCount(t *testing.T) {
+	five := 5
+	role := func(p policy.Policy) *Spec {
+		r := RoleSpec{Name: "app", Cardinality: 1, Max: &five, Policies: []policy.Policy{p}}
+		completeRole(&r)
+		return &Spec{Name: "web", Strategy: Straight, Roles: []RoleSpec{r}}
+	}
+	past := &policy.Timed{Start: "2020-01-01 00:00", Zone: "UTC", Adjustment: policy.Adjustment{Kind: policy.Cardinality, Adjust: 5}}
+	for want, p := range map[string]policy.Policy{
+		"":                               {Timed: past},
+		"scale: 50 instances are":        {Timed: &policy.Timed{Recurrence: "@daily", Adjustment: policy.Adjustment{Kind: policy.Cardinality, Adjust: 50}}},
+		"fallback: 400 instances are":    {Target: &policy.Target{Value: "avg(m)", Keep: 1}, Fallback: &policy.Fallback{After: time.Minute, Cardinality: 400}},
+		"steps: step 2 is never reached": {Steps: &policy.Steps{Value: "avg(m)", Steps: []policy.Step{{}, {}}}},
+	} {
+		err := Validate(role(p))
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", want, err)
+		}
+	}
+	plan := PlanNew(role(policy.Policy{Timed: past}), time.Now())
+	if len(plan.Warnings) != 1 || !strings.Contains(plan.Warnings[0], "role app: scheduled policy never comes: its start, 2020-01-01 00:00, has passed") {
+		t.Errorf("warnings %q", plan.Warnings)
 	}
 }

@@ -90,7 +90,7 @@ func (h *History) walk(ctx context.Context, g *Group, members []foundSeries, fro
 			yield(Row{}, err)
 			return false
 		}
-		if !yield(Row{Group: g, Time: p.Time, Value: p.Value, Meta: h.metas.get(seriesKey(p.Series), p.Time)}, nil) {
+		if !yield(Row{Group: g, Time: p.Time, Value: p.Value, Meta: h.meta(seriesKey(p.Series), p.Time)}, nil) {
 			return false
 		}
 	}

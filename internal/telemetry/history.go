@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -20,7 +19,6 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
-	"github.com/prometheus/prometheus/util/compression"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/troupe-dev/troupe/internal/metric"
@@ -45,21 +43,31 @@ type HistoryOptions struct {
 	QuerySamples int           // that one query may hold in memory; default 10,000,000
 	Queries      int           // at the same time; default 8
 	MetaBytes    int64         // of Monasca's value_meta on disk; default 64 MiB
+
+	// Beside: while another process holds Dir, history is kept in a folder beside it, Dir-<time>. It joins Dir as soon as that is free.
+	Beside  bool
+	Reserve int64 // bytes that are left to others: with less room nothing is recorded; default 64 MiB, negative for none
 }
 
-// History keeps samples in an embedded Prometheus database. It is safe for concurrent use.
+// History keeps samples in an embedded Prometheus database. It is safe for concurrent use. What its disk does not take is an error of
+// Append and no more: what was recorded can be read, and recording goes on when there is room.
 type History struct {
 	o       HistoryOptions
-	db      *tsdb.DB
-	metas   *metaLog
 	engine  *promql.Engine
 	parser  parser.Parser
 	queries *semaphore.Weighted
 
+	use    sync.RWMutex          // write-held while base is replaced; nobody waits for it, see hold
+	base   *base                 // nil while the disk does not let it be opened
+	faulty atomic.Pointer[fault] // nil when all is well
+
 	mu    sync.RWMutex
-	known []*atomic.Pointer[located] // by metric.Series.ID
+	known []*atomic.Pointer[located] // by metric.Series.ID, of base
 
 	refusedOld, refusedDouble atomic.Uint64
+
+	cancel context.CancelFunc
+	done   chan struct{} // closed when upkeep has ended
 }
 
 // located is where the database has a series.
@@ -68,7 +76,8 @@ type located struct {
 	ref    storage.SeriesRef
 }
 
-// OpenHistory opens or makes the database in o.Dir, and repairs what a crash left behind.
+// OpenHistory opens or makes the database in o.Dir, and repairs what a crash left behind. A disk that is full or broken is no error:
+// it is tried again.
 func OpenHistory(o HistoryOptions) (*History, error) {
 	o.Retention = cmp.Or(o.Retention, retention)
 	o.Block = cmp.Or(o.Block, 2*time.Hour)
@@ -76,37 +85,35 @@ func OpenHistory(o HistoryOptions) (*History, error) {
 	o.QuerySamples = cmp.Or(o.QuerySamples, 10_000_000)
 	o.Queries = cmp.Or(o.Queries, 8)
 	o.MetaBytes = cmp.Or(o.MetaBytes, 64<<20)
+	o.Reserve = cmp.Or(o.Reserve, 64<<20)
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	d := tsdb.DefaultOptions()
-	d.RetentionDuration = o.Retention.Milliseconds()
-	d.MaxBytes = o.MaxBytes
-	d.OutOfOrderTimeWindow = o.Retention.Milliseconds() // samples may come as late as they are worth keeping
-	d.MinBlockDuration = o.Block.Milliseconds()
-	d.MaxBlockDuration = max(o.Block.Milliseconds(), min(31*24*time.Hour, o.Retention/10).Milliseconds())
-	d.WALCompression = compression.Snappy
-	d.StripeSize = 2048 // locks for a few cores; the default takes 2 MB
-	db, err := tsdb.Open(filepath.Join(o.Dir, "samples"), o.Log.With("part", "history"), o.Registerer, d, nil)
-	if err != nil {
-		return nil, fmt.Errorf("open history in %s: %w", o.Dir, err)
-	}
-	metas, err := openMetaLog(filepath.Join(o.Dir, "meta"), o.MetaBytes)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open history in %s: %w", o.Dir, err), db.Close())
-	}
 	p := parser.NewParser(parser.Options{})
-	return &History{o: o, db: db, metas: metas, parser: p, queries: semaphore.NewWeighted(int64(o.Queries)),
+	h := &History{o: o, parser: p, queries: semaphore.NewWeighted(int64(o.Queries)), done: make(chan struct{}),
 		engine: promql.NewEngine(promql.EngineOpts{
 			Logger: o.Log, MaxSamples: o.QuerySamples, Timeout: o.QueryTimeout, Parser: p,
 			EnableAtModifier: true, EnableNegativeOffset: true,
 			NoStepSubqueryIntervalFn: func(int64) int64 { return subqueryPeriod.Milliseconds() },
-		})}, nil
+		})}
+	if err := h.open(); err != nil {
+		return nil, errors.Join(err, h.engine.Close())
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	h.cancel = cancel
+	go h.upkeep(ctx)
+	return h, nil
 }
 
-// Close writes what is in memory and ends all work.
+// Close writes what is in memory and ends all work. Nothing may be read any more.
 func (h *History) Close() error {
-	return errors.Join(h.engine.Close(), h.metas.close(), h.db.Close())
+	h.cancel()
+	<-h.done
+	err := h.engine.Close()
+	if h.base != nil {
+		err = errors.Join(err, h.base.close())
+	}
+	return err
 }
 
 // labelsOf returns a series' labels as the database has them.
@@ -143,23 +150,37 @@ func (h *History) slot(id uint32) *atomic.Pointer[located] {
 // Append records points. What the database knows already, or is too old for it, is left out and counted. An error says
 // that the disk is full or broken; the same points may be appended again.
 func (h *History) Append(points []metric.Point) error {
-	app := h.db.AppenderV2(context.Background())
-	for i := range points {
-		if err := h.append(app, &points[i]); err != nil {
-			return errors.Join(fmt.Errorf("record samples: %w", err), app.Rollback())
-		}
+	base, release, err := h.hold()
+	if err != nil {
+		return err
 	}
-	if err := app.Commit(); err != nil {
-		return fmt.Errorf("record samples: %w", err)
+	defer release()
+	if why := h.faulty.Load(); why != nil {
+		return why.err
+	}
+	if err := guarded(func() error { return h.appendTo(base, points) }); err != nil {
+		err = fmt.Errorf("record samples: %w", err)
+		h.fault(err, true)
+		return err
 	}
 	for i := range points {
 		if len(points[i].Meta) > 0 {
-			if err := h.metas.add(seriesKey(points[i].Series), points[i].Time, points[i].Meta); err != nil {
+			if err := base.metas.add(seriesKey(points[i].Series), points[i].Time, points[i].Meta); err != nil {
 				return fmt.Errorf("record value_meta: %w", err)
 			}
 		}
 	}
 	return nil
+}
+
+func (h *History) appendTo(base *base, points []metric.Point) error {
+	app := base.db.AppenderV2(context.Background())
+	for i := range points {
+		if err := h.append(app, &points[i]); err != nil {
+			return errors.Join(err, app.Rollback())
+		}
+	}
+	return app.Commit()
 }
 
 func (h *History) append(app storage.AppenderV2, p *metric.Point) error {
@@ -209,18 +230,29 @@ type HistoryHealth struct {
 	TooOld     uint64 // samples left out
 	Duplicates uint64
 	MetaBytes  int64
+	Failing    error // why nothing is recorded; nil when all is well
 }
 
 // Health returns figures for /metrics and the status page.
 func (h *History) Health() HistoryHealth {
-	out := HistoryHealth{Series: h.db.Head().NumSeries(), TooOld: h.refusedOld.Load(), Duplicates: h.refusedDouble.Load(), MetaBytes: h.metas.size()}
-	oldest := h.db.Head().MinTime()
-	for _, b := range h.db.Blocks() {
+	out := HistoryHealth{TooOld: h.refusedOld.Load(), Duplicates: h.refusedDouble.Load()}
+	if why := h.faulty.Load(); why != nil {
+		out.Failing = why.err
+	}
+	base, release, err := h.hold()
+	if err != nil {
+		out.Failing = err
+		return out
+	}
+	defer release()
+	head, blocks := base.db.Head(), base.db.Blocks()
+	out.Series, out.MetaBytes, out.DiskBytes = head.NumSeries(), base.metas.size(), head.Size()
+	oldest := head.MinTime()
+	for _, b := range blocks {
 		out.DiskBytes += b.Size()
 		oldest = min(oldest, b.MinTime())
 	}
-	out.DiskBytes += h.db.Head().Size()
-	if h.db.Head().NumSeries() > 0 || len(h.db.Blocks()) > 0 {
+	if out.Series > 0 || len(blocks) > 0 {
 		out.Oldest = time.UnixMilli(oldest)
 	}
 	return out

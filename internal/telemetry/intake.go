@@ -46,11 +46,14 @@ type Options struct {
 	Concurrent int           // requests of one tenant that are being decoded at the same time; default 4
 	MaxSeries  int           // of all tenants; default 2,000,000
 	Idle       time.Duration // a series without samples for so long is dropped, unless pinned; default 1 h
-	Future     time.Duration // how far a sample's time may be ahead; default 5 min
-	Past       time.Duration // and behind for Sink to see it; default 1 h
-	Retain     time.Duration // how old a sample may be that is kept; default 15 days, as HistoryOptions.Retention
-	Backlog    int           // samples kept in memory while history fails; default 200,000
-	Log        *slog.Logger  // nil: slog.Default
+	// Gone reports whether the instance that samples were about is no more: its series are dropped after goneIdle, since where
+	// instances come and go all the time there would be far more of theirs than of those that run. nil: none is.
+	Gone    func(o metric.Origin) bool
+	Future  time.Duration // how far a sample's time may be ahead; default 5 min
+	Past    time.Duration // and behind for Sink to see it; default 1 h
+	Retain  time.Duration // how old a sample may be that is kept; default 15 days, as HistoryOptions.Retention
+	Backlog int           // samples kept in memory while history fails; default 200,000
+	Log     *slog.Logger  // nil: slog.Default
 }
 
 // An Intake knows all live series, and takes samples in. It is safe for concurrent use.
@@ -401,10 +404,10 @@ func (in *Intake) Expire(now time.Time) (dropped int) {
 		tenants = append(tenants, t)
 	}
 	in.mu.RUnlock()
-	before := now.Add(-in.o.Idle).UnixMilli()
+	idle := in.idleAt(now)
 	for _, t := range tenants {
 		for i := range t.shards {
-			dropped += in.expire(t, &t.shards[i], before)
+			dropped += in.expire(t, &t.shards[i], idle)
 		}
 	}
 	return dropped
@@ -413,8 +416,25 @@ func (in *Intake) Expire(now time.Time) (dropped int) {
 // dropAtOnce bounds for how long a tenant's requests wait for a sweep.
 const dropAtOnce = 1000
 
-func (in *Intake) expire(t *tenant, s *shard, before int64) (dropped int) {
-	idle := func(e *entry) bool { return e.seen.Load() <= before && e.pins.Load() <= 0 }
+// goneIdle is how long series of instances that are gone are kept after their last sample.
+const goneIdle = 2 * time.Minute
+
+// idleAt tells the series that are dropped at a time.
+func (in *Intake) idleAt(now time.Time) func(e *entry) bool {
+	before, gone := now.Add(-in.o.Idle).UnixMilli(), now.Add(-min(goneIdle, in.o.Idle)).UnixMilli()
+	return func(e *entry) bool {
+		switch seen := e.seen.Load(); {
+		case e.pins.Load() > 0:
+			return false
+		case seen <= before:
+			return true
+		default:
+			return seen <= gone && e.Origin.Serial != 0 && in.o.Gone != nil && in.o.Gone(e.Origin)
+		}
+	}
+}
+
+func (in *Intake) expire(t *tenant, s *shard, idle func(e *entry) bool) (dropped int) {
 	var hashes []uint64
 	s.mu.RLock()
 	for hash, e := range s.series {

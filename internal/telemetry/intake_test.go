@@ -485,3 +485,20 @@ func TestUsage(t *testing.T) {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
 }
+
+// Series of an instance that is gone are not kept for an hour: where instances come and go they would be most of all.
+func TestExpireOfGoneInstances(t *testing.T) {
+	w := &witness{t: t}
+	gone := map[uint32]bool{}
+	in := NewIntake(Options{Sink: w, Log: quiet, Gone: func(o metric.Origin) bool { return gone[o.Serial] }})
+	for serial := range uint32(3) { // 0: the service as a whole
+		_, _ = send(t, in, &Binding{Tenant: 1, Origin: metric.Origin{Service: 7, Role: "web", Serial: serial}}, noon, fmt.Sprintf(`m%d 1`, serial))
+	}
+	gone[0], gone[1] = true, true
+	if n := in.Expire(noon.Add(goneIdle - time.Second)); n != 0 {
+		t.Errorf("dropped %d at once: late samples may come", n)
+	}
+	if n := in.Expire(noon.Add(goneIdle)); n != 1 || !strings.HasPrefix(w.gone[0], "m1{") {
+		t.Errorf("dropped %d: %v", n, w.gone)
+	}
+}

@@ -121,6 +121,11 @@ func (m *metaLog) add(key uint64, time int64, meta map[string]string) error {
 	if len(text)+16 > metaMost {
 		return fmt.Errorf("value_meta has %d bytes, %d may be", len(text), metaMost-16)
 	}
+	return m.put(key, time, string(text))
+}
+
+// put adds the JSON of one sample.
+func (m *metaLog) put(key uint64, time int64, text string) error {
 	record := make([]byte, metaHead+16, metaHead+16+len(text))
 	binary.LittleEndian.PutUint64(record[metaHead:], key)
 	binary.LittleEndian.PutUint64(record[metaHead+8:], uint64(time))
@@ -139,7 +144,7 @@ func (m *metaLog) add(key uint64, time int64, meta map[string]string) error {
 		return err // the next record is written over what came of this one
 	}
 	m.now.size += int64(len(record))
-	m.now.hold(key, metaAt{time, string(text)})
+	m.now.hold(key, metaAt{time, text})
 	return nil
 }
 
@@ -158,6 +163,28 @@ func (m *metaLog) turn() error {
 		return errors.Join(err, os.Rename(older, m.now.path))
 	}
 	m.now.path, m.last, m.now = older, m.now, fresh
+	return nil
+}
+
+// join adds what another log holds, which nobody has open.
+func (m *metaLog) join(dir string) error {
+	for _, name := range []string{"older", "newer"} {
+		other, err := readMetaFile(filepath.Join(dir, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for key, list := range other.held {
+			for _, x := range list {
+				err = errors.Join(err, m.put(key, x.time, x.json))
+			}
+		}
+		if err = errors.Join(err, other.f.Close()); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -94,7 +94,7 @@ func (h *History) evaluate(ctx context.Context, query string, span time.Duration
 	case errors.As(r.Err, &timeout), errors.As(r.Err, &tooMany):
 		return nil, fmt.Errorf("%w: %w", ErrQueryCost, r.Err)
 	case errors.As(r.Err, &broken):
-		return nil, fmt.Errorf("read history: %w", r.Err)
+		return nil, fmt.Errorf("read history: %w", broken.Err)
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	default:
@@ -151,7 +151,7 @@ type tenantQueryable struct {
 }
 
 func (t *tenantQueryable) Querier(from, to int64) (storage.Querier, error) {
-	q, err := t.h.db.Querier(from, min(to, math.MaxInt64/2))
+	q, err := t.h.querier(from, min(to, math.MaxInt64/2))
 	if err != nil {
 		return nil, err
 	}

@@ -30,11 +30,7 @@ func (h *History) query(from, to time.Time) (storage.Querier, error) {
 	if !from.Before(to) {
 		return nil, fmt.Errorf("%w: the start is not before the end", ErrQuery)
 	}
-	q, err := h.db.Querier(from.UnixMilli(), to.UnixMilli()-1)
-	if err != nil {
-		return nil, fmt.Errorf("open history: %w", err)
-	}
-	return q, nil
+	return h.querier(from.UnixMilli(), to.UnixMilli()-1)
 }
 
 // Series returns the tenant's series that had samples in [from, to), sorted by name and dimensions.
@@ -157,7 +153,7 @@ func (h *History) Measurements(ctx context.Context, tenant int, f Filter, from, 
 			it := x.at.Iterator(nil)
 			for next(it) {
 				t, v := it.At()
-				if !yield(metric.Point{Series: x.series, Time: t, Value: v, Meta: h.metas.get(key, t)}, ctx.Err()) || ctx.Err() != nil {
+				if !yield(metric.Point{Series: x.series, Time: t, Value: v, Meta: h.meta(key, t)}, ctx.Err()) || ctx.Err() != nil {
 					return
 				}
 			}

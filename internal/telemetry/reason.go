@@ -57,7 +57,11 @@ func (r *Result) Refused(reasons ...Reason) (n int, why string) {
 	if n == 0 {
 		return 0, ""
 	}
-	return n, "samples were not taken: " + strings.Join(parts, "; ")
+	noun := "samples were"
+	if n == 1 {
+		noun = "sample was"
+	}
+	return n, noun + " not taken: " + strings.Join(parts, "; ")
 }
 
 // Counts say how often each thing happened.

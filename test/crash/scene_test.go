@@ -46,6 +46,7 @@ const (
 type scene struct {
 	t      *testing.T
 	dir    string
+	args   []string // of the server, besides
 	rng    *rand.Rand
 	cmd    *exec.Cmd
 	dead   chan struct{} // closed when the server has ended
@@ -75,8 +76,11 @@ func newScene(t *testing.T) *scene {
 	s := &scene{t: t, dir: dir, rng: rand.New(rand.NewPCG(seed, 1)), ctx: t.Context(), book: book{want: map[string]*wish{}, done: map[string]int{}}}
 	t.Cleanup(func() {
 		s.kill()
-		for pid := range s.machines() {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
+		// A machine that was being made when the server was killed may come a moment later.
+		for late := time.Now().Add(10 * time.Second); s.supervisors() > 0 && time.Now().Before(late); time.Sleep(10 * time.Millisecond) {
+			for pid := range s.machines() {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
 		}
 		if t.Failed() {
 			t.Logf("the folder is kept: %s", dir)
@@ -98,8 +102,8 @@ func (s *scene) start(failpoint string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.cmd = exec.Command(self, "server", "--data-dir", filepath.Join(s.dir, "data"), "--listen", "127.0.0.1:0",
-		"--ready-file", ready, "--admin-password-file", filepath.Join(s.dir, "password"))
+	s.cmd = exec.Command(self, append([]string{"server", "--data-dir", filepath.Join(s.dir, "data"), "--listen", "127.0.0.1:0",
+		"--ready-file", ready, "--admin-password-file", filepath.Join(s.dir, "password")}, s.args...)...)
 	s.cmd.Env = append(os.Environ(), "TROUPE_FAILPOINT="+failpoint)
 	log, err := os.OpenFile(filepath.Join(s.dir, "server.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {

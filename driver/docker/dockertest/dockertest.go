@@ -38,6 +38,7 @@ var ErrMissing = errors.New("no Docker daemon can be started here")
 type Daemon struct {
 	Endpoint string       // unix://…
 	Subnet   netip.Prefix // of Network
+	Gateway  netip.Addr   // the host's address in the default network, where there is one
 	Client   *client.Client
 
 	dir    string
@@ -51,6 +52,8 @@ type Daemon struct {
 type Options struct {
 	Flags []string // of dockerd
 	Size  int64    // of the disk that it has to itself, in bytes; 0 for that of the host
+	// Default: there is a default network, so that machines which name none have addresses that the host reaches.
+	Default bool
 }
 
 // Start starts a daemon that ends with the test, which is skipped where that cannot be done.
@@ -87,9 +90,17 @@ func Open(o Options) (*Daemon, error) {
 	}
 	d := &Daemon{dir: dir, claim: claim, bridge: fmt.Sprintf("troupe-dt%d", number), Endpoint: "unix://" + dir + "/s", Subnet: netip.MustParsePrefix(fmt.Sprintf("172.31.%d.0/24", 128+number))}
 	d.args = append([]string{"--data-root", dir + "/data", "--exec-root", dir + "/exec", "--pidfile", dir + "/pid", "--host", d.Endpoint,
-		"--iptables=false", "--bridge=none", "--default-address-pool", fmt.Sprintf("base=10.213.%d.0/20,size=26", 16*number)}, o.Flags...)
+		"--iptables=false", "--default-address-pool", fmt.Sprintf("base=10.213.%d.0/20,size=26", 16*number)}, o.Flags...)
+	bridge := "none"
+	if o.Default {
+		bridge, d.Gateway = d.bridge+"d", netip.AddrFrom4([4]byte{172, 30, byte(128 + number), 1})
+	}
+	d.args = append(d.args, "--bridge="+bridge)
 	if err = os.Mkdir(d.Data(), 0o711); err == nil && o.Size > 0 {
 		err = unix.Mount("tmpfs", d.Data(), "tmpfs", 0, fmt.Sprintf("size=%d", o.Size))
+	}
+	if err == nil && o.Default {
+		err = makeBridge(bridge, d.Gateway)
 	}
 	if err == nil {
 		d.Client, err = client.New(client.WithHost(d.Endpoint))
@@ -103,6 +114,16 @@ func Open(o Options) (*Daemon, error) {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
+}
+
+// makeBridge makes a network of the host's. Docker itself makes only the one that it shares with every other daemon of the host.
+func makeBridge(name string, gateway netip.Addr) error {
+	for _, args := range [][]string{{"link", "add", name, "type", "bridge"}, {"addr", "add", gateway.String() + "/24", "dev", name}, {"link", "set", name, "up"}} {
+		if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
+			return fmt.Errorf("dockertest: ip %s: %w: %s", strings.Join(args, " "), err, out)
+		}
+	}
+	return nil
 }
 
 // Attach gives a daemon that runs already the image and the network, and takes them from it at the end of the test. It
@@ -157,17 +178,11 @@ func claimNumber() (net.Listener, int, error) {
 func (d *Daemon) furnish() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	root, err := rootfs()
-	if err != nil {
-		return err
+	root, err := Rootfs()
+	if err == nil {
+		err = d.Import(ctx, Image, root, `CMD ["/bin/sh"]`, "ENV PATH=/bin")
 	}
-	imported, err := d.Client.ImageImport(ctx, client.ImageImportSource{Source: bytes.NewReader(root), SourceName: "-"}, Image,
-		client.ImageImportOptions{Changes: []string{`CMD ["/bin/sh"]`, "ENV PATH=/bin"}})
 	if err != nil {
-		return fmt.Errorf("dockertest: import the image: %w", err)
-	}
-	_, err = io.Copy(io.Discard, imported)
-	if err = errors.Join(err, imported.Close()); err != nil {
 		return fmt.Errorf("dockertest: import the image: %w", err)
 	}
 	if _, err := d.Client.NetworkCreate(ctx, Network, client.NetworkCreateOptions{
@@ -178,12 +193,29 @@ func (d *Daemon) furnish() error {
 	return nil
 }
 
-// applets are the programs of the image.
-var applets = []string{"cat", "chmod", "dd", "echo", "env", "httpd", "id", "ip", "kill", "ls", "mkdir", "nc", "nslookup", "ping", "ps", "rm", "seq", "sh", "sleep",
-	"stat", "sync", "tail", "test", "touch", "true", "ulimit", "wc", "wget"}
+// Import gives the daemon an image made of a root file system, with changes as docker import takes them.
+func (d *Daemon) Import(ctx context.Context, name string, root []byte, changes ...string) error {
+	answer, err := d.Client.ImageImport(ctx, client.ImageImportSource{Source: bytes.NewReader(root), SourceName: "-"}, name, client.ImageImportOptions{Changes: changes})
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, answer)
+	return errors.Join(err, answer.Close())
+}
 
-// rootfs is the image's file system as a tar archive.
-func rootfs() ([]byte, error) {
+// applets are the programs of the image.
+var applets = []string{"cat", "chmod", "chown", "dd", "echo", "env", "httpd", "id", "ip", "kill", "hostname", "ls", "mkdir", "nc", "nslookup", "ping", "ps", "rm", "seq", "sh", "sleep",
+	"stat", "sync", "tail", "test", "touch", "tr", "true", "false", "ulimit", "wc", "wget"}
+
+// A File is one of an image.
+type File struct {
+	Name string // relative to the image's root
+	Mode int64
+	Text []byte
+}
+
+// Rootfs is the image's file system as a tar archive, with further files.
+func Rootfs(more ...File) ([]byte, error) {
 	busybox, err := os.ReadFile("/bin/busybox")
 	if err != nil {
 		return nil, err
@@ -195,20 +227,16 @@ func rootfs() ([]byte, error) {
 			return nil, err
 		}
 	}
-	files := []struct {
-		name string
-		text []byte
-		mode int64
-	}{
-		{"bin/busybox", busybox, 0o755}, {"www/index.html", []byte("hello\n"), 0o644},
-		{"etc/passwd", []byte("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n"), 0o644},
-		{"etc/group", []byte("root:x:0:\nnogroup:x:65534:\n"), 0o644},
-	}
+	files := append([]File{
+		{"bin/busybox", 0o755, busybox}, {"www/index.html", 0o644, []byte("hello\n")},
+		{"etc/passwd", 0o644, []byte("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n")},
+		{"etc/group", 0o644, []byte("root:x:0:\nnogroup:x:65534:\n")},
+	}, more...)
 	for _, f := range files {
-		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: f.name, Mode: f.mode, Size: int64(len(f.text))}); err != nil {
+		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: f.Name, Mode: f.Mode, Size: int64(len(f.Text))}); err != nil {
 			return nil, err
 		}
-		if _, err := w.Write(f.text); err != nil {
+		if _, err := w.Write(f.Text); err != nil {
 			return nil, err
 		}
 	}

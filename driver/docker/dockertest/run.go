@@ -134,8 +134,10 @@ func (d *Daemon) Close() error {
 		errs = append(errs, d.Client.Close())
 	}
 	d.killRest()
-	if _, err := os.Stat("/sys/class/net/" + d.bridge); err == nil {
-		errs = append(errs, exec.Command("ip", "link", "delete", d.bridge).Run())
+	for _, name := range []string{d.bridge, d.bridge + "d"} {
+		if _, err := os.Stat("/sys/class/net/" + name); err == nil {
+			errs = append(errs, exec.Command("ip", "link", "delete", name).Run())
+		}
 	}
 	errs = append(errs, d.unmount(), os.RemoveAll(d.dir), d.claim.Close())
 	return errors.Join(errs...)

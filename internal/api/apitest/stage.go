@@ -20,6 +20,7 @@ import (
 	"github.com/troupe-dev/troupe/internal/api"
 	"github.com/troupe-dev/troupe/internal/audit"
 	"github.com/troupe-dev/troupe/internal/control"
+	"github.com/troupe-dev/troupe/internal/egress"
 	"github.com/troupe-dev/troupe/internal/engine"
 	"github.com/troupe-dev/troupe/internal/identity"
 	"github.com/troupe-dev/troupe/internal/journal"
@@ -123,7 +124,7 @@ func (s *Stage) react(tenure *store.Tenure, vault *store.Vault) (*telemetry.Hist
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	guard := &notify.Guard{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+	guard := &egress.Guard{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 	web := notify.NewHTTP(notify.HTTPOptions{Guard: guard, Render: func(ctx context.Context, name, template string, values map[string]any) (string, error) {
 		return render.Text(ctx, name, template, &render.Scope{Keys: values})
 	}})

@@ -68,6 +68,8 @@ func faultOf(err error) *fault {
 		return &fault{http.StatusBadRequest, badRequest, err.Error()}
 	case errors.As(err, &limit):
 		return &fault{http.StatusTooManyRequests, "Too Many Requests", err.Error()}
+	case errors.Is(err, telemetry.ErrHistoryAway):
+		return &fault{http.StatusServiceUnavailable, "Service Unavailable", err.Error()}
 	case errors.Is(err, telemetry.ErrTooLarge), errors.As(err, &large):
 		return &fault{http.StatusRequestEntityTooLarge, "Request Entity Too Large", err.Error()}
 	case errors.Is(err, telemetry.ErrEncoding):

@@ -104,7 +104,8 @@ func (f *face) intakeTable() {
 		for _, kind := range x.kinds {
 			body[kind] = &huma.MediaType{Schema: &huma.Schema{}}
 		}
-		good := &huma.Response{Description: "All samples were taken, but for those that are counted as dropped."}
+		good := &huma.Response{Description: "All samples were taken, but for those that the header Troupe-Refused counts, with the reasons.",
+			Headers: map[string]*huma.Param{refusedHeader: {Description: "How many samples were not taken, and why.", Schema: &huma.Schema{Type: "string"}}}}
 		status := "204"
 		if x.path == "/otlp/v1/metrics" {
 			status = "200"
@@ -121,12 +122,18 @@ func (f *face) intakeTable() {
 	}
 }
 
+// refusedHeader tells of a good answer how many samples of the request were not taken, and why.
+const refusedHeader = "Troupe-Refused"
+
 // take takes the samples of a request in.
 func (f *face) take(w http.ResponseWriter, r *http.Request, x *intakeFormat) {
 	api.Often(r)
 	batch := telemetry.NewBatch()
 	defer batch.Free() // errors may show parts of the body
 	kind, result, err := f.taken(r, x, batch)
+	if n, why := result.Refused(); err == nil && n > 0 {
+		w.Header().Set(refusedHeader, strconv.Itoa(n)+" "+why)
+	}
 	switch {
 	case err != nil && x.fail != nil:
 		x.fail(f, w, r, err)
@@ -264,8 +271,11 @@ func metricsHealth(h *control.MetricsHealth) *client.MetricsHealth {
 	record := &h.Intake.History
 	if x := h.History; x != nil {
 		out.History = &client.HistoryHealth{Series: x.Series, DiskBytes: x.DiskBytes, Oldest: later(x.Oldest), Waiting: record.Waiting, Lost: record.Lost}
-		if record.Failing != nil {
+		switch {
+		case record.Failing != nil:
 			out.History.Failing, out.History.Since = record.Failing.Error(), later(record.Since)
+		case x.Failing != nil: // nothing has come since
+			out.History.Failing = x.Failing.Error()
 		}
 	}
 	return out

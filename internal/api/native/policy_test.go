@@ -7,7 +7,7 @@ import (
 	"github.com/troupe-dev/troupe/client"
 )
 
-// The view of a service and explain tell what policies see, did, and why they were not followed.
+// The view of a service and explain tell what policies see and did.
 func TestPolicies(t *testing.T) {
 	s := newStage(t)
 	ctx := t.Context()
@@ -19,7 +19,7 @@ roles:
     machine: {driver: sim}
     policies:
       jobs: {value: last(jobs), steps: [{above: 100, scale: +1}]}
-      none: {expression: HUGE > 1, scale: =0}
+      one: {expression: HUGE > 1, scale: =1}
 `)
 	if p := made.Roles[0].Policies; len(p) != 2 || p[0].Policy != "policy jobs" || p[0].Value != "last(jobs) has no value yet" {
 		t.Fatalf("before: %+v", made.Roles[0].RolePolicies)
@@ -45,12 +45,12 @@ roles:
 	if err := s.Services().Report(ctx, made.Ref(), 1, map[string]string{"HUGE": "5"}); err != nil {
 		t.Fatal(err)
 	}
-	s.soon("the policy is refused", func() bool {
+	s.soon("the expression scales", func() bool {
 		e, err := s.Services().Explain(ctx, made.Ref())
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := e.Roles[0].Policies
-		return strings.Contains(p[1].Refused, "Minimum cardinality is 1") && strings.Contains(p[1].Value, "5")
+		d := e.Roles[0].Decision
+		return d != nil && d.Policy == "policy one" && d.To == 1 && strings.Contains(e.Roles[0].Policies[1].Value, "5")
 	})
 }

@@ -78,16 +78,18 @@ func statusOf(err error) (status, retry int) {
 		return http.StatusTooManyRequests, max(1, int(math.Ceil(limit.RetryAfter.Seconds())))
 	case errors.As(err, new(*telemetry.MetricError)), errors.Is(err, telemetry.ErrQueryCost):
 		return http.StatusUnprocessableEntity, 0
+	case errors.Is(err, telemetry.ErrHistoryAway):
+		return http.StatusServiceUnavailable, 1
 	case errors.Is(err, telemetry.ErrTooLarge):
 		return http.StatusRequestEntityTooLarge, 0
 	case errors.Is(err, telemetry.ErrEncoding):
 		return http.StatusUnsupportedMediaType, 0
 	case errors.Is(err, telemetry.ErrSyntax), errors.Is(err, telemetry.ErrQuery), errors.As(err, &wrongAlarm), errors.As(err, &wrongMethod):
 		return http.StatusBadRequest, 0
-	case errors.Is(err, alerting.ErrNoDefinition), errors.Is(err, alerting.ErrNoAlarm), errors.Is(err, alerting.ErrNoMethod),
+	case errors.Is(err, alerting.ErrNoDefinition), errors.Is(err, alerting.ErrNoAlarm), errors.Is(err, alerting.ErrNoMethod), errors.Is(err, alerting.ErrNoSilence),
 		errors.Is(err, alerting.ErrNoHistory), errors.Is(err, notify.ErrNoDelivery):
 		return http.StatusNotFound, 0
-	case errors.Is(err, alerting.ErrNameTaken), errors.Is(err, alerting.ErrOfService):
+	case errors.Is(err, alerting.ErrNameTaken), errors.Is(err, alerting.ErrOfService), errors.Is(err, alerting.ErrManySilences):
 		return http.StatusConflict, 0
 	case errors.As(err, &refusal):
 		return statusOfRefusal(refusal.Kind), 0

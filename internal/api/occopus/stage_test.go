@@ -30,7 +30,9 @@ const definitions = `
 'node_def:vault': [{resource: {type: azure_vm, endpoint: x, resource_group: x, location: x, vm_size: x, publisher: x, offer: x, sku: x, version: x, username: x, password: hush}}]
 `
 
-func newStage(t testing.TB, settings occopus.Settings) *stage { return newStageOn(t, sim.Options{}, settings) }
+func newStage(t testing.TB, settings occopus.Settings) *stage {
+	return newStageOn(t, sim.Options{}, settings)
+}
 
 // newStageOn has a back end that behaves as cloud says.
 func newStageOn(t testing.TB, cloud sim.Options, settings occopus.Settings) *stage {

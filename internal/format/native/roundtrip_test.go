@@ -297,7 +297,17 @@ func drawSpec(t *rapid.T) *service.Spec {
 		r.Stable, r.Cooldown, r.ActionPeriod = duration.Draw(t, "stable"), duration.Draw(t, "cooldown"), duration.Draw(t, "period")
 		r.StartTimeout, r.StopTimeout = duration.Draw(t, "start"), duration.Draw(t, "stop")
 		r.ReadyGate, r.Hold, r.HardShutdown = flag("gate"), flag("hold"), flag("hard")
-		r.Policies = drawPolicies(t)
+		r.Policies = slices.DeleteFunc(drawPolicies(t), func(p policy.Policy) bool { // what they set is within the count
+			for _, n := range p.Sets() {
+				if n < r.MinOf() || r.Max != nil && n > *r.Max {
+					return true
+				}
+			}
+			return false
+		})
+		if len(r.Policies) == 0 {
+			r.Policies = nil
+		}
 		r.Update, r.Inputs, r.Variables, r.Machine = drawUpdate(t), dict.Draw(t, "inputs"), drawVariables(t), drawMachine(t)
 		if first := &r.Machine.Implementations[0]; first.Labels != nil {
 			r.Filter = map[string]any{"zone": first.Labels["zone"]}

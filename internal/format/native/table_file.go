@@ -40,7 +40,7 @@ func filesField[T any](at func(*T) *[]service.File) field[T] {
 func userDataField[T any](at func(*T) *string) field[T] {
 	return field[T]{
 		key: "user_data", shape: contentShape, example: "{from: cloud-init.yaml.j2}",
-		help:  "The cloud-init text of machines that boot, a template: the text, or {from: FILE}.",
+		help:  "Cloud-init's text, as far as the driver's machines carry it out, a template: the text, or {from: FILE}.",
 		read:  func(d *decoder, n *tree.Node, t *T) { readContent(d, n, at(t)) },
 		write: func(t *T) any { return unlessZero(*at(t)) },
 	}

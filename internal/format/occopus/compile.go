@@ -301,6 +301,8 @@ func (b *builder) image(out map[string]any) {
 		out["pull"] = "never"
 	case url && scheme == "file":
 		out["archive"], out["pull"] = file, "never"
+	case url && (scheme == "http" || scheme == "https"):
+		out["import"] = origin
 	default:
 		b.warn(b.at(b.node), b.path("resource.origin"), "", "images are not fetched from %q: the daemon must have %s, or find it in a registry", origin, out["image"])
 	}

@@ -48,7 +48,7 @@ func TestContexts(t *testing.T) {
 				if err != nil {
 					t.Fatalf("%s: %v", c.Name, err)
 				}
-				made[c.Name] = append(made[c.Name], render.Peer{Name: c.Name, Address: c.Address, Addresses: []string{c.Address}, ID: c.NodeID})
+				made[c.Name] = append(made[c.Name], render.Peer{Name: c.Name, Address: c.Address, Addresses: []string{c.Address}, UUID: func() string { return c.NodeID }})
 				if c.Context {
 					count++
 					file := fmt.Sprintf("%s/expected/%s-%s.context.txt", s.folder, c.Name, c.NodeID[len(c.NodeID)-2:])

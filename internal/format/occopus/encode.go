@@ -411,8 +411,12 @@ func (e *encoder) image(options map[string]any) {
 	if archive := text(options["archive"]); archive != "" {
 		options["origin"] = "file://" + archive
 	}
+	if source := text(options["import"]); source != "" {
+		options["origin"] = source
+	}
 	delete(options, "pull")
 	delete(options, "archive")
+	delete(options, "import")
 }
 
 func (e *encoder) checks(at string, checks []service.Check) yaml.MapSlice {

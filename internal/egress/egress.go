@@ -1,4 +1,5 @@
-package notify
+// Package egress says where the server goes when a user has it call an address: to notify, or to fetch something.
+package egress
 
 import (
 	"fmt"
@@ -12,17 +13,20 @@ import (
 type Guard struct {
 	// Allow lists networks that are open all the same.
 	Allow []netip.Prefix
+	// Setting is what an operator opens networks with, for errors.
+	Setting string
 }
 
 // A RefusedError says which address was refused and why.
 type RefusedError struct {
 	Address netip.Addr
 	Why     string
+	Setting string // that would open it
 }
 
 func (e *RefusedError) Error() string {
-	return fmt.Sprintf("%v is %s, which notifications may not reach; an operator can open it with --notify-allow %v/%d",
-		e.Address, e.Why, e.Address, e.Address.BitLen())
+	return fmt.Sprintf("%v is %s, which users may not have the server call; an operator can open it with %s %v/%d",
+		e.Address, e.Why, e.Setting, e.Address, e.Address.BitLen())
 }
 
 // credentials are where clouds hand out credentials, or answer for the host, outside of link-local networks.
@@ -61,7 +65,7 @@ func (g *Guard) Check(address netip.Addr) error {
 		}
 	}
 	if why := closed(ip); why != "" {
-		return &RefusedError{ip, why}
+		return &RefusedError{ip, why, g.Setting}
 	}
 	if !ip.Is6() {
 		return nil
@@ -100,11 +104,11 @@ func closed(ip netip.Addr) string {
 	return ""
 }
 
-// control is a net.Dialer's Control: it sees the address that is really connected to, after any lookup.
-func (g *Guard) control(_, address string, _ syscall.RawConn) error {
+// Control is for a net.Dialer: it sees the address that is really connected to, after any lookup.
+func (g *Guard) Control(_, address string, _ syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
-		return &RefusedError{netip.Addr{}, fmt.Sprintf("%q, which is no address", address)}
+		return &RefusedError{netip.Addr{}, fmt.Sprintf("%q, which is no address", address), g.Setting}
 	}
 	return g.Check(to.Addr())
 }
