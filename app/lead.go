@@ -47,6 +47,9 @@ func (a *App) lead(ctx context.Context) (err error) {
 		}
 		return fmt.Errorf("take over the shards: %w", err)
 	}
+	if err := a.checkGuest(); err != nil {
+		return err
+	}
 	a.state.Store(&state{"starting", "services are being read"})
 	trail, err := audit.Open(audit.Options{Dir: filepath.Join(a.opts.DataDir, "audit"), Log: a.opts.Log, Retain: a.opts.AuditRetain})
 	if err != nil {
@@ -234,12 +237,14 @@ func (a *App) open(c *control.Control) {
 	own := native.New(c, native.Options{Version: a.opts.Version, Started: a.started, OneFlow: a.verified.oneflow, Log: a.opts.Log.With("face", "native")})
 	under(mux, own.Prefix, a.api.Face(own))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		api.WriteError(w, r, &api.Problem{Status: http.StatusNotFound, Detail: "nothing is served at " + r.URL.Path + "; the API is at /v1, OneFlow at /oneflow, OneGate at /onegate, Monasca at /monasca, Keystone at /keystone"})
+		api.WriteError(w, r, &api.Problem{Status: http.StatusNotFound, Detail: "nothing is served at " + r.URL.Path + "; the API is at /v1, OneFlow at /oneflow, OneGate at /onegate, Occopus at /occopus, Monasca at /monasca, Keystone at /keystone"})
 	})
 	gate := onegate.New(onegate.Options{Control: c, OneFlow: flow, URL: a.opts.OneGateURL, Settings: a.opts.OneGate, Log: a.opts.Log.With("face", "onegate")})
 	unclean := map[string]http.Handler{"oneflow": a.api.Face(flow.Face("/oneflow"))}
 	a.openStack(c, unclean)
 	under(mux, "/onegate", a.api.Face(gate.Face("/onegate")))
+	cluster := a.occopusFace(c)
+	under(mux, "/occopus", a.api.Face(cluster.Face("/occopus")))
 	a.main.open(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Past the mux, which would redirect doubled slashes: the clients of these faces send them and do not follow.
 		name, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
@@ -250,6 +255,7 @@ func (a *App) open(c *control.Control) {
 		mux.ServeHTTP(w, r)
 	}))
 	a.flow.open(a.api.Face(flow.Face("")))
+	a.occopus.open(a.api.Face(cluster.Face("")))
 	a.onegate.open(besides(a.api.Face(gate.Face("")), own.Prefix, a.api.Face(own)))
 }
 
