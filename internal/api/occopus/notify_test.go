@@ -80,8 +80,10 @@ func TestNotify(t *testing.T) {
 	if r := notify(`{"type":"fcm","fcm":{"api_key":"k","reg_id":"r"}}`); r.Str("status_code") != "400" || r.Status != 200 {
 		t.Error(r.Text)
 	}
-	if r := notify(`{"type":"webhook","webhook":{"url":"ftp://x"}}`); r.Str("status_code") != "400" {
-		t.Error(r.Text)
+	for _, body := range []string{`{"type":"webhook","webhook":{"url":"ftp://x"}}`, `{"type":"webhook","webhook":["http://x"]}`, `{"type":"webhook"}`} {
+		if r := notify(body); r.Str("status_code") != "400" {
+			t.Errorf("%s: %s", body, r.Text)
+		}
 	}
 	if r := s.send("POST", "/infrastructures/nobody/notify", ""); r.Str("status_code") != "300" {
 		t.Error(r.Text)
