@@ -26,6 +26,7 @@ import (
 	"github.com/troupe-dev/troupe/internal/control"
 	"github.com/troupe-dev/troupe/internal/engine"
 	"github.com/troupe-dev/troupe/internal/service"
+	"github.com/troupe-dev/troupe/internal/store"
 )
 
 // ErrReplaced: another server holds the shards now. Started again, this one waits as a standby.
@@ -33,21 +34,8 @@ var ErrReplaced = errors.New("another server has taken over; start this one agai
 
 // lead waits until the shards are this server's and then works on them, until ctx ends or they are lost.
 func (a *App) lead(ctx context.Context) (err error) {
-	a.state.Store(&state{"standby", "waiting for the shards"})
-	notice := time.AfterFunc(time.Second, func() { // by then it is known who leads
-		_, reason := a.readiness()
-		a.opts.Log.Info("standing by", "reason", reason, "readyz", a.Addrs()["main"]+"/readyz")
-		a.notify(daemon.SdNotifyReady) // a standby is as it should be
-	})
-	tenure, err := a.store.Acquire(ctx)
-	notice.Stop()
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return fmt.Errorf("take over the shards: %w", err)
-	}
-	if err := a.checkGuest(); err != nil {
+	tenure, err := a.acquire(ctx)
+	if tenure == nil {
 		return err
 	}
 	a.state.Store(&state{"starting", "services are being read"})
@@ -113,6 +101,28 @@ func (a *App) lead(ctx context.Context) (err error) {
 		}
 	}
 	return nil
+}
+
+// acquire waits for the shards; nil without an error when ctx ends first.
+func (a *App) acquire(ctx context.Context) (*store.Tenure, error) {
+	a.state.Store(&state{"standby", "waiting for the shards"})
+	notice := time.AfterFunc(time.Second, func() { // by then it is known who leads
+		_, reason := a.readiness()
+		a.opts.Log.Info("standing by", "reason", reason, "readyz", a.Addrs()["main"]+"/readyz")
+		a.notify(daemon.SdNotifyReady) // a standby is as it should be
+	})
+	tenure, err := a.store.Acquire(ctx)
+	notice.Stop()
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("take over the shards: %w", err)
+	}
+	if err := a.checkGuest(); err != nil {
+		return nil, err
+	}
+	return tenure, nil
 }
 
 // environment is what the program of each machine is told: where this server is, and the token by which the machine speaks

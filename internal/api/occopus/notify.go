@@ -9,13 +9,16 @@ import (
 )
 
 // A target is where events of an infrastructure are sent. The type webhook is ours.
-type target struct {
-	Type    string `json:"type"`
-	Webhook struct {
+type (
+	target struct {
+		Type    string          `json:"type"`
+		Webhook json.RawMessage `json:"webhook"` // a webhook
+	}
+	webhook struct {
 		URL    string `json:"url"`
 		Secret string `json:"secret"` // signs what is posted; "" for no signature
-	} `json:"webhook"`
-}
+	}
+)
 
 // notify sets where the events of an infrastructure are sent. An empty body ends that, and so does what Occopus does not know,
 // which it accepts as well.
@@ -34,7 +37,11 @@ func (f *Occopus) notify(r *request) (any, error) {
 	if json.Unmarshal(body, &t) == nil {
 		switch t.Type {
 		case "webhook":
-			method = &notify.Method{Type: notify.Webhook, Address: t.Webhook.URL, Secret: t.Webhook.Secret, Template: eventTemplate}
+			var hook webhook
+			if err := api.UnmarshalJSON(t.Webhook, &hook); err != nil {
+				return nil, mistaken("ERROR: notification: webhook: "+err.Error(), err)
+			}
+			method = &notify.Method{Type: notify.Webhook, Address: hook.URL, Secret: hook.Secret, Template: eventTemplate}
 		case "fcm":
 			return nil, &handled{failure: failure{badRequest, "ERROR: this server sends no notifications by fcm", `use {"type":"webhook","webhook":{"url":"https://…"}}`}, status: http.StatusBadRequest}
 		}

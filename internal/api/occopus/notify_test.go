@@ -14,9 +14,8 @@ import (
 	"github.com/troupe-dev/troupe/internal/api/occopus"
 )
 
-// The events of an infrastructure reach a webhook, under Occopus' names.
-func TestNotify(t *testing.T) {
-	s := newStage(t, occopus.Settings{})
+// receiver takes events, and returns what they say in short and its URL.
+func receiver(t *testing.T) (<-chan string, string) {
 	events := make(chan string, 100)
 	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		text, _ := io.ReadAll(r.Body)
@@ -31,14 +30,21 @@ func TestNotify(t *testing.T) {
 		data := apitest.Decode(event.Payload)
 		events <- fmt.Sprint(event.Name, " ", apitest.At(data, "infra_id"), " ", apitest.At(data, "node_name"))
 	}))
-	defer hook.Close()
+	t.Cleanup(hook.Close)
+	return events, hook.URL
+}
+
+// The events of an infrastructure reach a webhook, under Occopus' names.
+func TestNotify(t *testing.T) {
+	s := newStage(t, occopus.Settings{})
+	events, url := receiver(t)
 
 	id := s.send("POST", "/infrastructures/", `{"infra_name": "shop", "user_id": "ann", "nodes": [{"name": "app", "type": "web", "scaling": {"max": 2}}]}`).Str("infraid")
 	s.Within("built", func() bool {
 		return s.send("GET", "/info/infrastructure.finished_first_maintenance?infra_id="+id, "").Str("result") == "1"
 	})
 	notify := func(body string) apitest.Reply { return s.send("POST", "/infrastructures/"+id+"/notify", body) }
-	if r := notify(`{"type":"webhook","webhook":{"url":"` + hook.URL + `","secret":"s3cret"}}`); r.Str("infraid") != id {
+	if r := notify(`{"type":"webhook","webhook":{"url":"` + url + `","secret":"s3cret"}}`); r.Str("infraid") != id {
 		t.Fatal(r.Text)
 	}
 	s.send("POST", "/infrastructures/"+id+"/scaleup/app", "")
@@ -80,8 +86,10 @@ func TestNotify(t *testing.T) {
 	if r := notify(`{"type":"fcm","fcm":{"api_key":"k","reg_id":"r"}}`); r.Str("status_code") != "400" || r.Status != 200 {
 		t.Error(r.Text)
 	}
-	if r := notify(`{"type":"webhook","webhook":{"url":"ftp://x"}}`); r.Str("status_code") != "400" {
-		t.Error(r.Text)
+	for _, body := range []string{`{"type":"webhook","webhook":{"url":"ftp://x"}}`, `{"type":"webhook","webhook":["http://x"]}`, `{"type":"webhook"}`} {
+		if r := notify(body); r.Str("status_code") != "400" {
+			t.Errorf("%s: %s", body, r.Text)
+		}
 	}
 	if r := s.send("POST", "/infrastructures/nobody/notify", ""); r.Str("status_code") != "300" {
 		t.Error(r.Text)
@@ -89,7 +97,7 @@ func TestNotify(t *testing.T) {
 	s.send("POST", "/infrastructures/"+id+"/scaledown/app", "")
 	expect("nodedropping", "infraupdated", "nodedropped", "infraready")
 	for _, body := range []string{"", "no JSON", `{"type":"pigeon"}`} {
-		notify(`{"type":"webhook","webhook":{"url":"` + hook.URL + `"}}`)
+		notify(`{"type":"webhook","webhook":{"url":"` + url + `"}}`)
 		if r := notify(body); r.Str("infraid") != id {
 			t.Errorf("%q: %s", body, r.Text)
 		}
@@ -97,7 +105,7 @@ func TestNotify(t *testing.T) {
 			t.Errorf("%q: %v, %v", body, m, err)
 		}
 	}
-	notify(`{"type":"webhook","webhook":{"url":"` + hook.URL + `"}}`)
+	notify(`{"type":"webhook","webhook":{"url":"` + url + `"}}`)
 	s.send("DELETE", "/infrastructures/"+id, "")
 	expect("nodedropping", "infraupdated", "nodedropped", "infraupdated", "infradrop")
 }
