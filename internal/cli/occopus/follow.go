@@ -22,6 +22,9 @@ type follower struct {
 	errors []string
 	// failed and removed are the names of instances that have failed or were removed, as events told.
 	failed, removed map[string]bool
+	// known are the names of the instances that there were; mishap is what befell the first one that is not among them.
+	known  map[string]bool
+	mishap string
 	// leaving: all instances are being removed.
 	leaving bool
 }
@@ -42,13 +45,14 @@ func (r *run) follow(c *client.Client, id string, s *client.Service) *follower {
 
 // acquaint takes in the instances that there are without telling of them.
 func (f *follower) acquaint(ctx context.Context) error {
+	f.known = map[string]bool{}
 	for i, err := range f.client.Services().Instances(ctx, f.ref, client.InstanceFilter{Limit: 1000}) {
 		if err != nil {
 			return err
 		}
 		m := memberOf(&i)
 		m.going = false // that it is to go is told with the others
-		f.seen[i.Serial] = m
+		f.seen[i.Serial], f.known[i.Name] = m, true
 	}
 	return nil
 }
@@ -204,8 +208,12 @@ func (f *follower) until(ctx context.Context, done func(*client.Service) bool) (
 			return client.Service{}, ctx.Err()
 		}
 		for _, e := range events {
-			if e.Error {
-				f.errors = append(f.errors, e.Message)
+			if !e.Error {
+				continue
+			}
+			f.errors = append(f.errors, e.Message)
+			if f.known != nil && e.Instance != "" && !f.known[e.Instance] && f.mishap == "" {
+				f.mishap = e.Message
 			}
 		}
 		s, err := f.client.Services().Get(ctx, f.ref)
