@@ -26,16 +26,22 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/troupe-dev/troupe/driver/process"
+	"github.com/troupe-dev/troupe/internal/cli/occopus"
 )
 
 // The test binary is the program too: scripts run it as `troupe`.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"troupe": func() {
+	program := func() {
 		if len(os.Args) > 1 && os.Args[1] == "supervise" {
 			unix.Exit(process.Supervise(os.Args[2:]))
 		}
 		os.Exit(Main())
-	}})
+	}
+	names := map[string]func(){"troupe": program}
+	for _, p := range occopus.Programs() {
+		names[occopusPrefix+p.Name] = program
+	}
+	testscript.Main(m, names)
 }
 
 const testPassword = "correct-horse-battery"
@@ -56,7 +62,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"await": await, "exits": exits, "eventually": eventually, "etcd": etcd, "signal": signalProcess, "certificate": certificate,
-			"oldetcd": oldEtcd, "within": within,
+			"oldetcd": oldEtcd, "within": within, "appears": appears,
 		},
 	})
 }
@@ -234,4 +240,22 @@ func within(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("%s is missing after %s", args[1], limit)
 	}
 	ts.Logf("%s is there after %s", args[1], time.Since(began).Round(time.Millisecond))
+}
+
+// appears waits until a file holds a match; $MATCH is what its first group matches:
+//
+//	appears PATTERN FILE
+func appears(ts *testscript.TestScript, _ bool, args []string) {
+	pattern := regexp.MustCompile("(?m)" + args[0])
+	var found []string
+	if !poll(20*time.Second, func() bool {
+		text, _ := os.ReadFile(ts.MkAbs(args[1])) // it may not be there yet
+		found = pattern.FindStringSubmatch(string(text))
+		return found != nil
+	}) {
+		ts.Fatalf("%s never held %q", args[1], args[0])
+	}
+	if len(found) > 1 {
+		ts.Setenv("MATCH", found[1])
+	}
 }

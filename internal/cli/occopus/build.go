@@ -200,7 +200,7 @@ func (b *builder) update(ctx context.Context, s *client.Service) error {
 	switch {
 	case b.options.tearDown:
 		err = b.tearDown(ctx)
-	case now.Revision == wished.Revision || err != nil: // the server has not gone back by itself
+	default:
 		err = b.goBack(whole, before, wished.Revision)
 	}
 	if err != nil {
@@ -218,18 +218,22 @@ func (b *builder) update(ctx context.Context, s *client.Service) error {
 	return why
 }
 
-// goBack returns to the revision before the update.
+// goBack returns to the revision before the update, unless the server has done so by itself.
 func (b *builder) goBack(ctx context.Context, before, wished uint32) error {
 	ref := b.follower.ref
 	now, err := b.client.Services().Get(ctx, ref)
 	if err != nil {
 		return err
 	}
+	if now.Revision != wished && now.Mode == "unmanaged" {
+		return nil
+	}
 	if now.Revision == wished && before != wished {
 		if _, err := b.client.Services().Rollback(ctx, ref, before); err != nil {
 			return err
 		}
 	}
+	b.follower.known, b.follower.mishap = nil, ""
 	_, err = b.follower.pass(ctx, &now, 0)
 	return err
 }

@@ -20,13 +20,18 @@ type follower struct {
 	seen   map[uint32]member
 	// errors are what went wrong, newest last.
 	errors []string
+	// failed and removed are the names of instances that have failed or were removed, as events told.
+	failed, removed map[string]bool
+	// known are the names of the instances that there were; mishap is what befell the first one that is not among them.
+	known  map[string]bool
+	mishap string
 	// leaving: all instances are being removed.
 	leaving bool
 }
 
 // A member is an instance as it was last told of.
 type member struct {
-	node, uuid       string
+	node, uuid, name string
 	asked, up, going bool
 	addresses        []string
 }
@@ -35,22 +40,25 @@ type member struct {
 func (m *member) String() string { return fmt.Sprintf("'%s'/'%s'", m.node, m.uuid) }
 
 func (r *run) follow(c *client.Client, id string, s *client.Service) *follower {
-	return &follower{run: r, client: c, id: id, ref: s.Ref(), seen: map[uint32]member{}}
+	return &follower{run: r, client: c, id: id, ref: s.Ref(), seen: map[uint32]member{}, failed: map[string]bool{}, removed: map[string]bool{}}
 }
 
 // acquaint takes in the instances that there are without telling of them.
 func (f *follower) acquaint(ctx context.Context) error {
+	f.known = map[string]bool{}
 	for i, err := range f.client.Services().Instances(ctx, f.ref, client.InstanceFilter{Limit: 1000}) {
 		if err != nil {
 			return err
 		}
-		f.seen[i.Serial] = memberOf(&i)
+		m := memberOf(&i)
+		m.going = false // that it is to go is told with the others
+		f.seen[i.Serial], f.known[i.Name] = m, true
 	}
 	return nil
 }
 
 func memberOf(i *client.Instance) member {
-	m := member{node: i.Role, uuid: i.UUID, addresses: i.Addresses}
+	m := member{node: i.Role, uuid: i.UUID, name: i.Name, addresses: i.Addresses}
 	switch i.Phase {
 	case "queued", "backoff":
 	case "stopping", "replacing":
@@ -66,47 +74,80 @@ func memberOf(i *client.Instance) member {
 // look reads the instances and tells what has changed.
 func (f *follower) look(ctx context.Context) error {
 	there := map[uint32]bool{}
-	var failed []string
+	var bad, parted []member
 	for i, err := range f.client.Services().Instances(ctx, f.ref, client.InstanceFilter{Limit: 1000}) {
-		switch {
-		case client.IsNotFound(err): // it is gone, with all instances
+		if client.IsNotFound(err) { // the service is gone, with all instances
 			break
-		case err != nil:
+		}
+		if err != nil {
 			return err
-		default:
-			there[i.Serial] = true
-			was := f.seen[i.Serial]
-			now := memberOf(&i)
-			f.tell(&was, &now)
-			if now.going && !was.going && was.up && (i.Failures > 0 || i.Health == "unhealthy") {
-				failed = append(failed, now.uuid)
+		}
+		there[i.Serial] = true
+		was, now := f.seen[i.Serial], memberOf(&i)
+		if now.going && !was.going && was.up {
+			bad = append(bad, now)
+		}
+		f.tell(&was, &now)
+		now.asked = now.asked || was.asked
+		f.seen[i.Serial] = now
+	}
+	// The youngest first: the last to be made are the first to go.
+	for _, serial := range slices.Backward(slices.Sorted(maps.Keys(f.seen))) {
+		if was := f.seen[serial]; !there[serial] {
+			delete(f.seen, serial)
+			if was.asked && !was.going {
+				parted = append(parted, was)
 			}
-			now.asked = now.asked || was.asked
-			f.seen[i.Serial] = now
+		}
+	}
+	if f.leaving || len(bad)+len(parted) == 0 {
+		f.part(nil, parted)
+		return nil
+	}
+	story, err := f.client.Services().Events(ctx, f.ref, 1000)
+	if err != nil && !client.IsNotFound(err) {
+		return err
+	}
+	for _, e := range story {
+		f.note(&e)
+	}
+	f.part(bad, parted)
+	return nil
+}
+
+// note takes in what an event says of an instance.
+func (f *follower) note(e *client.Event) {
+	switch {
+	case e.Instance == "":
+	case e.Error:
+		f.failed[e.Instance] = true
+	case e.Message == e.Instance+" is gone":
+		f.removed[e.Instance] = true
+	}
+}
+
+// part tells of the instances that are on their way out, those of bad, and of those that are out.
+func (f *follower) part(bad, parted []member) {
+	var failed, lost []string
+	for _, m := range bad {
+		if f.failed[m.name] {
+			failed = append(failed, m.uuid)
+		}
+	}
+	for n := range parted {
+		m := &parted[n]
+		switch {
+		case f.leaving || f.removed[m.name] && !f.failed[m.name] || !m.up:
+			f.log("Dropping node %s", m)
+		case f.failed[m.name]:
+			failed = append(failed, m.uuid)
+			f.log("Dropping node %s", m)
+		default:
+			lost = append(lost, m.uuid)
 		}
 	}
 	if len(failed) > 0 {
 		f.log("Archiving failed instances of '%s': %s", f.id, listOf(failed))
-	}
-	f.part(there)
-	return nil
-}
-
-// part tells of the instances that are no longer there, the youngest first: the last to be made are the first to go.
-func (f *follower) part(there map[uint32]bool) {
-	var lost []string
-	for _, serial := range slices.Backward(slices.Sorted(maps.Keys(f.seen))) {
-		if there[serial] {
-			continue
-		}
-		was := f.seen[serial]
-		delete(f.seen, serial)
-		switch {
-		case f.leaving && was.asked && !was.going:
-			f.log("Dropping node %s", &was)
-		case !was.going && was.up:
-			lost = append(lost, was.uuid)
-		}
 	}
 	if len(lost) > 0 {
 		f.log("Removing lost instances from '%s': %s", f.id, listOf(lost))
@@ -167,8 +208,12 @@ func (f *follower) until(ctx context.Context, done func(*client.Service) bool) (
 			return client.Service{}, ctx.Err()
 		}
 		for _, e := range events {
-			if e.Error {
-				f.errors = append(f.errors, e.Message)
+			if !e.Error {
+				continue
+			}
+			f.errors = append(f.errors, e.Message)
+			if f.known != nil && e.Instance != "" && !f.known[e.Instance] && f.mishap == "" {
+				f.mishap = e.Message
 			}
 		}
 		s, err := f.client.Services().Get(ctx, f.ref)
@@ -210,7 +255,7 @@ func (f *follower) listing(ctx context.Context, text string) error {
 	return nil
 }
 
-// members returns the instances by node, in the order of the description.
+// members returns the instances by node, the nodes in the order of their oldest instances.
 func (f *follower) members(ctx context.Context, text string) (nodes []string, by map[string][]member, err error) {
 	by = map[string][]member{}
 	for i, err := range f.client.Services().Instances(ctx, f.ref, client.InstanceFilter{Limit: 1000}) {

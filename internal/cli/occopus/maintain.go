@@ -145,8 +145,8 @@ func (f *follower) atATime() int {
 	return 0
 }
 
-// pass has the service managed until all that is wished has settled or failed, and returns it as it is then. One that is
-// managed by somebody else is only waited for.
+// pass has the service managed until all that is wished has settled, or a new instance has failed, and returns it as it is
+// then. One that is managed by somebody else is only waited for.
 func (f *follower) pass(ctx context.Context, s *client.Service, atATime int) (client.Service, error) {
 	if s.Mode == "managed" {
 		return f.until(ctx, func(s *client.Service) bool { return s.Mode == "unmanaged" || settled(s) })
@@ -154,7 +154,14 @@ func (f *follower) pass(ctx context.Context, s *client.Service, atATime int) (cl
 	if _, err := f.client.Services().Attach(context.WithoutCancel(ctx), f.ref, client.Attach{Once: true, AtATime: atATime}); err != nil {
 		return client.Service{}, err
 	}
-	return f.until(ctx, unmanaged)
+	now, err := f.until(ctx, func(s *client.Service) bool { return unmanaged(s) || f.mishap != "" })
+	if err != nil || unmanaged(&now) {
+		return now, err
+	}
+	if _, err := f.client.Services().Detach(context.WithoutCancel(ctx), f.ref); err != nil {
+		return now, err
+	}
+	return now, errors.New(f.mishap)
 }
 
 // settled says that a managed service has come to rest.

@@ -110,7 +110,7 @@ func (c *compiler) report(err error) {
 		}
 		node, compatible := &c.infra.Nodes[n], ""
 		if strings.HasPrefix(rest, ".filter") {
-			compatible = noDefinition
+			compatible, p.Text = noDefinition, noDefinition+": "+p.Text
 		}
 		c.fail(c.at(n), fmt.Sprintf("nodes[%d]%s", n, rest), compatible, "%s (node %s of type %s)", p.Text, node.Name, node.Type)
 	}
