@@ -20,6 +20,9 @@ func TestEverythingIsCompleted(t *testing.T) {
 	values := []string{"file", "folder", "state", "grants", "scopes", "group", "groups", "role", "user", "method"}
 	var walk func(*cobra.Command)
 	walk = func(cmd *cobra.Command) {
+		if cmd.Name() == "occopus" {
+			return // its programs have options in their own way
+		}
 		for _, word := range positions(cmd) {
 			_, listed := objects[word]
 			known := listed || word == "FILE" || word == "NAME|FILE" || word == "ACTION" || strings.HasPrefix(word, "SERVICE")
