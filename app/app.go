@@ -50,6 +50,7 @@ type App struct {
 	main      gate // everything but /healthz, /readyz and /metrics
 	flow      gate // the OneFlow face at the root
 	onegate   gate // the OneGate face at the root
+	occopus   gate // the Occopus face at the root
 	monasca   gate // the Monasca face at the root
 	keystone  gate // the Keystone face at the root
 
@@ -151,11 +152,14 @@ func (a *App) listen(ctx context.Context) error {
 	mux := http.NewServeMux()
 	a.api.Operations(mux)
 	mux.Handle("/", &a.main)
-	served := map[string]http.Handler{"main": mux, "socket": mux, "oneflow": &a.flow, "onegate": &a.onegate, "monasca": &a.monasca, "keystone": &a.keystone}
+	served := map[string]http.Handler{"main": mux, "socket": mux, "oneflow": &a.flow, "onegate": &a.onegate, "occopus": &a.occopus, "monasca": &a.monasca, "keystone": &a.keystone}
 	for _, l := range a.opts.listeners() {
 		l.Handler = served[l.Name]
-		if l.Name == "socket" {
+		switch {
+		case l.Name == "socket":
 			l.Guest = func() (*identity.Caller, error) { return a.directory.As(identity.AdminUser) }
+		case l.Guest != nil:
+			l.Guest = a.occopusGuest
 		}
 		if _, err := a.api.Listen(ctx, l); err != nil {
 			return err
@@ -165,7 +169,9 @@ func (a *App) listen(ctx context.Context) error {
 }
 
 // gates are those of all listeners.
-func (a *App) gates() []*gate { return []*gate{&a.main, &a.flow, &a.onegate, &a.monasca, &a.keystone} }
+func (a *App) gates() []*gate {
+	return []*gate{&a.main, &a.flow, &a.onegate, &a.occopus, &a.monasca, &a.keystone}
+}
 
 func (a *App) readiness() (word, reason string) {
 	if leader, standby := a.store.Standby(); standby && a.state.Load().word == "standby" {
@@ -269,7 +275,7 @@ func (a *App) Ready() <-chan struct{} { return a.ready }
 // is ready.
 func (a *App) Password() string { return a.password }
 
-// Addrs returns the URLs of the listeners by name: "main", "socket", "oneflow", "onegate", "monasca", "keystone".
+// Addrs returns the URLs of the listeners by name: "main", "socket", "oneflow", "onegate", "occopus", "monasca", "keystone".
 func (a *App) Addrs() map[string]string { return a.api.Addrs() }
 
 // backends opens the accounts of drivers.

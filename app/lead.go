@@ -26,6 +26,7 @@ import (
 	"github.com/troupe-dev/troupe/internal/control"
 	"github.com/troupe-dev/troupe/internal/engine"
 	"github.com/troupe-dev/troupe/internal/service"
+	"github.com/troupe-dev/troupe/internal/store"
 )
 
 // ErrReplaced: another server holds the shards now. Started again, this one waits as a standby.
@@ -33,19 +34,9 @@ var ErrReplaced = errors.New("another server has taken over; start this one agai
 
 // lead waits until the shards are this server's and then works on them, until ctx ends or they are lost.
 func (a *App) lead(ctx context.Context) (err error) {
-	a.state.Store(&state{"standby", "waiting for the shards"})
-	notice := time.AfterFunc(time.Second, func() { // by then it is known who leads
-		_, reason := a.readiness()
-		a.opts.Log.Info("standing by", "reason", reason, "readyz", a.Addrs()["main"]+"/readyz")
-		a.notify(daemon.SdNotifyReady) // a standby is as it should be
-	})
-	tenure, err := a.store.Acquire(ctx)
-	notice.Stop()
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return fmt.Errorf("take over the shards: %w", err)
+	tenure, err := a.acquire(ctx)
+	if tenure == nil {
+		return err
 	}
 	a.state.Store(&state{"starting", "services are being read"})
 	trail, err := audit.Open(audit.Options{Dir: filepath.Join(a.opts.DataDir, "audit"), Log: a.opts.Log, Retain: a.opts.AuditRetain})
@@ -110,6 +101,28 @@ func (a *App) lead(ctx context.Context) (err error) {
 		}
 	}
 	return nil
+}
+
+// acquire waits for the shards; nil without an error when ctx ends first.
+func (a *App) acquire(ctx context.Context) (*store.Tenure, error) {
+	a.state.Store(&state{"standby", "waiting for the shards"})
+	notice := time.AfterFunc(time.Second, func() { // by then it is known who leads
+		_, reason := a.readiness()
+		a.opts.Log.Info("standing by", "reason", reason, "readyz", a.Addrs()["main"]+"/readyz")
+		a.notify(daemon.SdNotifyReady) // a standby is as it should be
+	})
+	tenure, err := a.store.Acquire(ctx)
+	notice.Stop()
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("take over the shards: %w", err)
+	}
+	if err := a.checkGuest(); err != nil {
+		return nil, err
+	}
+	return tenure, nil
 }
 
 // environment is what the program of each machine is told: where this server is, and the token by which the machine speaks
@@ -234,12 +247,14 @@ func (a *App) open(c *control.Control) {
 	own := native.New(c, native.Options{Version: a.opts.Version, Started: a.started, OneFlow: a.verified.oneflow, Log: a.opts.Log.With("face", "native")})
 	under(mux, own.Prefix, a.api.Face(own))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		api.WriteError(w, r, &api.Problem{Status: http.StatusNotFound, Detail: "nothing is served at " + r.URL.Path + "; the API is at /v1, OneFlow at /oneflow, OneGate at /onegate, Monasca at /monasca, Keystone at /keystone"})
+		api.WriteError(w, r, &api.Problem{Status: http.StatusNotFound, Detail: "nothing is served at " + r.URL.Path + "; the API is at /v1, OneFlow at /oneflow, OneGate at /onegate, Occopus at /occopus, Monasca at /monasca, Keystone at /keystone"})
 	})
 	gate := onegate.New(onegate.Options{Control: c, OneFlow: flow, URL: a.opts.OneGateURL, Settings: a.opts.OneGate, Log: a.opts.Log.With("face", "onegate")})
 	unclean := map[string]http.Handler{"oneflow": a.api.Face(flow.Face("/oneflow"))}
 	a.openStack(c, unclean)
 	under(mux, "/onegate", a.api.Face(gate.Face("/onegate")))
+	cluster := a.occopusFace(c)
+	under(mux, "/occopus", a.api.Face(cluster.Face("/occopus")))
 	a.main.open(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Past the mux, which would redirect doubled slashes: the clients of these faces send them and do not follow.
 		name, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
@@ -250,6 +265,7 @@ func (a *App) open(c *control.Control) {
 		mux.ServeHTTP(w, r)
 	}))
 	a.flow.open(a.api.Face(flow.Face("")))
+	a.occopus.open(a.api.Face(cluster.Face("")))
 	a.onegate.open(besides(a.api.Face(gate.Face("")), own.Prefix, a.api.Face(own)))
 }
 

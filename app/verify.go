@@ -69,6 +69,7 @@ func (o *Options) verify(kinds all.Drivers) (v verified, err error) {
 	check(o.verifyListeners())
 	check(o.verifyReadyFile())
 	check(o.verifyOneGate())
+	check(o.verifyOccopus())
 	check(o.verifyMonasca())
 	v.guests, err = o.Keystone.guests()
 	check(err)
@@ -193,7 +194,7 @@ func (o *Options) listeners() []api.Listener {
 		list = append(list, api.Listener{Name: "socket", Address: "unix:" + o.Socket})
 	}
 	for _, face := range [...]api.Listener{{Name: "oneflow", Address: o.OneFlowListen}, {Name: "onegate", Address: o.OneGateListen},
-		{Name: "monasca", Address: o.MonascaListen}, {Name: "keystone", Address: o.KeystoneListen}} {
+		{Name: "occopus", Address: o.OccopusListen, Guest: o.Occopus.guests()}, {Name: "monasca", Address: o.MonascaListen}, {Name: "keystone", Address: o.KeystoneListen}} {
 		if face.Address != "" {
 			list = append(list, face)
 		}

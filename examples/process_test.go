@@ -30,7 +30,7 @@ var prints = map[string]struct{ role, line string }{
 	"shop.yaml":      {"web", "Hello from 127."},
 	"batch.yaml":     {"worker", "item 4 done"},
 	"stable-db.yaml": {"db", "primary, 1 runs so far"},
-	"reactive.yaml":  {"worker", "reporting to http://"},
+	"reactive.yaml":  {"worker", "reporting"},
 
 	"oneflow-manual.json": {"front", "ready"},
 }
@@ -40,6 +40,7 @@ func TestProcesses(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	c := serve(ctx, t)
+	inputs := map[string]map[string]string{"reactive.yaml": {"AGENT": buildAgent(ctx, t)}}
 	for file, w := range want {
 		if prints[file].role == "" {
 			continue // it is not made of processes
@@ -53,7 +54,7 @@ func TestProcesses(t *testing.T) {
 			if strings.HasSuffix(file, ".json") {
 				d.Format = "oneflow"
 			}
-			s, err := c.Services().Create(ctx, client.CreateService{Document: d})
+			s, err := c.Services().Create(ctx, client.CreateService{Document: d, Inputs: inputs[file]})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -43,10 +43,7 @@ func TestReactive(t *testing.T) {
 	if _, err := c.Notifications().Add(ctx, client.PutNotificationMethod{Name: &name, Type: &kind, Address: &address}); err != nil {
 		t.Fatal(err)
 	}
-	agent := filepath.Join(t.TempDir(), "troupe-agent")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", agent, "../cmd/troupe-agent").CombinedOutput(); err != nil {
-		t.Fatalf("build the agent: %v\n%s", err, out)
-	}
+	agent := buildAgent(ctx, t)
 	text, err := os.ReadFile("reactive.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -116,6 +113,16 @@ func TestReactive(t *testing.T) {
 	if _, err := c.Services().WaitFor(ctx, l.ref, client.Gone); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// buildAgent builds the agent and returns its path, which machines of other users can pass through.
+func buildAgent(ctx context.Context, t *testing.T) string {
+	t.Helper()
+	agent := filepath.Join(t.TempDir(), "troupe-agent")
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", agent, "../cmd/troupe-agent").CombinedOutput(); err != nil {
+		t.Fatalf("build the agent: %v\n%s", err, out)
+	}
+	return agent
 }
 
 // A loop looks at the service of TestReactive.

@@ -86,6 +86,7 @@ type Alerting struct {
 
 	methodsMu sync.RWMutex
 	methods   map[string]*method // by id
+	heralds   map[uint64]*method // by the service that they tell of
 
 	attending [64]sync.Mutex // by service: held while it is told how instances stand
 	defining  sync.Mutex     // held by the one change of a definition at a time: names stay unique
@@ -95,6 +96,7 @@ type Alerting struct {
 	rounds  *wake.Clock[*reader]
 	due     *fifo.Queue[func()] // turns and what follows commits
 	errands *fifo.Queue[*errand]
+	news    *fifo.Queue[engine.Change] // of services that are told of
 	calls   sync.WaitGroup
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -118,7 +120,7 @@ func New(ctx context.Context, o Options) (*Alerting, error) {
 		opts: o, log: o.Log, store: o.Store, tenure: o.Tenure, engine: o.Engine, figures: newFigures(o.Registerer),
 		watches: make(map[string]*watch), prefixes: make(map[string]*watch), byMetric: make(map[metricKey][]*watch),
 		live: make(map[metricKey]map[uint32]*metric.Series), names: make(map[metricKey]string), methods: make(map[string]*method), services: make(map[uint64]*governed), readers: make(map[metricKey][]*reader), attentive: make(map[uint64]map[*watch]struct{}), silences: make(map[int][]alarm.Silence),
-		clock: wake.New[*watch](), rounds: wake.New[*reader](), due: fifo.New[func()](), errands: fifo.New[*errand](),
+		clock: wake.New[*watch](), rounds: wake.New[*reader](), due: fifo.New[func()](), errands: fifo.New[*errand](), heralds: make(map[uint64]*method), news: fifo.New[engine.Change](),
 	}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.hub.init()
@@ -166,6 +168,10 @@ func (a *Alerting) Run(ctx context.Context) error {
 	g.Go(func() error { a.clock.Run(gctx, a.turnLater); return nil })
 	g.Go(func() error { a.rounds.Run(gctx, a.measureLater); return nil })
 	g.Go(func() error { a.noticeStandstills(gctx); return nil })
+	if a.engine != nil {
+		g.Go(func() error { a.runHerald(gctx); return nil })
+		g.Go(func() error { a.retireMethods(gctx); return nil })
+	}
 	for range max(2, runtime.GOMAXPROCS(0)) {
 		g.Go(func() error {
 			for {

@@ -119,6 +119,12 @@ func (a *Alerting) runErrand(ctx context.Context, e *errand) {
 
 // order asks the service. It returns when to ask again, or why it was not followed; "" when it was.
 func (a *Alerting) order(ctx context.Context, e *errand) (again time.Duration, outcome string) {
+	if a.leftAlone(e) {
+		if a.still(e) {
+			return min(time.Second<<min(e.tries, 4), 10*time.Second), ""
+		}
+		return 0, "nobody manages the service, and the alarm has changed"
+	}
 	command, why := a.command(e)
 	if command == nil {
 		return 0, why
@@ -137,6 +143,12 @@ func (a *Alerting) order(ctx context.Context, e *errand) (again time.Duration, o
 		return 0, err.Error()
 	}
 	return min(100*time.Millisecond<<min(e.tries, 7), 10*time.Second), ""
+}
+
+// leftAlone reports whether the service is unmanaged: what alarms order waits until it is attached, if they still stand then.
+func (a *Alerting) leftAlone(e *errand) (alone bool) {
+	a.engine.View(e.Service, func(s *service.Service) { alone = s.Mode == service.Unmanaged })
+	return alone
 }
 
 // still reports whether the alarm is in the state that gave the order.

@@ -65,7 +65,9 @@ func (a *Alerting) load(ctx context.Context) error {
 			alone(kv.Key, err)
 			return nil
 		}
-		a.methods[r.ID] = &method{methodRecord: r, revision: kv.Revision}
+		m := &method{methodRecord: r, revision: kv.Revision}
+		a.methods[r.ID] = m
+		a.appoint(m)
 		return checkVersion(kv.Key, r.Version)
 	}); err != nil {
 		return fmt.Errorf("read notification methods: %w", err)

@@ -104,6 +104,7 @@ func (a *Alerting) PutMethod(ctx context.Context, tenant int, ref string, edit f
 	}
 	a.methodsMu.Lock()
 	a.methods[id] = next
+	a.appoint(next)
 	a.methodsMu.Unlock()
 	return Method{next.Method, next.Created, next.Updated}, nil
 }
@@ -134,6 +135,9 @@ func (a *Alerting) RemoveMethod(ctx context.Context, tenant int, ref string) err
 	}
 	a.methodsMu.Lock()
 	delete(a.methods, m.ID)
+	if a.heralds[m.Service] == m {
+		delete(a.heralds, m.Service)
+	}
 	a.methodsMu.Unlock()
 	return nil
 }

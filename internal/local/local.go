@@ -59,6 +59,32 @@ func Open(dir string, o app.Options) (*Server, error) {
 // Client returns the server's client. It goes on working when the command that holds the server ends.
 func (s *Server) Client() *client.Client { return s.client }
 
+// Hold starts the server in this process, and waits while another holds it. It is for servers that are more than what
+// commands share.
+func (s *Server) Hold(ctx context.Context) error {
+	for !s.Holds() {
+		if err := s.hold(ctx); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// Addrs returns the URLs of the listeners by name; nil when the server is not in this process.
+func (s *Server) Addrs() map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.app == nil {
+		return nil
+	}
+	return s.app.Addrs()
+}
+
 // Holds reports whether the server runs in this process.
 func (s *Server) Holds() bool {
 	s.mu.Lock()

@@ -53,6 +53,8 @@ type Message struct {
 	// Origin is what the alarm is about; ServiceName is the name of Origin.Service.
 	Origin      metric.Origin `json:"origin,omitzero"`
 	ServiceName string        `json:"service_name,omitempty"`
+	// News is set in a message that tells of a service's life, and of no alarm: Alarm and Definition only sort it then.
+	News *News `json:"news,omitempty"`
 }
 
 // A Metric is a series that an alarm looks at.
@@ -162,7 +164,10 @@ func (d *Delivery) extra() extraBody {
 // webhookJSON returns the body of a webhook: Monasca's ten keys, and ours after them if extra.
 func webhookJSON(d *Delivery, extra bool, indent string) []byte {
 	var body any = d.Message.webhook()
-	if extra {
+	switch {
+	case d.Message.News != nil:
+		body = d.news()
+	case extra:
 		body = d.extra()
 	}
 	return encode(body, indent)
@@ -180,7 +185,7 @@ func encode(body any, indent string) []byte {
 	return []byte(strings.TrimSuffix(b.String(), "\n"))
 }
 
-// Values are what a template sees: all keys of the webhook, with the extra ones, and method_name.
+// Values are what a template sees: all keys of the webhook, with the extra ones, and method_name; news where the message holds some.
 func (d *Delivery) values(m *Method) map[string]any {
 	b := d.extra()
 	metrics := make([]any, len(b.Metrics))
@@ -203,6 +208,9 @@ func (d *Delivery) values(m *Method) map[string]any {
 		origin = map[string]any{"service_id": o.ServiceID, "service": o.Service, "role": o.Role, "instance": int(o.Instance)}
 	}
 	v["origin"] = origin
+	if m := d.Message; m.News != nil {
+		v["news"] = m.News.values(m)
+	}
 	return v
 }
 

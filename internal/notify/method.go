@@ -83,6 +83,8 @@ type Method struct {
 	// Extra adds what Monasca's format has no keys for: to the body of Webhook and Slack; for PagerDuty it
 	// joins the incidents of one alarm and resolves them.
 	Extra bool `json:"extra,omitempty"`
+	// Service is the one whose life is told by the method, which ends with it; 0 for a method of alarms.
+	Service uint64 `json:"service,omitempty"`
 }
 
 // String names a method without its secrets, of which an address may be one.

@@ -96,10 +96,8 @@ func (s *Service) scale(c *Scale, cmd *Command, now Time) *Refusal {
 	if refusal != nil {
 		return refusal
 	}
-	n := c.Cardinality
-	if len(chosen) > 0 {
-		n = r.Cardinality - len(chosen)
-	}
+	n := c.target(r, len(chosen))
+	chosen = chosen[:min(len(chosen), max(0, r.Cardinality-n))]
 	if s.Spec.Strict {
 		if s.State != Running && s.State != Warning {
 			return refuse(WrongState, "Service cannot be scaled in state: %s", s.State)
@@ -138,6 +136,21 @@ func (s *Service) scale(c *Scale, cmd *Command, now Time) *Refusal {
 		s.stop(i, now)
 	}
 	return nil
+}
+
+// target is the cardinality that is wished for a role of which so many instances are chosen to go.
+func (c *Scale) target(r *Role, chosen int) int {
+	n := c.Cardinality
+	switch {
+	case chosen > 0:
+		n = r.Cardinality - chosen
+	case c.By != 0:
+		n = r.Cardinality + min(max(c.By, -2*MaxCardinality), 2*MaxCardinality)
+	}
+	if c.Clamp {
+		n = r.Spec.clamp(n)
+	}
+	return n
 }
 
 // enough returns what a scaling by a value may wish: a role does not shrink to what was too few for the same load, so that

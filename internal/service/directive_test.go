@@ -254,11 +254,11 @@ func (x *scene) scaleRole(args []string) error {
 }
 
 func (x *scene) scaling(args []string) (Command, map[string]string, error) {
-	o, err := options(args, 2, "force", "cooldown", "id", "by", "because")
+	o, err := options(args, 2, "force", "clamp", "cooldown", "id", "by", "because")
 	if err != nil {
 		return Command{}, nil, err
 	}
-	c := &Scale{Role: args[0], Force: o["force"] != ""}
+	c := &Scale{Role: args[0], Force: o["force"] != "", Clamp: o["clamp"] != ""}
 	if numbers, chosen := strings.CutPrefix(args[1], "without="); chosen {
 		for number := range strings.SplitSeq(numbers, ",") {
 			i, err := x.instance(args[0] + "/" + number)
@@ -266,6 +266,10 @@ func (x *scene) scaling(args []string) (Command, map[string]string, error) {
 				return Command{}, nil, err
 			}
 			c.Remove = append(c.Remove, i.Serial)
+		}
+	} else if by, relative := strings.CutPrefix(args[1], "by="); relative {
+		if c.By, err = strconv.Atoi(by); err != nil {
+			return Command{}, nil, err
 		}
 	} else if c.Cardinality, err = strconv.Atoi(args[1]); err != nil {
 		return Command{}, nil, err

@@ -84,10 +84,13 @@ type (
 	Scale struct {
 		Role        string
 		Cardinality int
+		// By is how many more are wished than before, fewer when it is negative; Cardinality is not looked at then. 0 for none.
+		By int
 		// Remove are the serials of instances to be removed: the cardinality goes down by them, and Cardinality
 		// is not looked at.
 		Remove   []uint32
 		Force    bool           // outside the bounds too
+		Clamp    bool           // as far as the bounds let it, instead of not at all
 		Cooldown *time.Duration // nil: the role's
 		Bears    *Bears         // why, where that is a value which the instances share; nil otherwise
 	}

@@ -280,6 +280,14 @@ func (r *RoleSpec) MaxOf() int {
 	return *r.Max
 }
 
+// clamp returns the cardinality within the bounds that is nearest to n.
+func (r *RoleSpec) clamp(n int) int {
+	if most := r.MaxOf(); most >= 0 {
+		n = min(n, most)
+	}
+	return max(n, r.MinOf())
+}
+
 // Resource returns the named resource, or nil.
 func (s *Spec) Resource(name string) *ResourceSpec {
 	for i := range s.Resources {

@@ -60,7 +60,7 @@ func (s *Service) growth(c *Command) Usage {
 	switch {
 	case c.Scale != nil:
 		if r := s.Role(c.Scale.Role); r != nil && len(c.Scale.Remove) == 0 {
-			return Usage{}.Add(single(r.Spec), c.Scale.Cardinality-r.Cardinality)
+			return Usage{}.Add(single(r.Spec), c.Scale.target(r, 0)-r.Cardinality)
 		}
 	case c.AddRole != nil:
 		return Usage{}.Add(single(c.AddRole), c.AddRole.Cardinality)

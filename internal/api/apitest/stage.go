@@ -125,7 +125,9 @@ func (s *Stage) react(tenure *store.Tenure, vault *store.Vault) (*telemetry.Hist
 		s.t.Fatal(err)
 	}
 	guard := &egress.Guard{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
-	web := notify.NewHTTP(notify.HTTPOptions{Guard: guard})
+	web := notify.NewHTTP(notify.HTTPOptions{Guard: guard, Render: func(ctx context.Context, name, template string, values map[string]any) (string, error) {
+		return render.Text(ctx, name, template, &render.Scope{Keys: values})
+	}})
 	s.t.Cleanup(func() {
 		web.Close()
 		for _, end := range [...]func() error{trail.Close, history.Close} {

@@ -46,7 +46,7 @@ func importDefinitions(ctx context.Context, r *run, args []string) error {
 		return err
 	}
 	for _, d := range documents {
-		if _, err := c.Machines().Put(ctx, client.PutMachine{Document: d}); err != nil {
+		if _, err := c.Machines().Put(ctx, client.PutMachine{Document: d, Permissions: r.shared()}); err != nil {
 			return err
 		}
 	}

@@ -34,6 +34,16 @@ func (r *run) connect() (*client.Client, error) {
 		}
 		return c, err
 	}
+	s, err := r.own(nil)
+	if err != nil {
+		return nil, err
+	}
+	return s.Client(), nil
+}
+
+// own opens the server of the folder ~/.occopus/troupe, with its options changed by adjust, if that is given. It is
+// closed with the run.
+func (r *run) own(adjust func(*app.Options)) (*local.Server, error) {
 	home, err := r.home()
 	if err != nil {
 		return nil, err
@@ -46,14 +56,24 @@ func (r *run) connect() (*client.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the server's log: %w", err)
 	}
-	s, err := local.Open(dir, app.Options{
-		Accounts: r.accounts(), Version: r.Version, Log: slog.New(slog.NewTextHandler(logFile, &slog.HandlerOptions{Level: slog.LevelWarn})),
-	})
+	o := app.Options{Accounts: r.accounts(), Version: r.Version, Log: slog.New(slog.NewTextHandler(logFile, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	if adjust != nil {
+		adjust(&o)
+	}
+	s, err := local.Open(dir, o)
 	if err != nil {
 		return nil, errors.Join(err, logFile.Close())
 	}
 	r.release = func() error { return errors.Join(s.Close(), logFile.Close()) }
-	return s.Client(), nil
+	return s, nil
+}
+
+// shared are the permissions of what is imported: on a server of one's own the guest of its REST interface may use it.
+func (r *run) shared() string {
+	if r.Env("TROUPE_URL") != "" {
+		return ""
+	}
+	return "644"
 }
 
 // accounts are the back ends of a server of one's own: those without credentials, and those that auth_data.yaml lists.
@@ -167,6 +187,11 @@ func (r *run) warn(warnings []occopus.Warning) {
 // infrastructure finds the service of an infrastructure. Its error tells with client.IsNotFound that there is none.
 func infrastructure(ctx context.Context, c *client.Client, id string) (client.Service, error) {
 	s, err := c.Services().Get(ctx, id)
+	if client.IsNotFound(err) { // the guests of the REST interface have theirs in this project
+		if theirs, e := c.Services().Get(ctx, "users/"+id); e == nil {
+			s, err = theirs, nil
+		}
+	}
 	if err == nil && s.Alias != id && s.Ref() != id {
 		return s, &client.Problem{Status: 404, Title: "Not Found", Detail: fmt.Sprintf("%q is the name of a service, not the id of an infrastructure", id)}
 	}

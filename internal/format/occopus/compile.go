@@ -356,3 +356,13 @@ func hideSecrets(t *resourceType, section service.Values) service.Values {
 	}
 	return out
 }
+
+// ListsAddresses reports whether machines of an implementation have a list of addresses, and not one.
+func ListsAddresses(x *service.Implementation) bool {
+	if x == nil { // of a revision that is not known any more
+		return false
+	}
+	name, _ := x.Labels["type"].(string)
+	t := typeOf(name)
+	return t != nil && t.lists
+}

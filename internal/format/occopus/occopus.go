@@ -49,6 +49,9 @@ func (e *Invalid) Error() string { return e.Problems.Error() }
 // Unwrap returns the problems.
 func (e *Invalid) Unwrap() error { return e.Problems }
 
+// Quoted returns Compatible in quotes, as Occopus' REST service tells it.
+func (e *Invalid) Quoted() string { return repr(e.Compatible) }
+
 // A Warning is something that is accepted but perhaps not meant.
 type Warning struct {
 	tree.Error

@@ -16,6 +16,8 @@ type resourceType struct {
 	keys   []resourceKey
 	// free: other keys are options of the driver as they stand.
 	free bool
+	// lists: Occopus tells a list of addresses of each machine, even of one.
+	lists bool
 	// oneOf are keys of which one must be there.
 	oneOf []string
 }
@@ -57,7 +59,7 @@ func (k resourceKey) withoutEffect(why string) resourceKey { k.ignored = why; re
 
 // resourceTypes are all that Occopus 1.10 knows, and two of our own.
 var resourceTypes = []resourceType{
-	{name: "ec2", driver: "ec2", keys: []resourceKey{
+	{name: "ec2", driver: "ec2", lists: true, keys: []resourceKey{
 		must("endpoint", "endpoint"), must("regionname", "region"), must("image_id", "image"), must("instance_type", "instance_type"),
 		may("key_name", "key"), may("security_group_ids", "security_groups").of(textList), may("subnet_id", "subnet"),
 		may("tags", "tags").of(freeKeys), may("name", "name"),
@@ -76,7 +78,7 @@ var resourceTypes = []resourceType{
 		must("endpoint", "endpoint"), must("libdrive_id", "drive"), must("description", "description").with("cpu", "mem", "vnc_password"),
 		may("name", "name"),
 	}},
-	{name: "cloudbroker", driver: "cloudbroker", keys: []resourceKey{
+	{name: "cloudbroker", driver: "cloudbroker", lists: true, keys: []resourceKey{
 		must("endpoint", "endpoint"), must("description", "description").with("deployment_id", "instance_type_id"), may("name", "name"),
 		may("start_in_vpc", "start_in_vpc").of(anyScalar),
 	}},
@@ -87,7 +89,7 @@ var resourceTypes = []resourceType{
 		may("vnet_name", "network"), may("subnet_name", "subnet"), may("customdata", "custom_data").withoutEffect("Occopus accepts and ignores it"),
 		may("server_name", "server_name"), may("name", "name"),
 	}},
-	{name: "azure_aci", driver: "azure_aci", keys: []resourceKey{
+	{name: "azure_aci", driver: "azure_aci", lists: true, keys: []resourceKey{
 		must("endpoint", "endpoint"), must("resource_group", "resource_group"), must("location", "location"), must("cpu_cores", "cpus").of(number),
 		must("memory", "memory").of(number), must("image", "image"), must("os_type", "os"), must("network_type", "network_type"),
 		may("gpu_type", "gpu_type"), may("gpu_count", "gpu_count").of(whole), may("ports", "ports").of(portList), may("vnet_name", "network"),
