@@ -51,6 +51,11 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("HOME", e.WorkDir)
+			sets, err := filepath.Abs("../format/occopus/testdata")
+			if err != nil {
+				return err
+			}
+			e.Setenv("SETS", sets)
 			e.Setenv("TROUPE_USER", "oneadmin")
 			e.Setenv("TROUPE_PASSWORD", testPassword)
 			e.Setenv("TROUPE_ADMIN_PASSWORD_FILE", filepath.Join(e.WorkDir, "password"))
