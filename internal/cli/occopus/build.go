@@ -29,9 +29,6 @@ func buildProgram() program {
 }
 
 func build(ctx context.Context, r *run, args []string) error {
-	if err := r.settle(false); err != nil {
-		return err
-	}
 	text, err := occopus.FromDisk(args[0])
 	if err != nil {
 		return err

@@ -22,9 +22,6 @@ func destroyProgram() program {
 }
 
 func destroy(ctx context.Context, r *run, _ []string) error {
-	if err := r.settle(false); err != nil {
-		return err
-	}
 	c, err := r.connect()
 	if err != nil {
 		return err

@@ -22,9 +22,6 @@ func importProgram() program {
 }
 
 func importDefinitions(ctx context.Context, r *run, args []string) error {
-	if err := r.settle(true); err != nil {
-		return err
-	}
 	text, err := occopus.FromDisk(args[0])
 	if err != nil {
 		return err

@@ -34,9 +34,6 @@ func maintainProgram() program {
 }
 
 func maintain(ctx context.Context, r *run, _ []string) error {
-	if err := r.settle(false); err != nil {
-		return err
-	}
 	id := r.options.infra
 	if id == "" && !r.options.list {
 		return failed("ERROR: No infra_id (-i) specified! ")

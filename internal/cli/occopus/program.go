@@ -95,10 +95,14 @@ func Run(ctx context.Context, name string, args []string, t Terminal) int {
 			fmt.Fprintln(t.Err, "occopus-"+p.name+":", err)
 		}
 	}()
-	if !p.quiet {
-		r.start()
+	err = r.settle(p.name == "import")
+	if err == nil {
+		if !p.quiet {
+			r.start()
+		}
+		err = p.run(ctx, r, args)
 	}
-	code, text := codeOf(p.run(ctx, r, args))
+	code, text := codeOf(err)
 	if text != "" {
 		r.say("%s", text)
 	}

@@ -27,9 +27,6 @@ func restProgram() program {
 }
 
 func serve(ctx context.Context, r *run, _ []string) error {
-	if err := r.settle(false); err != nil {
-		return err
-	}
 	if r.Env("TROUPE_URL") != "" {
 		return failed("The server that TROUPE_URL names serves this interface itself: at its path /occopus, and with `troupe server --occopus-listen` at a port of its own")
 	}
@@ -76,7 +73,7 @@ func (r *run) inviteGuest(ctx context.Context) error {
 	if client.IsNotFound(err) {
 		_, err = s.Client().Users().Add(ctx, client.AddUser{Name: r.options.guest, Group: "users"})
 	}
-	if closed := r.close(); err == nil {
+	if closed := r.release(); err == nil {
 		err = closed
 	}
 	r.release = nil

@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"sync"
-	"time"
 
 	"github.com/troupe-dev/troupe/internal/format/occopus"
 )
@@ -19,6 +17,8 @@ type run struct {
 	auth    *occopus.Authentication
 
 	mu      sync.Mutex // of what is printed
+	sinks   []sink
+	files   []*os.File
 	release func() error
 }
 
@@ -44,17 +44,6 @@ func (f forgiven) Error() string { return f.text }
 // start logs what every program but import logs first.
 func (r *run) start() { r.log("Starting up; PID = %d", os.Getpid()) }
 
-// log prints a line of the log: time, tab, text; every line of the text by itself.
-func (r *run) log(format string, args ...any) {
-	now := time.Now()
-	stamp := now.Format("2006-01-02 15:04:05") + fmt.Sprintf(",%03d", now.Nanosecond()/1_000_000)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for line := range strings.SplitSeq(fmt.Sprintf(format, args...), "\n") {
-		fmt.Fprintf(r.Out, "** %s\t%s\n", stamp, line)
-	}
-}
-
 // say prints a plain line.
 func (r *run) say(format string, args ...any) {
 	r.mu.Lock()
@@ -62,11 +51,14 @@ func (r *run) say(format string, args ...any) {
 	fmt.Fprintf(r.Out, format+"\n", args...)
 }
 
-func (r *run) close() error {
-	if r.release == nil {
-		return nil
+func (r *run) close() (err error) {
+	if r.release != nil {
+		err = r.release()
 	}
-	return r.release()
+	for _, f := range r.files {
+		err = errors.Join(err, f.Close())
+	}
+	return err
 }
 
 // codeOf returns the exit code of what a program ended with, and the text that is still to be told.

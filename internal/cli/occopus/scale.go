@@ -82,9 +82,6 @@ func scale(ctx context.Context, r *run, _ []string) error {
 
 // wish records what is asked for; an infrastructure that is managed is scaled at once.
 func (r *run) wish(ctx context.Context, w wish) error {
-	if err := r.settle(false); err != nil {
-		return err
-	}
 	c, err := r.connect()
 	if err != nil {
 		return err
@@ -134,10 +131,10 @@ func (r *run) wish(ctx context.Context, w wish) error {
 func (r *run) bounded(role *client.Role, n int) int {
 	switch {
 	case n < role.Min:
-		r.log("Scaling: request(s) ignored, minimum count (%d) reached for node '%s'", role.Min, role.Name)
+		r.logAt(levelWarning, "Scaling: request(s) ignored, minimum count (%d) reached for node '%s'", role.Min, role.Name)
 		return role.Min
 	case role.Max != nil && n > *role.Max:
-		r.log("Scaling: request(s) ignored, maximum count (%d) reached for node '%s'", *role.Max, role.Name)
+		r.logAt(levelWarning, "Scaling: request(s) ignored, maximum count (%d) reached for node '%s'", *role.Max, role.Name)
 		return *role.Max
 	}
 	return n

@@ -131,8 +131,8 @@ func (r *run) settle(importing bool) error {
 			return r.refused(err)
 		}
 	}
-	if importing {
-		return nil
+	if err := r.openLog(r.config); err != nil || importing {
+		return err
 	}
 	if at, err = r.find(search.Authentication, r.options.auth); err != nil || at == "" {
 		return err
@@ -177,9 +177,9 @@ func (r *run) refused(err error) error {
 func (r *run) warn(warnings []occopus.Warning) {
 	for _, w := range warnings {
 		if w.Compatible != "" {
-			r.log("%s", w.Compatible)
+			r.logAt(levelWarning, "%s", w.Compatible)
 		} else {
-			r.log("WARNING: %s", strings.TrimSpace(w.Error.Error()))
+			r.logAt(levelWarning, "WARNING: %s", strings.TrimSpace(w.Error.Error()))
 		}
 	}
 }

@@ -18,6 +18,8 @@ type Configuration struct {
 	Plugins []string
 	// Handlers are the outputs of the log by name: "console" and what else there is.
 	Handlers map[string]Handler
+	// Log names the handlers that the programs' log goes to, in their order.
+	Log []string
 }
 
 // A Store is the key-value store of Occopus.
@@ -143,6 +145,7 @@ func (d *decoder) logging(n *tree.Node, c *Configuration) {
 			}
 		}
 	}
+	c.Log = logHandlers(n)
 	handlers := n.Get("handlers")
 	if handlers == nil {
 		return
@@ -159,4 +162,21 @@ func (d *decoder) logging(n *tree.Node, c *Configuration) {
 			File: word("filename"), Truncate: word("mode") == "w",
 		}
 	}
+}
+
+// logHandlers returns the names of the handlers of the logger occo, or else of the root.
+func logHandlers(n *tree.Node) (names []string) {
+	logger := n.Get("root")
+	if all := n.Get("loggers"); all != nil && all.Get("occo") != nil {
+		logger = all.Get("occo")
+	}
+	if logger == nil {
+		return nil
+	}
+	if list := logger.Get("handlers"); list != nil {
+		for _, item := range list.Items {
+			names = append(names, item.Text)
+		}
+	}
+	return names
 }
