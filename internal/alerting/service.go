@@ -101,6 +101,8 @@ func (a *Alerting) follow(l *look) {
 	if g.gone {
 		return
 	}
+	// Several workers follow: a look that was taken before another's must not come after it.
+	a.engine.View(l.id, func(s *service.Service) { l = lookAt(s) })
 	if g.spec != l.spec {
 		g.spec = l.spec
 		a.followPolicies(g, l)
