@@ -96,7 +96,7 @@ type Alerting struct {
 	rounds  *wake.Clock[*reader]
 	due     *fifo.Queue[func()] // turns and what follows commits
 	errands *fifo.Queue[*errand]
-	news    *fifo.Queue[engine.Change] // of services that are told of
+	news    *fifo.Queue[tiding] // of services that are told of
 	calls   sync.WaitGroup
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -120,7 +120,7 @@ func New(ctx context.Context, o Options) (*Alerting, error) {
 		opts: o, log: o.Log, store: o.Store, tenure: o.Tenure, engine: o.Engine, figures: newFigures(o.Registerer),
 		watches: make(map[string]*watch), prefixes: make(map[string]*watch), byMetric: make(map[metricKey][]*watch),
 		live: make(map[metricKey]map[uint32]*metric.Series), names: make(map[metricKey]string), methods: make(map[string]*method), services: make(map[uint64]*governed), readers: make(map[metricKey][]*reader), attentive: make(map[uint64]map[*watch]struct{}), silences: make(map[int][]alarm.Silence),
-		clock: wake.New[*watch](), rounds: wake.New[*reader](), due: fifo.New[func()](), errands: fifo.New[*errand](), heralds: make(map[uint64]*method), news: fifo.New[engine.Change](),
+		clock: wake.New[*watch](), rounds: wake.New[*reader](), due: fifo.New[func()](), errands: fifo.New[*errand](), heralds: make(map[uint64]*method), news: fifo.New[tiding](),
 	}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.hub.init()

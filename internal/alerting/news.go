@@ -45,6 +45,12 @@ func (a *Alerting) appoint(m *method) {
 	}
 }
 
+// A tiding is a change to be told of. heard is closed when that was heard; nil when nobody waits.
+type tiding struct {
+	engine.Change
+	heard chan struct{}
+}
+
 // begin takes how a service is now for told.
 func (h *herald) begin(id uint64) {
 	known := make(map[uint32]step)
@@ -181,7 +187,10 @@ func (a *Alerting) runHerald(ctx context.Context) {
 		if !ok {
 			return
 		}
-		h.hear(ctx, c)
+		h.hear(ctx, c.Change)
+		if c.heard != nil {
+			close(c.heard)
+		}
 	}
 }
 
@@ -235,6 +244,16 @@ func (a *Alerting) TellOf(ctx context.Context, tenant int, id uint64, m *notify.
 		next.Service = id
 		return nil
 	})
-	a.news.Push(engine.Change{Service: id}) // how it is now counts as told
-	return err
+	if err != nil {
+		return err
+	}
+	// How it is now counts as told: what happens after this call must not.
+	begun := make(chan struct{})
+	a.news.Push(tiding{engine.Change{Service: id}, begun})
+	select {
+	case <-begun:
+	case <-ctx.Done():
+	case <-a.ctx.Done():
+	}
+	return nil
 }

@@ -59,7 +59,7 @@ func concerns(spec *service.Spec) bool {
 // serviceChanged hears of every commit. It is quick for services that it does not concern.
 func (a *Alerting) serviceChanged(c engine.Change) {
 	if a.teller(c.Service) != nil {
-		a.news.Push(c)
+		a.news.Push(tiding{Change: c})
 	}
 	if !c.Removed && !concerns(c.Spec) {
 		a.mu.RLock()
