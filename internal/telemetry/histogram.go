@@ -96,6 +96,8 @@ func (b *Batch) again(from, to int) int {
 type remoteHistogram interface {
 	Unmarshal([]byte) error
 	GetTimestamp() int64
+	IsFloatHistogram() bool
+	ToIntHistogram() *histogram.Histogram
 	ToFloatHistogram() *histogram.FloatHistogram
 }
 
@@ -110,6 +112,11 @@ func (b *Batch) remoteHistogram(raw []byte, at histogramSeries, read remoteHisto
 	}
 	if err := read.Unmarshal(raw); err != nil {
 		return fmt.Errorf("native histogram: %w", err)
+	}
+	// Of whole numbers, buckets and count must agree exactly, which the form with fractions no longer shows.
+	if !read.IsFloatHistogram() && read.ToIntHistogram().Validate() != nil {
+		b.lost[Histogram]++
+		return nil
 	}
 	return b.addHistogram(at, read.GetTimestamp(), read.ToFloatHistogram())
 }
