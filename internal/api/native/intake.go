@@ -214,7 +214,7 @@ func remotelyWritten(w http.ResponseWriter, _ string, r *telemetry.Result) {
 	w.Header().Set("X-Prometheus-Remote-Write-Samples-Written", strconv.Itoa(r.Samples))
 	w.Header().Set("X-Prometheus-Remote-Write-Histograms-Written", strconv.Itoa(r.Histograms))
 	w.Header().Set("X-Prometheus-Remote-Write-Exemplars-Written", "0")
-	if n, why := r.Refused(telemetry.Histogram, telemetry.Future, telemetry.Old); n > 0 {
+	if n, why := r.Refused(telemetry.Invalid, telemetry.Histogram, telemetry.Future, telemetry.Old); n > 0 {
 		http.Error(w, why+"; the others were", http.StatusBadRequest)
 		return
 	}
