@@ -401,11 +401,15 @@ func (x *scene) cancel(args []string) error {
 }
 
 func (x *scene) replace(args []string) error {
+	o, err := options(args, 1, "failed", "by", "because")
+	if err != nil {
+		return err
+	}
 	i, err := x.instance(args[0])
 	if err != nil {
 		return err
 	}
-	return x.w.command(Command{ReplaceOne: &ReplaceOne{Serial: i.Serial, Failed: len(args) > 1 && args[1] == "failed"}})
+	return x.order(Command{ReplaceOne: &ReplaceOne{Serial: i.Serial, Failed: o["failed"] != ""}}, o)
 }
 
 func managing(mode Mode) func(*scene, []string) error {
