@@ -29,7 +29,8 @@ func (s *Service) order(c *Command, now Time) error {
 		}
 	}
 	refusal := s.obey(c, now)
-	if c.ID != "" {
+	again := c.Insists && refusal != nil && refusal.Kind == WrongState
+	if c.ID != "" && !again {
 		if len(s.Verdicts) >= verdictsKept {
 			s.Verdicts = slices.Delete(s.Verdicts, 0, 1)
 		}

@@ -240,7 +240,7 @@ func (x *scene) measure(args []string) error {
 
 // order sends a command, with the options id, by and because.
 func (x *scene) order(c Command, o map[string]string) error {
-	c.ID, c.By, c.Because = o["id"], o["by"], o["because"]
+	c.ID, c.Insists, c.By, c.Because = o["id"], o["insists"] != "", o["by"], o["because"]
 	return x.w.command(c)
 }
 
@@ -254,7 +254,7 @@ func (x *scene) scaleRole(args []string) error {
 }
 
 func (x *scene) scaling(args []string) (Command, map[string]string, error) {
-	o, err := options(args, 2, "force", "clamp", "cooldown", "id", "by", "because")
+	o, err := options(args, 2, "force", "clamp", "cooldown", "id", "insists", "by", "because")
 	if err != nil {
 		return Command{}, nil, err
 	}
