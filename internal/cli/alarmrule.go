@@ -303,7 +303,7 @@ func newAlarmReplayCommand(t *terminal) *cobra.Command {
 				}
 				all = append(all, list...)
 			}
-			return t.transitions(all)
+			return t.transitions(all, methodNames(ctx, c, project, all...))
 		}),
 	}
 	f := cmd.Flags()
