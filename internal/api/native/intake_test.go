@@ -192,6 +192,17 @@ func TestOTLPPartialSuccess(t *testing.T) {
 	if r.status != 400 || number != 2 || kind != protowire.BytesType || !strings.Contains(text, "OTLP") {
 		t.Errorf("broken: %d %q", r.status, r.body)
 	}
+	// Whatever is wrong with it, JSON is answered by a Status in JSON.
+	for _, body := range []string{"garbage", `{"resourceMetrics":1}`} {
+		var answer map[string]any
+		r := s.send("POST", "/v1/otlp/v1/metrics", body, "Content-Type", "application/json; charset=utf-8")
+		if err := json.Unmarshal([]byte(r.body), &answer); err != nil || r.status != 400 || r.header.Get("Content-Type") != "application/json" || len(answer) != 1 || answer["message"] == "" {
+			t.Errorf("%s: %d %v %s", body, r.status, r.header, r.body)
+		}
+	}
+	if err := s.Metrics().PushText(t.Context(), client.OTLPJSON, []byte("garbage")); !client.IsInvalid(err) || !strings.Contains(err.Error(), "OTLP") {
+		t.Errorf("the client says %v", err)
+	}
 }
 
 func TestIntakeEncodings(t *testing.T) {
@@ -237,7 +248,7 @@ func TestIntakeMistakes(t *testing.T) {
 		"other message":  {"/prometheus/write", "", "application/x-protobuf;proto=x", 415, "send application/x-protobuf"},
 		"other type":     {"/prometheus/write", "", "text/plain", 415, ""},
 		"OTLP's type":    {"/otlp/v1/metrics", "", "text/plain", 415, "application/json"},
-		"OTLP's JSON":    {"/otlp/v1/metrics", `{"resourceMetrics":1}`, "application/json", 400, "OTLP"},
+		"OTLP's JSON":    {"/otlp/v1/metrics", `{"resourceMetrics":1}`, "application/json", 400, `{"message":"malformed request: OTLP: `},
 		"parameter":      {"/metrics?projct=1", "[]", "application/json", 400, `did you mean \"project\"?`},
 		"project":        {"/metrics?project=nobody", "[]", "application/json", 404, "nobody"},
 		"too large":      {"/metrics/prometheus", strings.Repeat("#", 33<<20), "text/plain", 413, ""},
