@@ -159,3 +159,42 @@ func TestAlarm(t *testing.T) {
 		t.Errorf("a wrong expression leaves %s", left)
 	}
 }
+
+// A user for agents may send metrics, and nothing else, until it is removed.
+func TestUser(t *testing.T) {
+	server, c, _ := newCloud(t)
+	u, err := c.CreateUser(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	call := func(method, at, body string) int {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), method, server.URL()+at, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.SetBasicAuth(u.Name, u.Password)
+		req.Header.Set("Content-Type", "application/json")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	sample := fmt.Sprintf(`{"name":"m","value":1,"timestamp":%d}`, time.Now().UnixMilli())
+	if got := call("POST", "/monasca/v2.0/metrics", sample); got != 204 {
+		t.Errorf("a sample: %d", got)
+	}
+	if got := call("GET", "/v1/services", ""); got != 403 {
+		t.Errorf("the list of services: %d", got)
+	}
+	for range 2 {
+		if err := c.DeleteUser(t.Context(), u.ID); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := call("POST", "/monasca/v2.0/metrics", sample); got != 401 {
+		t.Errorf("a sample after its removal: %d", got)
+	}
+}

@@ -16,6 +16,11 @@ type tokenRequest struct {
 			Methods  []string
 			Password struct{ User userRef }
 			Token    struct{ ID string }
+			// Credential is by its id, or by its name and user; the secret alone says which it is.
+			Credential struct {
+				ID, Name, Secret string
+				User             userRef
+			} `json:"application_credential"`
 		}
 		Scope scope
 	}
@@ -72,11 +77,20 @@ func (k *Keystone) login(r *http.Request) (l login, err error) {
 		foreign = !user.Domain.isDefault()
 	case slices.Contains(id.Methods, "token"):
 		l.credentials.Token = id.Token.ID
+	case slices.Contains(id.Methods, "application_credential"):
+		c := id.Credential
+		l.credentials.Token = c.Secret
+		if c.ID == "" && c.Name == "" {
+			return l, malformed("auth.identity.application_credential has neither name nor id")
+		}
+		if c.ID != "" && !identity.TokenIs(c.Secret, c.ID) {
+			l.credentials = identity.Credentials{User: nobody, Password: c.Secret}
+		}
 	default:
-		return l, malformed("auth.identity.methods must name password or token")
+		return l, malformed("auth.identity.methods must name password, token or application_credential")
 	}
 	if len(id.Methods) != 1 {
-		return l, malformed("auth.identity.methods must be one of password and token")
+		return l, malformed("auth.identity.methods must be one of password, token and application_credential")
 	}
 	s := &body.Auth.Scope
 	switch {
