@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"time"
 
 	"github.com/troupe-dev/troupe/internal/format/tree"
 )
@@ -22,6 +23,8 @@ type Bundle struct {
 	Driver       string                `json:"driver"`
 	Account      string                `json:"account,omitempty"`
 	Random       map[string]randomText `json:"random,omitempty"`
+	// Updated is when the service was last changed to another template or to other parameters; zero for never.
+	Updated time.Time `json:"updated,omitzero"`
 }
 
 // packed is a bundle as it is stored: compressed, since templates repeat themselves.
