@@ -33,6 +33,7 @@ var routes = []route{
 	{"PATCH", stacks + "/{ref}", (*Heat).patch},
 	{"DELETE", stacks + "/{ref}", (*Heat).remove},
 	{"GET", stack, (*Heat).showOrRedirect},
+	{"POST", stack, (*Heat).actByRef}, // with "actions" in the place of the id
 	{"PUT", stack, (*Heat).update},
 	{"PATCH", stack, (*Heat).patch},
 	{"DELETE", stack, (*Heat).remove},

@@ -423,12 +423,27 @@ func (h *Heat) remove(r *request) error {
 
 // act does something to a stack: a check tells how it stands as Troupe sees it at any time.
 func (h *Heat) act(r *request) error {
-	var body map[string]any
-	if err := api.DecodeJSON(r.Request, &body); err != nil {
-		return err
-	}
 	s, err := h.named(r)
 	if err != nil {
+		return err
+	}
+	return h.actOn(r, s)
+}
+
+func (h *Heat) actByRef(r *request) error {
+	if r.PathValue("id") != "actions" {
+		return &fault{http.StatusNotFound, "NotFound", "there is nothing to post to at a stack but its actions", nil}
+	}
+	s, err := h.find(r, r.PathValue("name"))
+	if err != nil {
+		return err
+	}
+	return h.actOn(r, s)
+}
+
+func (h *Heat) actOn(r *request, s *shot) error {
+	var body map[string]any
+	if err := api.DecodeJSON(r.Request, &body); err != nil {
 		return err
 	}
 	if len(body) != 1 {
