@@ -33,8 +33,8 @@ type Options struct {
 	OneFlowListen string
 	// PublicURL and OneGateURL are what instances are told of this server and of its OneGate; "" for the listeners' addresses.
 	PublicURL, OneGateURL string
-	// OneGateListen, OccopusListen, MonascaListen and KeystoneListen are where these faces are served at the root as well; "" for nowhere.
-	OneGateListen, OccopusListen, MonascaListen, KeystoneListen string
+	// OneGateListen, OccopusListen, OCCIListen, MonascaListen and KeystoneListen are where these faces are served at the root as well; "" for nowhere.
+	OneGateListen, OccopusListen, OCCIListen, MonascaListen, KeystoneListen string
 	// Certificate and Key are PEM files: with them every listener speaks TLS.
 	Certificate, Key string
 	Insecure         bool // allow listeners beyond loopback without TLS
