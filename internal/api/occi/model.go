@@ -53,15 +53,12 @@ func rights(who *identity.Caller) string {
 	return b.String()
 }
 
-// categories returns the model of a caller. What cannot be changed while a machine exists may be set at its creation.
+// categories returns the model of a caller. What cannot be changed while a machine exists may be set at its creation. Actions that
+// no back end carries out, such as up and down of networks, are there, but no entity offers them.
 func (f *OCCI) categories(who *identity.Caller) []occi.Category {
 	all := append(occi.Core(), occi.Infrastructure()...)
 	for i := range all {
 		c := &all[i]
-		switch c.ID {
-		case occi.Network, occi.Storage:
-			c.Actions = nil // there is none that a back end could carry out
-		}
 		for n := range c.Attributes {
 			d := &c.Attributes[n]
 			if fixed[d.Name] || c.Class == occi.Mixin {
@@ -69,22 +66,14 @@ func (f *OCCI) categories(who *identity.Caller) []occi.Category {
 			}
 		}
 	}
-	kept := all[:0]
-	for _, c := range all {
-		switch c.ID {
-		case occi.NetworkUp, occi.NetworkDown, occi.StorageOnline, occi.StorageOffline, occi.ComputeSave:
-		default:
-			kept = append(kept, c)
-		}
-	}
 	for _, d := range f.Control.Machines(who) {
 		if d.Format != "" {
 			continue // it is a document of another face
 		}
-		kept = append(kept, occi.Category{ID: occi.TypeID(osScheme + d.Name), Class: occi.Mixin, Title: "machine definition " + d.Name,
+		all = append(all, occi.Category{ID: occi.TypeID(osScheme + d.Name), Class: occi.Mixin, Title: "machine definition " + d.Name,
 			Location: "/mixins/os_tpl/" + d.Name + "/", Depends: []occi.TypeID{occi.OSTemplate}, Applies: []occi.TypeID{occi.Compute}})
 	}
-	return kept
+	return all
 }
 
 // fixed are the attributes that are settled when an entity is created.

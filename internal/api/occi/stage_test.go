@@ -83,4 +83,3 @@ func settled(x *service.Service) bool {
 	}
 	return true
 }
-
