@@ -86,13 +86,13 @@ func mediaType(h http.Header) string {
 	return strings.ToLower(trim(media))
 }
 
-// read reads what a request says, or what an answer says.
-func (m *message) read(media string, h http.Header, body []byte, strict bool) ([]*message, error) {
+// read reads what a request or an answer says.
+func (m *message) read(media string, h http.Header, body []byte) ([]*message, error) {
 	switch media {
 	case TextOCCI:
 		return []*message{m}, m.readHeaders(h)
 	case TextPlain, TextOCCIPlain:
-		return []*message{m}, m.readPlain(string(body), strict)
+		return []*message{m}, m.readPlain(string(body))
 	case TextURIList:
 		return []*message{m}, m.readURIs(string(body))
 	case JSON, PlainJSON:

@@ -206,7 +206,7 @@ func (x *exchange) read() ([]*message, error) {
 		}
 	}
 	m := &message{words: x.s.opts.Hurtle, limits: &x.s.opts.Limits}
-	out, err := m.read(media, x.r.Header, body, true)
+	out, err := m.read(media, x.r.Header, body)
 	return out, clientError(err)
 }
 
