@@ -46,7 +46,7 @@ const (
 )
 
 // clientLimits bound what a service may answer.
-var clientLimits = Limits{Categories: 1 << 20, Links: 1 << 20, Attributes: 1 << 20, Locations: 1 << 20}
+var clientLimits = Limits{Categories: 1 << 20, Links: 1 << 20, Attributes: 1 << 20, Locations: 1 << 20, Value: maxAnswer}
 
 // Discover reads the query interface. Categories that contradict others are left out.
 func (c *Client) Discover(ctx context.Context) (*Model, error) {

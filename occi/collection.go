@@ -253,7 +253,7 @@ func (x *exchange) associate(mixin *entry, put, take []string) error {
 				return err
 			}
 		}
-		if err := x.s.opts.Mixins.edit(x.ctx, x.caller.Tenant, mixin.ID, put, take); err != nil {
+		if err := x.edit(mixin.ID, put, take); err != nil {
 			return err
 		}
 		return x.writeOK()

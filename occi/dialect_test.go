@@ -151,9 +151,11 @@ func (s *shelf) Load(context.Context) iter.Seq2[occi.MixinRecord, error] {
 	}
 }
 
-func (s *shelf) Save(_ context.Context, r occi.MixinRecord) error {
-	if s.broken == nil {
-		s.records[r.Tenant+string(r.Mixin.ID)] = r
+func (s *shelf) Save(_ context.Context, records ...occi.MixinRecord) error {
+	for _, r := range records {
+		if s.broken == nil {
+			s.records[r.Tenant+string(r.Mixin.ID)] = r
+		}
 	}
 	return s.broken
 }

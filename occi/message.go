@@ -146,13 +146,24 @@ func (m *message) add(name, s string) error {
 		if err != nil {
 			return err
 		}
-		m.attributes.Set(a.Name, a.Value)
 		m.given++
-		return m.limits.check(m.given, m.limits.Attributes, "attributes")
+		if err := m.limits.check(m.given, m.limits.Attributes, "attributes"); err != nil {
+			return err
+		}
+		return m.set(a.Name, a.Value)
 	case nameLocation:
 		m.locations = append(m.locations, s)
 		return m.limits.check(len(m.locations), m.limits.Locations, "locations")
 	}
+	return nil
+}
+
+// set gives an attribute its value.
+func (m *message) set(name string, value any) error {
+	if n := len(valueText(value)); n > m.limits.Value {
+		return Errorf(http.StatusRequestEntityTooLarge, "%s has %d bytes; %d are the most", name, n, m.limits.Value)
+	}
+	m.attributes.Set(name, value)
 	return nil
 }
 

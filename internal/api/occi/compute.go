@@ -146,9 +146,9 @@ func (f *OCCI) applicable(r *service.Role, i *service.Instance) []occi.TypeID {
 	}
 	var wanted []occi.TypeID
 	switch {
-	case i.Phase == service.Up:
+	case i.Phase == service.Up && i.Wish == service.Awake: // else it was asked to rest, and is not seen resting yet
 		wanted = []occi.TypeID{occi.ComputeStop, occi.ComputeRestart, occi.ComputeSuspend}
-	case i.Phase == service.Parked && i.Rest() != service.RestHeld && i.Rest() != service.RestEnds:
+	case i.Phase == service.Parked && i.Rest() != service.RestHeld && i.Wish != service.RestEnds:
 		wanted = []occi.TypeID{occi.ComputeStart}
 	}
 	return slices.DeleteFunc(wanted, func(id occi.TypeID) bool {

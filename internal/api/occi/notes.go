@@ -103,7 +103,7 @@ func (n *notes) attributes(path string) (map[string]any, bool) {
 func (n *notes) note(ctx context.Context, path string, attributes map[string]any) error {
 	n.change.Lock()
 	defer n.change.Unlock()
-	if err := n.control.PutNote(ctx, face, ofEntity+path, attributes); err != nil {
+	if err := n.control.PutNotes(ctx, face, control.Note{Key: ofEntity + path, Value: attributes}); err != nil {
 		return err
 	}
 	n.mu.Lock()
@@ -112,34 +112,32 @@ func (n *notes) note(ctx context.Context, path string, attributes map[string]any
 	return nil
 }
 
-// put keeps links, new ones or in place of those with the same paths: all or none.
+// put keeps links, new ones or in place of those with the same paths.
 func (n *notes) put(ctx context.Context, links ...*record) error {
 	n.change.Lock()
 	defer n.change.Unlock()
+	all := make([]control.Note, len(links))
 	for i, r := range links {
-		err := error(nil)
-		if n.links[r.Path] == nil && n.count[r.Tenant] >= mostLinks {
-			err = occi.Errorf(http.StatusRequestEntityTooLarge, "there may be at most %d links; remove some", mostLinks)
-		} else {
-			err = n.control.PutNote(ctx, face, ofLink+r.Path, r)
+		if n.links[r.Path] == nil && n.count[r.Tenant]+i >= mostLinks {
+			return occi.Errorf(http.StatusRequestEntityTooLarge, "there may be at most %d links; remove some", mostLinks)
 		}
-		if err != nil {
-			for _, r := range links[:i] {
-				_ = n.forget(context.WithoutCancel(ctx), r) // what stays behind is a link whose source is not there
-			}
-			return err
-		}
-		n.mu.Lock()
+		all[i] = control.Note{Key: ofLink + r.Path, Value: r}
+	}
+	if err := n.control.PutNotes(ctx, face, all...); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, r := range links {
 		if old := n.links[r.Path]; old != nil {
 			n.drop(old)
 		}
 		n.take(r)
-		n.mu.Unlock()
 	}
 	return nil
 }
 
-// forget removes a link. The caller holds change.
+// forget removes links. The caller holds change.
 func (n *notes) forget(ctx context.Context, links ...*record) error {
 	keys := make([]string, len(links))
 	for i, r := range links {
@@ -256,8 +254,12 @@ func (s mixinStore) Load(ctx context.Context) iter.Seq2[occi.MixinRecord, error]
 }
 
 // Save implements [occi.MixinStore].
-func (s mixinStore) Save(ctx context.Context, r occi.MixinRecord) error {
-	return failure(s.control.PutNote(ctx, face, ofMixin+r.Tenant+"/"+string(r.Mixin.ID), r))
+func (s mixinStore) Save(ctx context.Context, records ...occi.MixinRecord) error {
+	all := make([]control.Note, len(records))
+	for i, r := range records {
+		all[i] = control.Note{Key: ofMixin + r.Tenant + "/" + string(r.Mixin.ID), Value: r}
+	}
+	return failure(s.control.PutNotes(ctx, face, all...))
 }
 
 // Remove implements [occi.MixinStore].

@@ -76,7 +76,7 @@ func settled(x *service.Service) bool {
 	}
 	for _, r := range x.Roles {
 		for i := range r.Instances {
-			if !i.Phase.Settled() || len(i.Actions) > 0 || i.Rest() == service.RestEnds {
+			if !i.Phase.Settled() || len(i.Actions) > 0 || i.Wish == service.RestEnds || i.Phase == service.Up && i.Wish != service.Awake {
 				return false
 			}
 		}
