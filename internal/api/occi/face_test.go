@@ -174,6 +174,39 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// TestForget: what was noted of services that other faces have removed is forgotten at the next start.
+func TestForget(t *testing.T) {
+	s := newStage(t, "", sim.Options{})
+	c := s.client("ann")
+	u, n := s.create(c, compute()), s.create(c, &occi.Entity{Kind: occi.Network})
+	s.create(c, &occi.Entity{Kind: occi.NetworkInterface, Source: occi.Reference{Location: u}, Target: occi.Reference{Location: n}})
+	s.settle(t)
+	if _, err := c.Update(t.Context(), u, occi.Compute, occi.Change{Attributes: occi.Attributes{{Name: occi.AttrTitle, Value: "x"}}}); err != nil {
+		t.Fatal(err)
+	}
+	count := func() (all int) {
+		t.Helper()
+		if err := s.Control.Notes(t.Context(), "occi", func(string, func(any) error) error { all++; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	if got := count(); got != 2 {
+		t.Errorf("%d notes, wanted the title and the link", got)
+	}
+	if _, err := s.Control.Order(t.Context(), s.caller("ann"), 1, service.Command{Undeploy: &service.Undeploy{Remove: true}}); err != nil {
+		t.Fatal(err)
+	}
+	s.UntilGone(1)
+	if paths, err := c.List(t.Context(), "/networkinterface/", nil, nil); err != nil || len(paths) != 0 {
+		t.Errorf("links are %v, %v", paths, err)
+	}
+	s.mount("")
+	if got := count(); got != 0 {
+		t.Errorf("%d notes are left", got)
+	}
+}
+
 // TestTemplates: machine definitions are OS templates for those who may use them.
 func TestTemplates(t *testing.T) {
 	s := newStage(t, "", sim.Options{KeepRequests: true})

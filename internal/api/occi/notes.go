@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"github.com/troupe-dev/troupe/internal/control"
+	"github.com/troupe-dev/troupe/internal/identity"
+	"github.com/troupe-dev/troupe/internal/service"
 	"github.com/troupe-dev/troupe/occi"
 )
 
@@ -68,7 +70,39 @@ func loadNotes(ctx context.Context, c *control.Control) (*notes, error) {
 		}
 		return nil
 	})
-	return n, err
+	if err != nil {
+		return nil, err
+	}
+	return n, n.prune(ctx)
+}
+
+// prune forgets what is of services that have gone without the face being told.
+func (n *notes) prune(ctx context.Context) error {
+	root, err := n.control.Directory().As(identity.AdminUser)
+	if err != nil {
+		return err
+	}
+	gone := func(path string) bool {
+		p, ok := locate(path)
+		return ok && n.control.Read(root, p.service, func(*service.Service) {}) != nil
+	}
+	var paths []string
+	for path := range n.of {
+		if gone(path) {
+			paths = append(paths, path)
+		}
+	}
+	for path := range n.ends {
+		if gone(path) {
+			paths = append(paths, path)
+		}
+	}
+	for _, path := range paths {
+		if err := n.gone(ctx, path); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // take adds a link to those in memory; drop removes one.
