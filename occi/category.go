@@ -25,7 +25,7 @@ func ParseTypeID(s string) (TypeID, error) {
 
 func newTypeID(scheme, term string) (TypeID, error) {
 	if len(scheme) < 2 || scheme[len(scheme)-1] != '#' {
-		return "", fmt.Errorf("the scheme %.100q does not end in #", scheme)
+		return "", fmt.Errorf("the scheme %.100q lacks a # at its end", scheme)
 	}
 	for i := range len(scheme) {
 		if c := scheme[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`"\<>;{}`, c) >= 0 {

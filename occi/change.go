@@ -130,9 +130,10 @@ func without(a, b []TypeID) []TypeID {
 	return out
 }
 
-// apply carries out a change and answers with the entity.
+// apply carries out a change and answers with the entity. The backend hears of a request that says nothing, too: some act on
+// that. It does not hear of mixins of the users' own alone.
 func (x *exchange) apply(e *Entity, change Change, put, take []TypeID) error {
-	if !change.Empty() {
+	if !change.Empty() || len(put)+len(take) == 0 {
 		var err error
 		if e, err = x.s.opts.Backend.Update(x.ctx, e.Path, change); err != nil {
 			return err

@@ -229,16 +229,6 @@ func (m *Mixins) of(tenant, path string) []TypeID {
 	return nil
 }
 
-// members returns the paths of those that carry a mixin, in no order.
-func (m *Mixins) members(tenant string, id TypeID) []string {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	if t := m.tenants[tenant]; t != nil && t.byID[id] != nil {
-		return slices.Collect(maps.Keys(t.byID[id].members))
-	}
-	return nil
-}
-
 // A catalog is all that a caller's categories are: those of the model, and the tenant's own.
 type catalog struct {
 	*Model

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/troupe-dev/troupe/internal/identity"
 	"github.com/troupe-dev/troupe/internal/service"
@@ -128,26 +127,23 @@ func (f *OCCI) resourceSpec(who *identity.Caller, e *occi.Entity) (*service.Spec
 	return spec, document(spec, e)
 }
 
-// Interfaces of an instance to networks: one for each address, and one for each network that its role needs.
+// interfaces returns the real links of an instance: one for each address, and one for each network and volume that its role needs
+// besides. An address belongs to the needed network in whose range it is, else to the back end's own.
 func (f *OCCI) interfaces(s *service.Service, i *service.Instance, key string) []*occi.Entity {
 	var out []*occi.Entity
 	state, _ := computeState(i)
 	if state != "active" {
 		state = "inactive"
 	}
-	add := func(kind string, name, target, address string) {
+	add := func(kind, name, target, address string) {
 		k := shown[kind]
 		n := 0
-		prefix := strings.Replace(k.location, "/network/", "/networkinterface/", 1)
-		if kind == "volume" {
-			prefix = "/storagelink/"
-		}
 		for _, l := range out {
 			if l.Target.Location == target {
 				n++
 			}
 		}
-		l := &occi.Entity{Path: fmt.Sprintf("%s%s.%s.%d", prefix, key, name, n), Kind: k.link,
+		l := &occi.Entity{Path: fmt.Sprintf("%s%s.%s.%d", linkLocations[k.link], key, name, n), Kind: k.link,
 			Source: occi.Reference{Location: "/compute/" + key, Kind: occi.Compute}, Target: occi.Reference{Location: target, Kind: k.kind}}
 		l.Attributes.Set("occi."+k.link.Term()+".state", state)
 		if address != "" {
