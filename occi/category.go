@@ -33,7 +33,7 @@ func newTypeID(scheme, term string) (TypeID, error) {
 		}
 	}
 	if !isTerm(term) {
-		return "", fmt.Errorf("the term %.100q is not made of letters, digits, -, _ and .", term)
+		return "", fmt.Errorf("the term %.100q holds more than letters, digits, dots, dashes and underscores", term)
 	}
 	return TypeID(scheme + term), nil
 }
