@@ -60,7 +60,7 @@ func (a *App) lead(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
 	c, err := control.New(ctx, control.Options{Store: a.store, Vault: a.vault, Engine: e, Directory: a.directory, Audit: trail, Kinds: a.kinds, Log: a.opts.Log,
-		Alerts: r.alerts, Intake: r.intake, History: r.history, MethodRules: r.rules})
+		Alerts: r.alerts, Intake: r.intake, History: r.history, MethodRules: r.rules, DNS: a.controlDNS()})
 	if err != nil {
 		return err
 	}
@@ -86,10 +86,12 @@ func (a *App) lead(ctx context.Context) (err error) {
 		for _, g := range a.gates() {
 			g.shut()
 		}
+		a.shutDNS()
 	}()
 
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return e.Run(gctx) })
+	g.Go(func() error { return c.FollowHosts(gctx) })
 	g.Go(func() error { return r.run(gctx, backends, c, a.opts.Metrics.Measure, a.opts.Log) })
 	g.Go(func() error { return a.announce(c, ready) })
 	if err := g.Wait(); err != nil {
@@ -185,6 +187,9 @@ func (a *App) stageReadyFile() (readyFile, error) {
 	for _, l := range a.opts.listeners() {
 		fmt.Fprintf(&text, "%s=%s\n", l.Name, a.Addrs()[l.Name])
 	}
+	if a.dns != nil {
+		fmt.Fprintf(&text, "dns=%s\n", a.Addrs()["dns"])
+	}
 	if err := os.WriteFile(f.half(), []byte(text.String()), 0o644); err != nil {
 		return f, fmt.Errorf("write the ready file: %w", err)
 	}
@@ -247,11 +252,12 @@ func (a *App) open(c *control.Control) {
 	own := native.New(c, native.Options{Version: a.opts.Version, Started: a.started, OneFlow: a.verified.oneflow, Log: a.opts.Log.With("face", "native")})
 	under(mux, own.Prefix, a.api.Face(own))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		api.WriteError(w, r, &api.Problem{Status: http.StatusNotFound, Detail: "nothing is served at " + r.URL.Path + "; the API is at /v1, OneFlow at /oneflow, OneGate at /onegate, Occopus at /occopus, Monasca at /monasca, Keystone at /keystone"})
+		api.WriteError(w, r, &api.Problem{Status: http.StatusNotFound, Detail: "nothing is served at " + r.URL.Path + "; the API is at /v1, OneFlow at /oneflow, OneGate at /onegate, Occopus at /occopus, Monasca at /monasca, Keystone at /keystone, DNS at /dns"})
 	})
 	gate := onegate.New(onegate.Options{Control: c, OneFlow: flow, URL: a.opts.OneGateURL, Settings: a.opts.OneGate, Log: a.opts.Log.With("face", "onegate")})
 	unclean := map[string]http.Handler{"oneflow": a.api.Face(flow.Face("/oneflow"))}
 	a.openStack(c, unclean)
+	a.openDNS(c, mux)
 	under(mux, "/onegate", a.api.Face(gate.Face("/onegate")))
 	cluster := a.occopusFace(c)
 	under(mux, "/occopus", a.api.Face(cluster.Face("/occopus")))

@@ -35,6 +35,7 @@ type Options struct {
 	PublicURL, OneGateURL string
 	// OneGateListen, OccopusListen, MonascaListen and KeystoneListen are where these faces are served at the root as well; "" for nowhere.
 	OneGateListen, OccopusListen, MonascaListen, KeystoneListen string
+	DNS                                                         DNS
 	// Certificate and Key are PEM files: with them every listener speaks TLS.
 	Certificate, Key string
 	Insecure         bool // allow listeners beyond loopback without TLS
