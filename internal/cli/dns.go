@@ -90,7 +90,7 @@ type dnsAddOptions struct {
 func newDNSAddCommand(t *terminal) *cobra.Command {
 	var o dnsAddOptions
 	cmd := &cobra.Command{
-		Use: "add ZONE [NAME TYPE DATA...]", Short: "make a zone, or add a record to one", Args: cobra.ArbitraryArgs,
+		Use: "add ZONE [NAME] [TYPE] [DATA...]", Short: "make a zone, or add a record to one", Args: cobra.ArbitraryArgs,
 		Long: "Make a zone, or add a record to one. NAME is below the zone, or @ for the zone itself. TYPE is one of A, AAAA, TXT, MX, PTR,\n" +
 			"SRV, NS, CNAME, SPF, SSHFP and NAPTR. In DATA a name without a dot is one of the zone; any other is a full one.",
 		Example: "  troupe dns add example.org --email ann@example.org\n  troupe dns add example.org www A 192.0.2.1 --ttl 5m\n  troupe dns add example.org @ MX 10 mail\n  troupe dns add example.org _sip._tcp SRV 0 5060 sip",
@@ -170,7 +170,7 @@ func newDNSMapCommand(t *terminal) *cobra.Command {
 func newDNSRmCommand(t *terminal) *cobra.Command {
 	var project string
 	cmd := &cobra.Command{
-		Use: "rm ZONE [NAME [TYPE [DATA...]]]", Short: "remove a zone, or records and maps of one", Args: cobra.ArbitraryArgs,
+		Use: "rm ZONE [NAME] [TYPE] [DATA...]", Short: "remove a zone, or records and maps of one", Args: cobra.ArbitraryArgs,
 		Long:    "Remove a zone with all that it holds, or what it holds of a name: everything, the records of a type (or MAP), or one record.",
 		Example: "  troupe dns rm example.org www A 192.0.2.1\n  troupe dns rm example.org www\n  troupe dns rm example.org",
 		RunE: calling(t, func(ctx context.Context, c *client.Client, args []string) error {
