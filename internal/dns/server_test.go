@@ -334,3 +334,23 @@ func BenchmarkAnswer(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkServer asks over loopback, by UDP, as many clients at once as there are processors.
+func BenchmarkServer(b *testing.B) {
+	_, at := serving(b, catalog(b, zone(b, "example.org", [3]string{"www", "A", "192.0.2.1"})), ServerOptions{Rate: 200})
+	b.RunParallel(func(pb *testing.PB) {
+		client := &miekg.Client{Timeout: 5 * time.Second}
+		conn, err := client.Dial(at)
+		if err != nil {
+			b.Error(err)
+			return
+		}
+		defer conn.Close()
+		for pb.Next() {
+			if r, _, err := client.ExchangeWithConn(question("www.example.org.", miekg.TypeA), conn); err != nil || len(r.Answer) != 1 {
+				b.Error(r, err)
+				return
+			}
+		}
+	})
+}
