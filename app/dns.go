@@ -8,8 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
-	"strings"
 
 	dnsface "github.com/troupe-dev/troupe/internal/api/dns"
 	"github.com/troupe-dev/troupe/internal/control"
@@ -143,8 +143,11 @@ func (a *App) controlDNS() control.DNS {
 		d.Suffixes = append(d.Suffixes, canonical(s))
 	}
 	d.Catalog.Countries = a.verified.countries
-	if api, ok := a.Addrs()["dns-api"]; ok {
-		_, d.API, _ = strings.Cut(api, "://")
+	if u, err := url.Parse(a.Addrs()["dns-api"]); err == nil {
+		d.API, _ = netip.ParseAddrPort(u.Host) // without the listener there is none
+	}
+	if d.API.IsValid() && d.API.Addr().IsUnspecified() && o.Address.IsValid() {
+		d.API = netip.AddrPortFrom(o.Address, d.API.Port())
 	}
 	return d
 }

@@ -32,8 +32,8 @@ type DNS struct {
 	Forwards bool
 	// Address is where the name server is; the zero value for nowhere.
 	Address netip.AddrPort
-	// API is the address of the interface that Hurtle's clients use, HOST:PORT; "" for none.
-	API string
+	// API is where the interface is that Hurtle's clients use; the zero value for nowhere.
+	API netip.AddrPort
 }
 
 // Names answers questions about all zones and instances.

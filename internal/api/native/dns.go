@@ -3,7 +3,6 @@ package native
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -69,10 +68,13 @@ func (f *face) dnsServer(context.Context, *identity.Caller, *none) (*answer[clie
 	out := client.DNSServer{Zone: plain(d.Catalog.Zone), Outputs: map[string]string{}}
 	if d.Address.IsValid() {
 		out.Address = d.Address.String()
-		out.Outputs["mcn.endpoint.forwarder"] = d.Address.Addr().String()
 	}
-	if host, _, err := net.SplitHostPort(d.API); err == nil {
-		out.Outputs["mcn.endpoint.api"] = host // clients know the port
+	// Clients know the ports. An address that means all of a host's is none that they can use.
+	if at := d.Address.Addr(); at.IsValid() && !at.IsUnspecified() {
+		out.Outputs["mcn.endpoint.forwarder"] = at.String()
+	}
+	if at := d.API.Addr(); at.IsValid() && !at.IsUnspecified() {
+		out.Outputs["mcn.endpoint.api"] = at.String()
 	}
 	return &answer[client.DNSServer]{out}, nil
 }
