@@ -69,7 +69,7 @@ func (o *Options) verifyDNS() (countries *dns.Countries, err error) {
 	for _, server := range d.Forward {
 		if at, err := upstream(server); err != nil {
 			errs = append(errs, err)
-		} else if at == d.Listen {
+		} else if d.listensAt(at) {
 			errs = append(errs, fmt.Errorf("--dns-forward %s is this server itself", server))
 		}
 	}
@@ -78,6 +78,14 @@ func (o *Options) verifyDNS() (countries *dns.Countries, err error) {
 		errs = append(errs, err)
 	}
 	return countries, errors.Join(errs...)
+}
+
+// listensAt reports whether the name server would be asked at an address of an upstream server.
+func (d *DNS) listensAt(server string) bool {
+	own, err := net.ResolveUDPAddr("udp", d.Listen)
+	other, err2 := net.ResolveUDPAddr("udp", server)
+	return err == nil && err2 == nil && own.Port == other.Port && own.Port != 0 &&
+		(own.IP.Equal(other.IP) || (own.IP == nil || own.IP.IsUnspecified()) && other.IP.IsLoopback())
 }
 
 func readCountries(path string) (*dns.Countries, error) {

@@ -82,6 +82,10 @@ func TestAnswer(t *testing.T) {
 		{"org.", "A", "not ours"},
 		{".", "NS", "not ours"},
 		{"xexample.org.", "A", "not ours"},
+		{`x\.example.org.`, "A", "not ours"}, // of two labels
+		{`x\\.example.org.`, "A", "NXDOMAIN AA auth: SOA example.org."},
+		{`web\.x.troupe.internal.`, "A", "NXDOMAIN AA auth: SOA troupe.internal."},
+		{`x\.troupe.internal.`, "A", "not ours"},
 	} {
 		if got := ask(c, x[0], x[1], "203.0.113.1"); got != x[2] {
 			t.Errorf("%s %s:\n got %s\nwant %s", x[0], x[1], got, x[2])

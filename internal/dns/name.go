@@ -87,13 +87,16 @@ func target(zone, text string) (string, error) {
 
 // within reports whether a name is the zone's or below it.
 func within(zone, name string) bool {
+	if strings.IndexByte(name, '\\') >= 0 { // a dot may belong to a label
+		return miekg.IsSubDomain(zone, name)
+	}
 	return name == zone || zone == "." || strings.HasSuffix(name, "."+zone)
 }
 
 // parent returns the name without its first label; "." for a single label.
 func parent(name string) string {
-	if i := strings.IndexByte(name, '.'); i >= 0 && i < len(name)-1 {
-		return name[i+1:]
+	if i, last := miekg.NextLabel(name, 0); !last {
+		return name[i:]
 	}
 	return "."
 }
