@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"os"
 	"slices"
 	"sync"
@@ -22,6 +23,7 @@ import (
 	"github.com/troupe-dev/troupe/driver/all"
 	"github.com/troupe-dev/troupe/internal/api"
 	"github.com/troupe-dev/troupe/internal/control"
+	"github.com/troupe-dev/troupe/internal/dns"
 	"github.com/troupe-dev/troupe/internal/engine"
 	"github.com/troupe-dev/troupe/internal/identity"
 	"github.com/troupe-dev/troupe/internal/store"
@@ -47,14 +49,17 @@ type App struct {
 	registry  *prometheus.Registry
 	engines   *engine.Metrics
 	api       *api.Server
-	main      gate // everything but /healthz, /readyz and /metrics
-	flow      gate // the OneFlow face at the root
-	onegate   gate // the OneGate face at the root
-	occopus   gate // the Occopus face at the root
-	occi      gate // the OCCI face at the root
-	monasca   gate // the Monasca face at the root
-	heat      gate // the Heat face at the root
-	keystone  gate // the Keystone face at the root
+	main      gate        // everything but /healthz, /readyz and /metrics
+	flow      gate        // the OneFlow face at the root
+	onegate   gate        // the OneGate face at the root
+	occopus   gate        // the Occopus face at the root
+	occi      gate        // the OCCI face at the root
+	monasca   gate        // the Monasca face at the root
+	heat      gate        // the Heat face at the root
+	keystone  gate        // the Keystone face at the root
+	dnsAPI    gate        // the DNS face at the root
+	dns       *dns.Server // nil for none
+	dnsAt     netip.AddrPort
 
 	control atomic.Pointer[control.Control]
 	state   atomic.Pointer[state]
@@ -81,7 +86,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 	a.release = sync.OnceFunc(a.close)
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.state.Store(&state{"starting", "the state is being read"})
-	for _, step := range []func(context.Context) error{a.verify, a.openStore, a.openDirectory, a.listen} {
+	for _, step := range []func(context.Context) error{a.verify, a.openStore, a.openDirectory, a.listen, a.listenDNS} {
 		if err := step(ctx); err != nil {
 			a.cancel()
 			a.release()
@@ -154,7 +159,8 @@ func (a *App) listen(ctx context.Context) error {
 	mux := http.NewServeMux()
 	a.api.Operations(mux)
 	mux.Handle("/", &a.main)
-	served := map[string]http.Handler{"main": mux, "socket": mux, "oneflow": &a.flow, "onegate": &a.onegate, "occopus": &a.occopus, "occi": &a.occi, "monasca": &a.monasca, "keystone": &a.keystone, "heat": &a.heat}
+	served := map[string]http.Handler{"main": mux, "socket": mux, "oneflow": &a.flow, "onegate": &a.onegate, "occopus": &a.occopus, "occi": &a.occi, "monasca": &a.monasca, "keystone": &a.keystone,
+		"heat": &a.heat, "dns-api": &a.dnsAPI}
 	for _, l := range a.opts.listeners() {
 		l.Handler = served[l.Name]
 		switch {
@@ -172,7 +178,7 @@ func (a *App) listen(ctx context.Context) error {
 
 // gates are those of all listeners.
 func (a *App) gates() []*gate {
-	return []*gate{&a.main, &a.flow, &a.onegate, &a.occopus, &a.occi, &a.monasca, &a.keystone, &a.heat}
+	return []*gate{&a.main, &a.flow, &a.onegate, &a.occopus, &a.occi, &a.monasca, &a.keystone, &a.heat, &a.dnsAPI}
 }
 
 func (a *App) readiness() (word, reason string) {
@@ -200,6 +206,9 @@ func (a *App) Run(ctx context.Context) error {
 
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.api.Serve(gctx) })
+	if a.dns != nil {
+		g.Go(func() error { return a.dns.Serve(gctx) })
+	}
 	g.Go(func() error { a.directory.Run(gctx, a.opts.Log); return nil })
 	if len(a.opts.Etcd.Endpoints) > 0 {
 		g.Go(func() error { return a.followUsers(gctx) })
@@ -265,6 +274,9 @@ func (a *App) close() {
 		cancel()
 		_ = a.api.Stop(stopped)
 	}
+	if a.dns != nil {
+		a.dns.Close()
+	}
 	if a.store != nil {
 		a.store.Close()
 	}
@@ -277,8 +289,15 @@ func (a *App) Ready() <-chan struct{} { return a.ready }
 // is ready.
 func (a *App) Password() string { return a.password }
 
-// Addrs returns the URLs of the listeners by name: "main", "socket", "oneflow", "onegate", "occopus", "occi", "monasca", "keystone", "heat".
-func (a *App) Addrs() map[string]string { return a.api.Addrs() }
+// Addrs returns the URLs of the listeners by name: "main", "socket", "oneflow", "onegate", "occopus", "occi", "monasca", "keystone", "heat",
+// "dns-api", and "dns" for the name server.
+func (a *App) Addrs() map[string]string {
+	all := a.api.Addrs()
+	if a.dns != nil {
+		all["dns"] = "dns://" + a.dnsAt.String()
+	}
+	return all
+}
 
 // backends opens the accounts of drivers.
 func (a *App) backends(ctx context.Context) ([]*engine.Backend, error) {

@@ -60,7 +60,7 @@ func (a *App) lead(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
 	c, err := control.New(ctx, control.Options{Store: a.store, Vault: a.vault, Engine: e, Directory: a.directory, Audit: trail, Kinds: a.kinds, Log: a.opts.Log,
-		Alerts: r.alerts, Intake: r.intake, History: r.history, MethodRules: r.rules})
+		Alerts: r.alerts, Intake: r.intake, History: r.history, MethodRules: r.rules, DNS: a.controlDNS()})
 	if err != nil {
 		return err
 	}
@@ -88,10 +88,12 @@ func (a *App) lead(ctx context.Context) (err error) {
 		for _, g := range a.gates() {
 			g.shut()
 		}
+		a.shutDNS()
 	}()
 
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return e.Run(gctx) })
+	g.Go(func() error { return c.FollowHosts(gctx) })
 	g.Go(func() error { return r.run(gctx, backends, c, a.opts.Metrics.Measure, a.opts.Log) })
 	g.Go(func() error { return a.announce(c, ready) })
 	if err := g.Wait(); err != nil {
@@ -187,6 +189,9 @@ func (a *App) stageReadyFile() (readyFile, error) {
 	for _, l := range a.opts.listeners() {
 		fmt.Fprintf(&text, "%s=%s\n", l.Name, a.Addrs()[l.Name])
 	}
+	if a.dns != nil {
+		fmt.Fprintf(&text, "dns=%s\n", a.Addrs()["dns"])
+	}
 	if err := os.WriteFile(f.half(), []byte(text.String()), 0o644); err != nil {
 		return f, fmt.Errorf("write the ready file: %w", err)
 	}
@@ -249,7 +254,7 @@ func (a *App) open(ctx context.Context, c *control.Control) error {
 	own := native.New(c, native.Options{Version: a.opts.Version, Started: a.started, OneFlow: a.verified.oneflow, Log: a.opts.Log.With("face", "native")})
 	under(mux, own.Prefix, a.api.Face(own))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		api.WriteError(w, r, &api.Problem{Status: http.StatusNotFound, Detail: "nothing is served at " + r.URL.Path + "; the API is at /v1, OneFlow at /oneflow, OneGate at /onegate, Occopus at /occopus, OCCI at /occi, Monasca at /monasca, Keystone at /keystone, Heat at /heat"})
+		api.WriteError(w, r, &api.Problem{Status: http.StatusNotFound, Detail: "nothing is served at " + r.URL.Path + "; the API is at /v1, OneFlow at /oneflow, OneGate at /onegate, Occopus at /occopus, OCCI at /occi, Monasca at /monasca, Keystone at /keystone, Heat at /heat, DNS at /dns"})
 	})
 	gate := onegate.New(onegate.Options{Control: c, OneFlow: flow, URL: a.opts.OneGateURL, Settings: a.opts.OneGate, Log: a.opts.Log.With("face", "onegate")})
 	unclean := map[string]http.Handler{"oneflow": a.api.Face(flow.Face("/oneflow"))}
@@ -257,6 +262,7 @@ func (a *App) open(ctx context.Context, c *control.Control) error {
 	if err := a.openOCCI(ctx, c, unclean); err != nil {
 		return err
 	}
+	a.openDNS(c, mux)
 	under(mux, "/onegate", a.api.Face(gate.Face("/onegate")))
 	cluster := a.occopusFace(c)
 	under(mux, "/occopus", a.api.Face(cluster.Face("/occopus")))

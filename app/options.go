@@ -36,6 +36,7 @@ type Options struct {
 	// OneGateListen, OccopusListen, OCCIListen, MonascaListen, KeystoneListen and HeatListen are where these faces are served at the root as
 	// well; "" for nowhere.
 	OneGateListen, OccopusListen, OCCIListen, MonascaListen, KeystoneListen, HeatListen string
+	DNS                                                                                 DNS
 	// Certificate and Key are PEM files: with them every listener speaks TLS.
 	Certificate, Key string
 	Insecure         bool // allow listeners beyond loopback without TLS

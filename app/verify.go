@@ -17,6 +17,7 @@ import (
 	"github.com/troupe-dev/troupe/driver/all"
 	"github.com/troupe-dev/troupe/internal/api"
 	"github.com/troupe-dev/troupe/internal/api/onegate"
+	"github.com/troupe-dev/troupe/internal/dns"
 	"github.com/troupe-dev/troupe/internal/format/oneflow"
 	"github.com/troupe-dev/troupe/internal/identity"
 	"github.com/troupe-dev/troupe/internal/nearest"
@@ -50,6 +51,8 @@ type verified struct {
 	password string // the first user's; "" to generate one
 	guests   *openstack.Guests
 	mail     string // password for the mail server; "" for none
+	// countries tell maps of DNS where clients are; nil for nowhere.
+	countries *dns.Countries
 }
 
 // verify reads the files that the options name and refuses what is wrong with either.
@@ -72,6 +75,8 @@ func (o *Options) verify(kinds all.Drivers) (v verified, err error) {
 	check(o.verifyOccopus())
 	check(o.verifyHeat(kinds))
 	check(o.verifyMonasca())
+	v.countries, err = o.verifyDNS()
+	check(err)
 	v.guests, err = o.Keystone.guests()
 	check(err)
 	if o.AdminPasswordFile != "" {
@@ -196,7 +201,7 @@ func (o *Options) listeners() []api.Listener {
 	}
 	for _, face := range [...]api.Listener{{Name: "oneflow", Address: o.OneFlowListen}, {Name: "onegate", Address: o.OneGateListen},
 		{Name: "occopus", Address: o.OccopusListen, Guest: o.Occopus.guests()}, {Name: "occi", Address: o.OCCIListen}, {Name: "monasca", Address: o.MonascaListen}, {Name: "keystone", Address: o.KeystoneListen},
-		{Name: "heat", Address: o.HeatListen}} {
+		{Name: "heat", Address: o.HeatListen}, {Name: "dns-api", Address: o.DNS.APIListen}} {
 		if face.Address != "" {
 			list = append(list, face)
 		}

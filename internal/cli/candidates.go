@@ -53,6 +53,10 @@ var objects = map[string]listing{
 		list, err := c.Alarms().Silences(ctx)
 		return named(list, err, func(x client.Silence) (string, string, string) { return x.ID, x.ID, x.Reason })
 	},
+	"ZONE": func(ctx context.Context, c *client.Client, _ string) ([]cobra.Completion, error) {
+		list, err := c.DNS().Zones(ctx)
+		return named(list, err, func(x client.DNSZone) (string, string, string) { return x.Name, x.Name, x.Description })
+	},
 	"METHOD": func(ctx context.Context, c *client.Client, _ string) ([]cobra.Completion, error) {
 		list, err := c.Notifications().List(ctx)
 		return named(list, err, func(x client.NotificationMethod) (string, string, string) { return x.Name, x.ID, x.Type })

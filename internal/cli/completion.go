@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/troupe-dev/troupe/client"
+	"github.com/troupe-dev/troupe/internal/dns"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
@@ -75,6 +76,8 @@ func (t *terminal) completerOf(word string, cmd *cobra.Command) completer {
 		return t.places(1, 3)
 	case "ACTION":
 		return words(service.ActionNames()...)
+	case "TYPE":
+		return words(dns.Types...)
 	case "FILE", "NAME|FILE":
 		return files(extensions(cmd)...)
 	}
@@ -124,7 +127,7 @@ func keyExtensions(flag string) []string {
 	switch {
 	case flag == "config", flag == "file":
 		return []string{"yaml", "yml"}
-	case flag == "master-key", flag == "ready-file", strings.HasSuffix(flag, "-file"):
+	case flag == "master-key", flag == "ready-file", flag == "dns-countries", strings.HasSuffix(flag, "-file"):
 		return nil
 	case flag == "oneflow-conf":
 		return []string{"conf"}

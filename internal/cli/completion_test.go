@@ -11,7 +11,7 @@ import (
 )
 
 // free are the words of usages that only the user knows.
-var free = []string{"N|+N|-N|+P%|-P%", "NAME", "VALUE", "PROMQL", "URL", "--", "COMMAND", "ARG..."}
+var free = []string{"N|+N|-N|+P%|-P%", "NAME", "VALUE", "PROMQL", "URL", "--", "COMMAND", "ARG...", "DATA...", "KEY=TARGET..."}
 
 // Every command that takes arguments and every flag that takes a value is completed, or is known to take what only
 // the user knows.
@@ -25,7 +25,7 @@ func TestEverythingIsCompleted(t *testing.T) {
 		}
 		for _, word := range positions(cmd) {
 			_, listed := objects[word]
-			known := listed || word == "FILE" || word == "NAME|FILE" || word == "ACTION" || strings.HasPrefix(word, "SERVICE")
+			known := listed || word == "FILE" || word == "NAME|FILE" || word == "ACTION" || word == "TYPE" || strings.HasPrefix(word, "SERVICE")
 			if !known && !slices.Contains(free, word) {
 				t.Errorf("%s: nothing completes %s", cmd.CommandPath(), word)
 			}

@@ -15,12 +15,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/miekg/dns"
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.etcd.io/etcd/server/v3/embed"
 	"golang.org/x/sys/unix"
@@ -67,7 +69,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"await": await, "exits": exits, "eventually": eventually, "etcd": etcd, "signal": signalProcess, "certificate": certificate,
-			"oldetcd": oldEtcd, "within": within, "appears": appears,
+			"oldetcd": oldEtcd, "within": within, "appears": appears, "resolves": resolves,
 		},
 	})
 }
@@ -159,6 +161,34 @@ func eventually(ts *testscript.TestScript, neg bool, args []string) {
 		return err == nil && pattern.MatchString(ts.ReadFile("stdout")) != neg
 	}) {
 		ts.Fatalf("%s never printed %q", strings.Join(args[1:], " "), args[0])
+	}
+}
+
+// resolves asks the name server until what it says matches: the data of the records in order, or the code where there are none:
+//
+//	resolves PATTERN NAME TYPE
+func resolves(ts *testscript.TestScript, _ bool, args []string) {
+	pattern := regexp.MustCompile(args[0])
+	at := strings.TrimPrefix(ts.Getenv("DNS_URL"), "dns://")
+	said := ""
+	if !poll(20*time.Second, func() bool {
+		r, _, err := (&dns.Client{Timeout: 5 * time.Second}).Exchange(new(dns.Msg).SetQuestion(dns.Fqdn(args[1]), dns.StringToType[args[2]]), at)
+		if err != nil {
+			said = err.Error()
+			return false
+		}
+		var out []string
+		for _, rr := range r.Answer {
+			out = append(out, strings.TrimPrefix(rr.String(), rr.Header().String()))
+		}
+		if out == nil {
+			out = []string{dns.RcodeToString[r.Rcode]}
+		}
+		slices.Sort(out)
+		said = strings.Join(out, " ")
+		return pattern.MatchString(said)
+	}) {
+		ts.Fatalf("%s is %s", args[1], said)
 	}
 }
 

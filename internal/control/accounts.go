@@ -205,6 +205,11 @@ func (c *Control) unused(belongs func(identity.Object) bool) error {
 			what = "machine definition " + d.Name
 		}
 	}
+	for _, z := range c.zones {
+		if belongs(identity.Object{Owner: -1, Group: z.Project}) { // a zone is its project's alone
+			what = "DNS zone " + z.Name
+		}
+	}
 	if what != "" {
 		return fmt.Errorf("%w: %s belongs to it; remove that or give it away first", identity.ErrInUse, what)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/troupe-dev/troupe/driver/all"
 	"github.com/troupe-dev/troupe/internal/alerting"
 	"github.com/troupe-dev/troupe/internal/audit"
+	"github.com/troupe-dev/troupe/internal/dns"
 	"github.com/troupe-dev/troupe/internal/engine"
 	"github.com/troupe-dev/troupe/internal/identity"
 	"github.com/troupe-dev/troupe/internal/notify"
@@ -46,6 +47,7 @@ type Options struct {
 	History   *telemetry.History // nil keeps none
 	// MethodRules check notification methods.
 	MethodRules notify.Rules
+	DNS         DNS
 	Log         *slog.Logger
 }
 
@@ -67,16 +69,23 @@ type Control struct {
 	mu        sync.RWMutex
 	templates map[uint64]*Template
 	machines  map[int]*Definition
-	defined   uint64 // counts the changes of machines
+	defined   uint64               // counts the changes of machines
+	zones     map[string]*dns.Zone // by name
 	journal   journal
 	keys      keyring
+
+	dns    DNS
+	names  *dns.Catalog
+	zoning sync.Mutex // held while a zone is changed
+	feed   hostFeed
 }
 
 // New returns a Control over what the store holds.
 func New(ctx context.Context, o Options) (*Control, error) {
 	c := &Control{store: o.Store, vault: o.Vault, engine: o.Engine, directory: o.Directory, audit: o.Audit, kinds: o.Kinds, log: o.Log,
 		alerts: o.Alerts, intake: o.Intake, history: o.History, macs: o.Vault, methodRules: o.MethodRules,
-		templates: make(map[uint64]*Template), machines: make(map[int]*Definition)}
+		templates: make(map[uint64]*Template), machines: make(map[int]*Definition), zones: make(map[string]*dns.Zone),
+		dns: o.DNS, names: dns.NewCatalog(o.DNS.Catalog), feed: hostFeed{due: make(map[uint64]*hostsDue), wake: make(chan struct{}, 1)}}
 	if c.macs == nil { // plain states are for tests; tokens are secrets there, too
 		var err error
 		if c.macs, err = store.EphemeralVault(); err != nil {
@@ -92,10 +101,16 @@ func New(ctx context.Context, o Options) (*Control, error) {
 	if err := c.loadMachines(ctx); err != nil {
 		return nil, err
 	}
+	if err := c.loadZones(ctx); err != nil {
+		return nil, err
+	}
 	if err := c.keys.load(ctx, c.store); err != nil {
 		return nil, err
 	}
 	c.engine.Tap(c.journal.note)
+	if c.names.Hosts() != nil {
+		c.engine.Tap(c.feed.note)
+	}
 	c.engine.Limit(c.quota)
 	return c, nil
 }

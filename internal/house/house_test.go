@@ -78,6 +78,7 @@ func TestImports(t *testing.T) {
 		{from: "driver/docker", allowed: []string{"driver", "driver/cloudinit", "internal/egress"}}, // it fetches what users name
 		{from: "driver/cloudinit", allowed: []string{"driver"}},
 		{from: "internal/egress", allowed: []string{}},
+		{from: "internal/dns", allowed: []string{"internal/nearest"}},
 		{from: "internal/store", allowed: []string{}},
 		{from: "client", allowed: []string{}},
 		{from: "internal/notify", allowed: []string{"internal/egress", "internal/metric", "internal/nearest", "internal/store"}},

@@ -20,6 +20,7 @@ import (
 	"github.com/troupe-dev/troupe/internal/api"
 	"github.com/troupe-dev/troupe/internal/audit"
 	"github.com/troupe-dev/troupe/internal/control"
+	"github.com/troupe-dev/troupe/internal/dns"
 	"github.com/troupe-dev/troupe/internal/egress"
 	"github.com/troupe-dev/troupe/internal/engine"
 	"github.com/troupe-dev/troupe/internal/identity"
@@ -37,13 +38,17 @@ const (
 	Password = "opennebula"
 )
 
+// DNSZone holds the names of instances.
+const DNSZone = "troupe.internal."
+
 // A Stage is a control plane in this process. All of it ends with the test.
 type Stage struct {
 	Control   *control.Control
 	Engine    *engine.Engine
 	Directory *identity.Directory
 	Store     *store.Store
-	Cloud     *sim.Cloud // the back end behind the driver "sim"
+	Vault     *store.Vault // of the records in Store
+	Cloud     *sim.Cloud   // the back end behind the driver "sim"
 	Trail     *audit.Trail
 	Alerts    *alerting.Alerting
 	Intake    *telemetry.Intake
@@ -72,6 +77,7 @@ func NewOn(t testing.TB, o sim.Options) *Stage {
 	t.Cleanup(s.Store.Close)
 	vault, err := store.OpenVault(ctx, s.Store, filepath.Join(t.TempDir(), "master.key"))
 	must(err)
+	s.Vault = vault
 	tenure, err := s.Store.Acquire(ctx)
 	must(err)
 	s.Directory, err = identity.Open(ctx, control.Records{Store: s.Store})
@@ -92,10 +98,12 @@ func NewOn(t testing.TB, o sim.Options) *Stage {
 	must(err)
 	history, rules := s.react(tenure, vault)
 	s.Control, err = control.New(ctx, control.Options{Store: s.Store, Vault: vault, Engine: s.Engine, Directory: s.Directory, Audit: s.Trail, Kinds: kinds,
-		Alerts: s.Alerts, Intake: s.Intake, History: history, MethodRules: rules})
+		Alerts: s.Alerts, Intake: s.Intake, History: history, MethodRules: rules,
+		DNS: control.DNS{Catalog: dns.CatalogOptions{Zone: DNSZone}}})
 	must(err)
 	s.run("engine", s.Engine.Run)
 	s.run("alarms", s.Alerts.Run)
+	s.run("names", s.Control.FollowHosts)
 	return s
 }
 
@@ -183,6 +191,19 @@ func (s *Stage) serve(handler func(*api.Server) http.Handler) string {
 	s.t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	s.run("server", server.Serve)
 	return "http://" + addr.String()
+}
+
+// Names puts a name server on the control plane's zones and returns its address.
+func (s *Stage) Names() string {
+	s.t.Helper()
+	server := dns.NewServer(dns.ServerOptions{Log: slog.New(slog.DiscardHandler)})
+	at, err := server.Listen(context.Background(), "127.0.0.1:0")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	server.Open(s.Control.Names())
+	s.run("name server", server.Serve)
+	return at.String()
 }
 
 // Root returns the administrator as a caller.

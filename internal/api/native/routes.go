@@ -99,6 +99,7 @@ func (f *face) table() {
 	add(f, post, "/deliveries/{delivery}/resend", "Send a notification again that was given up", f.resend, gone)
 	add(f, del, "/deliveries/{delivery}", "Drop a notification", f.discard, gone)
 
+	f.dnsTable()
 	f.intakeTable()
 	f.queryTable()
 
