@@ -36,8 +36,11 @@ func (b *Bundle) Encode() (json.RawMessage, error) {
 		return nil, fmt.Errorf("store a template: %w", err)
 	}
 	var out bytes.Buffer
-	z := gzip.NewWriter(&out)
-	if _, err = z.Write(text); err == nil {
+	z, err := gzip.NewWriterLevel(&out, gzip.BestSpeed)
+	if err == nil {
+		_, err = z.Write(text)
+	}
+	if err == nil {
 		err = z.Close()
 	}
 	if err != nil {
