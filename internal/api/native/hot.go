@@ -59,7 +59,7 @@ func (f *face) hotSpec(who *identity.Caller, d *client.Document, file string, te
 	if d.Simulate {
 		opts.Driver, opts.Account = "sim", ""
 	}
-	if of.spec != nil && of.spec.Format == hot.Format {
+	if opts.Present = of.spec; of.spec != nil && of.spec.Format == hot.Format {
 		if opts.Previous, err = hot.DecodeBundle(of.spec.Document); err != nil {
 			return nil, nil, err
 		}

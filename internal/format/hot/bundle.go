@@ -22,6 +22,8 @@ type Bundle struct {
 	Driver       string                `json:"driver"`
 	Account      string                `json:"account,omitempty"`
 	Random       map[string]randomText `json:"random,omitempty"`
+	// Immutable are the values of parameters that an update may not change.
+	Immutable map[string]any `json:"immutable,omitempty"`
 }
 
 // packed is a bundle as it is stored: compressed, since templates repeat themselves.
@@ -66,8 +68,10 @@ func DecodeBundle(document json.RawMessage) (*Bundle, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read a stored template: %w", err)
 	}
-	for k, v := range b.Parameters {
-		b.Parameters[k] = whole(v)
+	for _, m := range []map[string]any{b.Parameters, b.Immutable} {
+		for k, v := range m {
+			m[k] = whole(v)
+		}
 	}
 	return b, nil
 }
@@ -75,7 +79,7 @@ func DecodeBundle(document json.RawMessage) (*Bundle, error) {
 // bundle returns what the evaluation came from.
 func (c *compiler) bundle(t *Template) *Bundle {
 	b := &Bundle{Template: t.source, Environments: t.environments, Files: t.doc.files, Name: c.opts.Name, Project: c.opts.Project,
-		Parameters: maps.Clone(c.opts.Parameters), Driver: c.opts.Driver, Account: c.opts.Account, Random: c.random}
+		Parameters: maps.Clone(c.opts.Parameters), Driver: c.opts.Driver, Account: c.opts.Account, Random: c.random, Immutable: c.immutable}
 	if c.opts.Previous == nil {
 		return b
 	}

@@ -33,6 +33,9 @@ type CompileOptions struct {
 	// Previous is what the service was made from before; nil for a new one. Random texts stay as they are, and so do
 	// values of parameters that are not given again and have no default.
 	Previous *Bundle
+	// Present is the specification that an update changes; nil for a new service. A resource that changes gets another name,
+	// since machines may use the one that is there.
+	Present *service.Spec
 	// Random is where random texts come from; nil for the system's own.
 	Random io.Reader
 }
@@ -130,7 +133,12 @@ func (c *compiler) compile(t *Template) *service.Spec {
 	c.waits()
 	spec := &service.Spec{Name: c.name(t), Description: strings.TrimSpace(t.Description), Strategy: service.Straight, OnFailure: service.Keep, Format: Format}
 	for _, x := range c.things {
-		spec.Resources = append(spec.Resources, c.thing(x))
+		made := c.thing(x)
+		if name := c.fresh(&made); name != made.Name {
+			c.rename(x, name)
+			made.Name = name
+		}
+		spec.Resources = append(spec.Resources, made)
 	}
 	for _, b := range c.roles {
 		c.role(b)
