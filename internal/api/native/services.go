@@ -167,7 +167,7 @@ func (f *face) deployment(who *identity.Caller, n *client.CreateService) (d cont
 		if err != nil {
 			return d, doc, err
 		}
-		doc = client.Document{Format: t.Format, Source: sourceOf(&t), File: t.Name}
+		doc = client.Document{Format: t.Format, Source: sourceOf(&t), File: t.Name, Environments: n.Environments, Driver: n.Driver, Account: n.Account, Simulate: n.Simulate}
 	}
 	if d.Spec, d.Warnings, err = f.spec(who, &doc, n.Inputs, subject{name: n.Name, alias: n.Alias}); err != nil {
 		return d, doc, err
