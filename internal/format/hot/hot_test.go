@@ -297,7 +297,7 @@ resources:
 	if diff := cmp.Diff([]string{"db"}, r.Parents); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]string{"ip", "net", "port", "sub"}, r.Needs); diff != "" {
+	if diff := cmp.Diff([]string{"net", "port"}, r.Needs); diff != "" {
 		t.Error(diff)
 	}
 	scope := &render.Scope{Service: render.Service{ID: "7"}, Roles: map[string]render.Peers{"db": render.PeersOf([]render.Peer{{Name: "db-0", Address: "10.9.0.7", Addresses: []string{"10.9.0.7"},

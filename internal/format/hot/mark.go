@@ -150,7 +150,7 @@ func (t target) expression(role string) string {
 	case field == "attribute":
 		return "{{ " + peer + ".attributes[" + quote(rest) + "] }}"
 	case rest != "":
-		return "{{ " + peer + ".addresses[" + rest + "] or " + peer + ".address }}"
+		return "{{ " + peer + ".addresses[" + rest + "] | default(" + peer + ".address) }}"
 	}
 	return "{{ " + peer + "." + t.field + " }}"
 }

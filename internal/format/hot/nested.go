@@ -250,6 +250,9 @@ func (r *resource) expandGroup() error {
 		r.server = own
 		return nil
 	}
+	if r.kind.name == "OS::Heat::AutoScalingGroup" {
+		r.warn(key, "members that are not servers alike are as many as desired_capacity says: they do not scale")
+	}
 	if r.size > MaxStack {
 		r.wrong("count", "%d members that are not servers alike; %d are the most", r.size, MaxStack)
 		return nil

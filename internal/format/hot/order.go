@@ -25,7 +25,7 @@ type way uint8
 
 // The ways.
 const (
-	behind   way = iota + 1 // by way of a resource of the service
+	behind   way = iota + 1 // by way of a resource that the driver makes
 	directly                // or of what is none
 )
 
@@ -74,6 +74,9 @@ func (c *compiler) follow(b *roleBuild, all []*resource, seen map[*resource]way,
 				c.follow(b, m.all, seen, direct)
 			}
 			c.follow(b, x.group, seen, direct)
+			continue
+		case x.kind.class == asResource && c.isRecorded(x): // ready at once: what it needs counts, and it where it is shown
+			c.follow(b, x.dependencies(), seen, direct)
 			continue
 		case x.kind.class == asResource:
 			if direct {

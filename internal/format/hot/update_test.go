@@ -33,6 +33,7 @@ func TestUpdate(t *testing.T) {
 		{what: "nothing"},
 		{what: "a property that machines do not show", old: "name: web", new: "name: other"},
 		{what: "metadata", old: "k: v", new: "k: w"},
+		{what: "a security group", old: "metadata: {k: v}", new: "security_groups: [{get_resource: group}]"},
 		{what: "a rule", old: "icmp", new: "tcp"},
 		{what: "user data of one", parameters: map[string]any{"other": "b"}, did: []string{"create db", "destroy db"}},
 		{what: "user data of one with a port", parameters: map[string]any{"greeting": "ho"}, did: []string{"destroy web", "create web"}},
