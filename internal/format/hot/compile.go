@@ -116,6 +116,7 @@ type compiler struct {
 	things   []*resource     // that become resources of the service
 	made     map[string]bool // resources of the specification
 	recorded map[string][]string
+	renamed  map[string]string
 }
 
 // A roleBuild is a role that is being made of a server, or of a group of servers.
@@ -135,6 +136,12 @@ func (c *compiler) compile(t *Template) *service.Spec {
 	for _, x := range c.things {
 		made := c.thing(x)
 		if name := c.fresh(&made); name != made.Name {
+			if c.renamed == nil {
+				c.renamed = map[string]string{}
+			}
+			c.renamed[made.Name] = name
+			delete(c.made, made.Name)
+			c.made[name] = true
 			c.rename(x, name)
 			made.Name = name
 		}

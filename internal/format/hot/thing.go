@@ -68,15 +68,14 @@ func (c *compiler) fresh(x *service.ResourceSpec) string {
 }
 
 // rename gives a resource another name in the specification, wherever it is spoken of.
-func (c *compiler) rename(r *resource, name string) {
-	for i := range c.targets {
-		if t := &c.targets[i]; t.of == ofResource && t.node == r.node {
+func (e *evaluation) rename(r *resource, name string) {
+	for i := range e.targets {
+		if t := &e.targets[i]; t.of == ofResource && t.node == r.node {
 			t.node = name
 		}
 	}
-	delete(c.made, r.node)
 	r.node = name
-	c.nodes[name], c.made[name], c.byNode[name] = true, true, r
+	e.nodes[name], e.byNode[name] = true, r
 }
 
 // resourceOptions are the driver's options of a resource that have the names of its properties; ids of other resources

@@ -21,6 +21,7 @@ resources:
   group: {type: OS::Neutron::SecurityGroup, properties: {rules: [{protocol: icmp}]}}
   web: {type: OS::Nova::Server, properties: {name: web, flavor: m1.tiny, networks: [{port: {get_resource: port}}], user_data: {get_param: greeting}}}
   db: {type: OS::Nova::Server, properties: {flavor: m1.tiny, metadata: {k: v}, user_data: {get_param: other}}}
+outputs: {net: {value: {get_resource: net}}}
 `
 
 // What an update does to the machines: as little as what has changed asks for.
@@ -82,6 +83,10 @@ func TestChangedResource(t *testing.T) {
 	s := start(t, spec)
 	wide := parse(t, strings.Replace(updated, "10.0.0.0/24", "10.1.0.0/24", 1), nil)
 	s.update(wide, options("sim"))
+	values, err := Outputs(s.svc.Spec.Document, ViewOf(s.svc, "i"))
+	if err != nil || values[0].Value != "1" {
+		t.Errorf("the output is %v, %v", values, err)
+	}
 	if s.svc.Resource("net") != nil || s.svc.Resource("net-2") == nil || s.svc.Spec.Resource("net-2").Options["cidr"] != "10.1.0.0/24" {
 		t.Errorf("the resources are %+v", s.svc.Spec.Resources)
 	}
