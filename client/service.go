@@ -10,7 +10,7 @@ import (
 // A Document describes a service, a role or a machine definition, in one of two forms: Spec, in the
 // native format as JSON, or Source, a text in Format.
 type Document struct {
-	Format string          `json:"format,omitempty" doc:"Format of source: native, oneflow or occopus; native when empty." enum:"native,oneflow,occopus"`
+	Format string          `json:"format,omitempty" doc:"Format of source: native, oneflow, occopus or hot (a Heat template); native when empty." enum:"native,oneflow,occopus,hot"`
 	Source string          `json:"source,omitempty" doc:"The text of the document: YAML or JSON, as its format has it."`
 	Spec   json.RawMessage `json:"spec,omitempty" doc:"The document in the native format as JSON, instead of source. Its schema is at /v1/schema/service.json."`
 	// Name of the document's file, for the places in error messages.
@@ -18,7 +18,18 @@ type Document struct {
 	// Files are what the document includes, by the relative path that it gives.
 	Files map[string]string `json:"files,omitempty" doc:"Contents of the files that the document includes, by their paths as it gives them, joined to the folder of the file that does."`
 	// Simulate makes the machines on the driver sim, which shows what their own drivers would have been asked for.
-	Simulate bool `json:"simulate,omitempty" doc:"Of an infrastructure description of Occopus: have its machines made by the driver sim, which shows what their own drivers would have been asked for."`
+	Simulate bool `json:"simulate,omitempty" doc:"Of an infrastructure description of Occopus, or a Heat template: have its machines made by the driver sim, which shows what their own drivers would have been asked for."`
+	// Environments are those of a Heat template; later ones go before earlier.
+	Environments []Text `json:"environments,omitempty" doc:"Of a Heat template: its environments, later ones before earlier." maxItems:"100"`
+	// Driver and Account make the servers of a Heat template whose image is not the name of a machine definition.
+	Driver  string `json:"driver,omitempty" doc:"Of a Heat template: the driver that makes servers whose image is not the name of a machine definition; process when empty, and the one of before in an update." maxLength:"63"`
+	Account string `json:"account,omitempty" doc:"Of a Heat template: the configured account of that driver." maxLength:"63"`
+}
+
+// A Text is a file's text with its name.
+type Text struct {
+	Name string `json:"name" doc:"Path of the file, as it is to stand in error messages. Files that it names are beside it." maxLength:"1000"`
+	Text string `json:"text"`
 }
 
 // A CreateService asks for a new service: from a Document, or from a stored template.
@@ -74,6 +85,19 @@ type Service struct {
 	Pass    *Pass             `json:"pass,omitempty" doc:"The pass that is under way, or the last one."`
 	Rollout *Rollout          `json:"rollout,omitempty" doc:"The update that is under way."`
 	Roles   []Role            `json:"roles"`
+	// Resources are told of a single service only, not in lists.
+	Resources []Resource `json:"resources,omitempty" doc:"What it makes beside machines; told of a single service, not in lists."`
+}
+
+// A Resource is a network, an address or another thing that roles need.
+type Resource struct {
+	Name    string            `json:"name"`
+	Kind    string            `json:"kind"`
+	Driver  string            `json:"driver" doc:"The driver that makes it; recorded for one that nothing makes."`
+	State   string            `json:"state" doc:"wanted, creating, ready, failed, removing or gone."`
+	Reason  string            `json:"reason,omitempty"`
+	Native  string            `json:"native,omitempty" doc:"The back end's own id."`
+	Outputs map[string]string `json:"outputs,omitempty" doc:"What roles may refer to."`
 }
 
 // A Pass is a time for which an unmanaged service is, or was last, managed.

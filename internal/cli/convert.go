@@ -9,6 +9,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 
+	"github.com/troupe-dev/troupe/internal/format/hot"
 	"github.com/troupe-dev/troupe/internal/format/native"
 	"github.com/troupe-dev/troupe/internal/format/occopus"
 	"github.com/troupe-dev/troupe/internal/format/oneflow"
@@ -17,6 +18,7 @@ import (
 )
 
 type convertOptions struct {
+	sourceOptions
 	nodes []string
 	to    string
 	out   string
@@ -27,15 +29,17 @@ func newConvertCommand(t *terminal) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "convert FILE",
 		Short: "write a service of another format as native YAML, or for Occopus",
-		Long: "Write a service template of OneFlow, or an infrastructure description of Occopus with its node definitions, as a\n" +
-			"native document, to standard output; or any of them as infra.yaml and nodes.yaml for Occopus. What cannot be said\n" +
+		Long: "Write a service template of OneFlow, an infrastructure description of Occopus with its node definitions, or a Heat\n" +
+			"template, as a native document, to standard output; or any of them as infra.yaml and nodes.yaml for Occopus. What cannot be said\n" +
 			"there is told on standard error. Machine definitions are named by their numbers or names: no server is asked.",
 		Example: "  troupe convert template.json > service.yaml\n" +
 			"  troupe convert infra.yaml --nodes nodes/node_definitions.yaml > service.yaml\n" +
+			"  troupe convert stack.yaml -e site.yaml --driver docker > service.yaml\n" +
 			"  troupe convert service.yaml --to occopus --out cluster",
 		Args: exactly("FILE"),
 		RunE: func(_ *cobra.Command, args []string) error { return runConvert(t, &o, args[0]) },
 	}
+	o.sourceOptions.addTemplateFlags(cmd.Flags())
 	cmd.Flags().StringArrayVar(&o.nodes, "nodes", nil, "`file` of node definitions of Occopus; may be repeated")
 	cmd.Flags().StringVar(&o.to, "to", "native", "`format` to write: native or occopus")
 	cmd.Flags().StringVar(&o.out, "out", ".", "`folder` for the files of --to occopus; files that are there stay")
@@ -50,7 +54,7 @@ func runConvert(t *terminal, o *convertOptions, name string) error {
 	if err != nil {
 		return err
 	}
-	spec, err := t.specOf(name, text, o.nodes)
+	spec, err := t.specOf(name, text, o)
 	switch {
 	case err != nil:
 		return err
@@ -71,10 +75,12 @@ func runConvert(t *terminal, o *convertOptions, name string) error {
 }
 
 // specOf reads a service in whatever format it has.
-func (t *terminal) specOf(name string, text []byte, nodes []string) (*service.Spec, error) {
+func (t *terminal) specOf(name string, text []byte, o *convertOptions) (*service.Spec, error) {
 	switch {
+	case hot.Describes(text):
+		return t.specOfHeat(name, text, &o.sourceOptions)
 	case occopus.Describes(text):
-		return t.specOfOccopus(name, text, nodes)
+		return t.specOfOccopus(name, text, o.nodes)
 	case occopus.Defines(text):
 		return nil, withCode(exitInvalid, fmt.Errorf("%s: these are node definitions: name them with --nodes, beside the infrastructure description", name))
 	case formatOf(text) == "oneflow":

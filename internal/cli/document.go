@@ -10,6 +10,7 @@ import (
 
 	"github.com/troupe-dev/troupe/client"
 	"github.com/troupe-dev/troupe/internal/cli/occopus"
+	"github.com/troupe-dev/troupe/internal/format/hot"
 	"github.com/troupe-dev/troupe/internal/format/native"
 	format "github.com/troupe-dev/troupe/internal/format/occopus"
 	"github.com/troupe-dev/troupe/internal/format/oneflow"
@@ -54,6 +55,8 @@ func (t *terminal) readService(name string) (*document, error) {
 	switch {
 	case format.Describes(text):
 		return t.readDescription(name, text)
+	case hot.Describes(text):
+		return heatDocument(name, text), nil
 	case format.Defines(text):
 		return nil, withCode(exitInvalid, fmt.Errorf("%s: these are node definitions of Occopus: store them with `troupe machine add`, then name the infrastructure description", name))
 	case formatOf(text) == "oneflow":

@@ -116,4 +116,22 @@ func (t *terminal) heading(s *client.Service) {
 		}
 		fmt.Fprintln(t.out)
 	}
+	const shown = 20
+	for n, x := range s.Resources {
+		if n == shown {
+			fmt.Fprintf(t.out, "  and %d more resources\n", len(s.Resources)-n)
+			break
+		}
+		fmt.Fprintf(t.out, "  %s: %s, %s", x.Name, x.Kind, x.State)
+		if x.Driver == "recorded" {
+			fmt.Fprint(t.out, ", recorded")
+		}
+		if a := x.Outputs["address"]; a != "" {
+			fmt.Fprintf(t.out, ", %s", a)
+		}
+		if x.Reason != "" {
+			fmt.Fprintf(t.out, ": %s", oneLine(x.Reason))
+		}
+		fmt.Fprintln(t.out)
+	}
 }

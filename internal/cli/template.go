@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -55,7 +56,7 @@ func newTemplateAddCommand(t *terminal) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			x, err := c.Templates().Add(ctx, client.PutTemplate{Document: d.Document, Name: name, Permissions: permissions})
+			x, err := c.Templates().Add(ctx, client.PutTemplate{Document: d.Document, Name: cmp.Or(name, d.Name), Permissions: permissions})
 			if err != nil {
 				return err
 			}
@@ -84,7 +85,7 @@ func newTemplateLsCommand(t *terminal) *cobra.Command {
 			return t.show(list, b)
 		}),
 	}
-	cmd.Flags().Var(choice{&format, []string{"native", "oneflow"}}, "format", "only templates of this format")
+	cmd.Flags().Var(choice{&format, []string{"native", "oneflow", "occopus", "hot"}}, "format", "only templates of this format")
 	return cmd
 }
 
@@ -114,11 +115,15 @@ func newTemplateUpCommand(t *terminal) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			inputs, err := assignments("--set", o.set)
+			inputs, err := o.inputs()
 			if err != nil {
 				return err
 			}
-			s, err := c.Services().Create(ctx, client.CreateService{Template: id, Name: o.name, Inputs: inputs, Permissions: o.permissions})
+			with := client.Document{Driver: o.driver, Account: o.account, Simulate: o.simulate}
+			if with.Environments, err = t.readTexts(o.environments); err != nil {
+				return err
+			}
+			s, err := c.Services().Create(ctx, client.CreateService{Document: with, Template: id, Name: o.name, Inputs: inputs, Permissions: o.permissions})
 			if err != nil {
 				return err
 			}

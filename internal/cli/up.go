@@ -12,19 +12,13 @@ import (
 
 // wishOptions say how a file becomes a wish.
 type wishOptions struct {
-	name     string
-	set      []string
-	simulate bool
+	sourceOptions
+	name string
 }
 
 func (o *wishOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.name, "name", "", "`name` of the service (default: the file's)")
-	f.StringArrayVar(&o.set, "set", nil, "`KEY=VALUE` of an input; may be repeated")
-	addSimulate(f, &o.simulate)
-}
-
-func addSimulate(f *pflag.FlagSet, on *bool) {
-	f.BoolVar(on, "simulate", false, "of an infrastructure description of Occopus: make its machines on the driver sim")
+	o.sourceOptions.addFlags(f)
 }
 
 type upOptions struct {
@@ -40,9 +34,9 @@ func newUpCommand(t *terminal) *cobra.Command {
 		Use:   "up FILE",
 		Short: "deploy a service, or change it to what the file says",
 		Long: "Deploy the service that a file describes. A service of that name which runs already is changed to what the file\n" +
-			"says, role by role. FILE is native YAML or JSON, a OneFlow template in JSON, or an infrastructure description\n" +
-			"of Occopus, whose node types `troupe machine add` has stored; - is standard input.",
-		Example: "  troupe up shop.yaml --set VERSION=1.11",
+			"says, role by role. FILE is native YAML or JSON, a OneFlow template in JSON, an infrastructure description of\n" +
+			"Occopus, whose node types `troupe machine add` has stored, or a Heat template; - is standard input.",
+		Example: "  troupe up shop.yaml --set VERSION=1.11\n  troupe up stack.yaml -e site.yaml --driver docker",
 		Args:    exactly("FILE"),
 		RunE:    calling(t, func(ctx context.Context, c *client.Client, args []string) error { return runUp(ctx, t, c, &o, args[0]) }),
 	}
@@ -64,12 +58,11 @@ type wish struct {
 
 // readWish reads a file and finds out whether its service exists.
 func readWish(ctx context.Context, t *terminal, c *client.Client, o *wishOptions, file string) (*wish, error) {
-	d, err := t.readService(file)
+	d, err := o.readService(t, file)
 	if err != nil {
 		return nil, err
 	}
-	d.Simulate = o.simulate
-	inputs, err := assignments("--set", o.set)
+	inputs, err := o.inputs()
 	if err != nil {
 		return nil, err
 	}

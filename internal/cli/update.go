@@ -12,8 +12,7 @@ import (
 
 type updateOptions struct {
 	waitOptions
-	set              []string
-	simulate         bool
+	sourceOptions
 	rollback         string
 	pause, continues bool
 }
@@ -41,10 +40,9 @@ func newUpdateCommand(t *terminal) *cobra.Command {
 			return runUpdate(ctx, t, c, &o, args)
 		}),
 	}
-	o.addFlags(cmd.Flags())
 	f := cmd.Flags()
-	f.StringArrayVar(&o.set, "set", nil, "`KEY=VALUE` of an input; may be repeated")
-	addSimulate(f, &o.simulate)
+	o.waitOptions.addFlags(f)
+	o.sourceOptions.addFlags(f)
 	f.StringVar(&o.rollback, "rollback", "", "return to an earlier `revision`, without one to the last that was in place")
 	f.Lookup("rollback").NoOptDefVal = "0"
 	f.BoolVar(&o.pause, "pause", false, "pause the update that is under way")
@@ -89,12 +87,11 @@ func runUpdate(ctx context.Context, t *terminal, c *client.Client, o *updateOpti
 }
 
 func updateFrom(ctx context.Context, t *terminal, c *client.Client, o *updateOptions, ref, file string) (int64, error) {
-	d, err := t.readService(file)
+	d, err := o.readService(t, file)
 	if err != nil {
 		return 0, err
 	}
-	d.Simulate = o.simulate
-	inputs, err := assignments("--set", o.set)
+	inputs, err := o.inputs()
 	if err != nil {
 		return 0, err
 	}

@@ -192,7 +192,12 @@ func eachText(at string, v any, f func(place, text string)) {
 func ShowsAddress(m *service.Machine) bool {
 	found := false
 	eachTemplate("", m, func(place, text string) {
-		found = found || !strings.Contains(place, "checks[") && !plain(text) && strings.Contains(text, "instance") && strings.Contains(text, "address")
+		if found || strings.Contains(place, "checks[") || plain(text) || !strings.Contains(text, "instance") || !strings.Contains(text, "address") {
+			return
+		}
+		found = slices.ContainsFunc(references(text), func(r jinja.Reference) bool {
+			return r.Path[0] == "instance" && (len(r.Path) == 1 || r.Path[1] == "address")
+		})
 	})
 	return found
 }

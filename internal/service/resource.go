@@ -538,6 +538,11 @@ func (s *Service) resourcesAgree(next *Spec) *Refusal {
 	return nil
 }
 
+// Serves reports whether a resource made for the one spec serves the other as it is. Recorded ones change in place.
+func (x *ResourceSpec) Serves(other *ResourceSpec) bool {
+	return x.Driver == Recorded && other.Driver == Recorded || sameResource(x, other)
+}
+
 // sameResource reports whether a resource made for one spec serves the other.
 func sameResource(a, b *ResourceSpec) bool {
 	return a.Kind == b.Kind && a.Driver == b.Driver && a.Account == b.Account && a.Addresses == b.Addresses &&

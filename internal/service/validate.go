@@ -178,7 +178,10 @@ func (v *validator) spec(s *Spec) {
 	}
 }
 
-var roleName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+var (
+	roleName    = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+	machineName = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
+)
 
 func (v *validator) name(path, what, name string) {
 	switch {
@@ -238,8 +241,8 @@ func (v *validator) update(at string, u UpdatePolicy) {
 }
 
 func (v *validator) machine(at string, m *Machine) {
-	if m.Name != "" {
-		v.name(at+"name", "machine definition", m.Name)
+	if m.Name != "" && (len(m.Name) > MaxName || !machineName.MatchString(m.Name)) {
+		v.fail(at+"name", "%q is no name for a machine definition: use letters, digits, _, - and ., %d at most", m.Name, MaxName)
 	}
 	least(v, at+"id", m.ID, 0)
 	least(v, at+"cpus", m.CPUs, 0)

@@ -110,9 +110,9 @@ func (d *description) parse() (*hot.Template, error) {
 
 func plainName(name string) string { return path.Clean(strings.TrimPrefix(name, "file://")) }
 
-// compile makes a specification of a template for the caller.
-func (h *Heat) compile(r *request, name string, t *hot.Template, parameters map[string]any, previous *hot.Bundle) (*service.Spec, []string, error) {
-	o := h.site(r, name, parameters, previous)
+// compile makes a specification of a template for the caller, for the stack that it changes; nil for a new one.
+func (h *Heat) compile(r *request, name string, t *hot.Template, parameters map[string]any, of *shot) (*service.Spec, []string, error) {
+	o := h.site(r, name, parameters, of)
 	spec, warnings, err := t.Compile(o)
 	if err != nil {
 		return nil, nil, invalid(err)
@@ -121,13 +121,17 @@ func (h *Heat) compile(r *request, name string, t *hot.Template, parameters map[
 }
 
 // site is where a caller's templates run.
-func (h *Heat) site(r *request, name string, parameters map[string]any, previous *hot.Bundle) hot.CompileOptions {
+func (h *Heat) site(r *request, name string, parameters map[string]any, of *shot) hot.CompileOptions {
 	find := h.Control.Resolver(r.who)
-	return hot.CompileOptions{Name: name, Project: r.project(), Parameters: parameters, Driver: h.Driver, Account: h.Account, Kinds: h.Control.Kind, Previous: previous,
+	o := hot.CompileOptions{Name: name, Project: r.project(), Parameters: parameters, Driver: h.Driver, Account: h.Account, Kinds: h.Control.Kind,
 		Machine: func(name string) (service.Machine, bool) {
 			m, err := find(name)
 			return m, err == nil
 		}}
+	if of != nil {
+		o.Previous, o.Present = of.bundle, of.spec
+	}
+	return o
 }
 
 // patched puts a description over the one that a stack was made from: what it does not say stays.

@@ -392,7 +392,7 @@ func (h *Heat) changed(r *request, patch bool) (*shot, *service.Spec, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	spec, _, err := h.compile(r, s.name, t, d.Parameters, s.bundle)
+	spec, _, err := h.compile(r, s.name, t, d.Parameters, s)
 	if err != nil {
 		return nil, nil, err
 	}

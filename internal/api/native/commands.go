@@ -122,21 +122,20 @@ func (f *face) addRole(who *identity.Caller, id uint64, in *client.Document) (se
 }
 
 // update makes the command of an update of a service at the revision; 0 for any.
-func (f *face) update(who *identity.Caller, id uint64, in *client.UpdateService, revision int64) (service.Command, error) {
+func (f *face) update(who *identity.Caller, id uint64, in *client.UpdateService, revision int64) (cmd service.Command, warnings []string, err error) {
 	if revision > math.MaxUint32 {
-		return service.Command{}, invalid("header.If-Match", "not an ETag of a service")
+		return cmd, nil, invalid("header.If-Match", "not an ETag of a service")
 	}
-	var present *service.Spec
-	var alias string
-	if err := f.control.Read(who, id, func(s *service.Service) { present, alias = s.Spec, s.Meta.Alias }); err != nil {
-		return service.Command{}, err
+	var of subject
+	if err := f.control.Read(who, id, func(s *service.Service) { of = subject{s.Meta.Name, s.Meta.Alias, s.Spec} }); err != nil {
+		return cmd, nil, err
 	}
-	spec, _, err := f.spec(who, &in.Document, in.Inputs, present, alias)
+	spec, warnings, err := f.spec(who, &in.Document, in.Inputs, of)
 	if err != nil {
-		return service.Command{}, err
+		return cmd, nil, err
 	}
 	spec.AtATime = cmp.Or(in.AtATime, spec.AtATime)
-	return service.Command{Update: &service.Update{Spec: spec, Revision: uint32(revision)}}, nil
+	return service.Command{Update: &service.Update{Spec: spec, Revision: uint32(revision)}}, warnings, nil
 }
 
 type updateService struct {
@@ -154,7 +153,7 @@ func (f *face) updateService(ctx context.Context, who *identity.Caller, in *upda
 	if err != nil {
 		return nil, err
 	}
-	cmd, err := f.update(who, id, &in.Body, revision)
+	cmd, _, err := f.update(who, id, &in.Body, revision)
 	if err != nil {
 		return nil, err
 	}
@@ -241,7 +240,8 @@ func (f *face) planCommand(ctx context.Context, who *identity.Caller, in *planCo
 	if err != nil {
 		return nil, err
 	}
-	cmd, err := f.planned(ctx, who, id, in)
+	var warnings []string
+	cmd, err := f.planned(ctx, who, id, in, &warnings)
 	if err != nil {
 		return nil, err
 	}
@@ -254,6 +254,7 @@ func (f *face) planCommand(ctx context.Context, who *identity.Caller, in *planCo
 	}
 	name := ""
 	err = f.control.Read(who, id, func(s *service.Service) { name = s.Meta.Name })
+	p.Warnings = append(warnings, p.Warnings...)
 	shown := plan(&p, id, name)
 	if in.Body.Update != nil {
 		shown.Machines = f.plannedMachines(cmd.Update.Spec)
@@ -261,8 +262,8 @@ func (f *face) planCommand(ctx context.Context, who *identity.Caller, in *planCo
 	return answered(shown, err)
 }
 
-// planned makes the one command that is to be planned.
-func (f *face) planned(ctx context.Context, who *identity.Caller, id uint64, in *planCommand) (cmd service.Command, err error) {
+// planned makes the one command that is to be planned. What its document will not do as it may be meant is put into warnings.
+func (f *face) planned(ctx context.Context, who *identity.Caller, id uint64, in *planCommand, warnings *[]string) (cmd service.Command, err error) {
 	c := &in.Body
 	set := 0
 	for _, on := range [...]bool{c.Scale != nil, c.Update != nil, c.Rollback != nil, c.Recover != nil, c.Undeploy != nil, c.AddRole != nil,
@@ -282,7 +283,8 @@ func (f *face) planned(ctx context.Context, who *identity.Caller, id uint64, in 
 		if err != nil {
 			return cmd, err
 		}
-		return f.update(who, id, c.Update, revision)
+		cmd, *warnings, err = f.update(who, id, c.Update, revision)
+		return cmd, err
 	case c.Rollback != nil:
 		back, err := f.control.Before(ctx, who, id, *c.Rollback)
 		return service.Command{Update: back}, err

@@ -15,6 +15,7 @@ import (
 	"github.com/troupe-dev/troupe/client"
 	"github.com/troupe-dev/troupe/internal/api"
 	"github.com/troupe-dev/troupe/internal/control"
+	"github.com/troupe-dev/troupe/internal/format/hot"
 	"github.com/troupe-dev/troupe/internal/format/native"
 	"github.com/troupe-dev/troupe/internal/format/occopus"
 	"github.com/troupe-dev/troupe/internal/format/oneflow"
@@ -55,19 +56,23 @@ func (f *face) documentOptions(who *identity.Caller, d *client.Document) native.
 	}}
 }
 
-// spec reads a service, with values for its inputs. old, nil for none, is what its hidden secrets are
-// taken from, and alias what its client calls the service. The warnings tell what will not work as it may be meant.
-func (f *face) spec(who *identity.Caller, d *client.Document, inputs map[string]string, old *service.Spec, alias string) (*service.Spec, []string, error) {
+// spec reads a service, with values for its inputs. Hidden secrets are taken from what the service is now.
+// The warnings tell what will not work as it may be meant.
+func (f *face) spec(who *identity.Caller, d *client.Document, inputs map[string]string, of subject) (*service.Spec, []string, error) {
 	file, text, err := textOf(d)
 	switch {
 	case err != nil:
 		return nil, nil, err
-	case d.Simulate && d.Format != occopus.Format:
-		return nil, nil, invalid("body.simulate", "only infrastructure descriptions of Occopus are simulated; name the driver sim in others")
+	case d.Simulate && d.Format != occopus.Format && d.Format != hot.Format:
+		return nil, nil, invalid("body.simulate", "only infrastructure descriptions of Occopus and Heat templates are simulated; name the driver sim in others")
+	case d.Format != hot.Format && (len(d.Environments) > 0 || d.Driver != "" || d.Account != ""):
+		return nil, nil, invalid("body.environments", "only Heat templates have environments, and a driver that is named beside them")
+	case d.Format == hot.Format:
+		return f.hotSpec(who, d, file, text, inputs, of)
 	case d.Format == "oneflow":
 		return f.oneflowSpec(who, text, inputs)
 	case d.Format == occopus.Format:
-		spec, warnings, err := f.occopusSpec(who, d, file, text, alias)
+		spec, warnings, err := f.occopusSpec(who, d, file, text, of.alias)
 		if err == nil {
 			err = setInputs(spec, inputs)
 		}
@@ -80,7 +85,7 @@ func (f *face) spec(who *identity.Caller, d *client.Document, inputs map[string]
 	if err := setInputs(spec, inputs); err != nil {
 		return nil, nil, err
 	}
-	return spec, nil, f.control.RestoreSecrets(spec, old)
+	return spec, nil, f.control.RestoreSecrets(spec, of.spec)
 }
 
 // A located error tells where in a document is what was refused.
@@ -98,7 +103,7 @@ func (f *face) locate(who *identity.Caller, d *client.Document, err error) error
 	var found service.Problems
 	var misplaced *control.Misplaced
 	switch {
-	case d.Format == "oneflow", d.Format == occopus.Format:
+	case d.Format == "oneflow", d.Format == occopus.Format, d.Format == hot.Format:
 		return err
 	case errors.As(err, &found):
 	case errors.As(err, &misplaced):

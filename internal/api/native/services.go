@@ -101,7 +101,7 @@ func (f *face) getService(_ context.Context, who *identity.Caller, in *Named) (*
 		return nil, err
 	}
 	out := &tagged[client.Service]{}
-	err = f.control.Read(who, id, func(s *service.Service) { out.Body = f.service(s) })
+	err = f.control.Read(who, id, func(s *service.Service) { out.Body, out.Body.Resources = f.service(s), resources(s) })
 	out.ETag = etag(out.Body.Revision)
 	return out, err
 }
@@ -167,9 +167,9 @@ func (f *face) deployment(who *identity.Caller, n *client.CreateService) (d cont
 		if err != nil {
 			return d, doc, err
 		}
-		doc = client.Document{Format: t.Format, Source: sourceOf(&t), File: t.Name}
+		doc = client.Document{Format: t.Format, Source: sourceOf(&t), File: t.Name, Environments: n.Environments, Driver: n.Driver, Account: n.Account, Simulate: n.Simulate}
 	}
-	if d.Spec, d.Warnings, err = f.spec(who, &doc, n.Inputs, nil, n.Alias); err != nil {
+	if d.Spec, d.Warnings, err = f.spec(who, &doc, n.Inputs, subject{name: n.Name, alias: n.Alias}); err != nil {
 		return d, doc, err
 	}
 	d.Spec.Managed = cmp.Or(service.Care(n.Managed), d.Spec.Managed)

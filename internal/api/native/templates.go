@@ -9,6 +9,7 @@ import (
 	"github.com/troupe-dev/troupe/client"
 	"github.com/troupe-dev/troupe/internal/api"
 	"github.com/troupe-dev/troupe/internal/control"
+	"github.com/troupe-dev/troupe/internal/format/hot"
 	"github.com/troupe-dev/troupe/internal/identity"
 )
 
@@ -80,8 +81,12 @@ func (f *face) setBody(who *identity.Caller, t *control.Template, d *client.Docu
 	name := ""
 	if t.Format == "oneflow" {
 		t.Body, name, err = oneflowBody(text)
+	} else if t.Format == hot.Format {
+		if _, err = parseHOT(d, cmp.Or(d.File, "source"), text); err == nil { // what its parameters are comes with a service
+			t.Body, err = json.Marshal(string(text))
+		}
 	} else {
-		spec, _, e := f.spec(who, d, nil, nil, "")
+		spec, _, e := f.spec(who, d, nil, subject{})
 		if err = e; err == nil {
 			name = spec.Name
 			t.Body, err = json.Marshal(string(text))

@@ -67,6 +67,14 @@ func (f *face) service(s *service.Service) client.Service {
 	return out
 }
 
+func resources(s *service.Service) []client.Resource {
+	out := make([]client.Resource, len(s.Resources))
+	for n, x := range s.Resources {
+		out[n] = client.Resource{Name: x.Name, Kind: x.Kind, Driver: x.Driver, State: x.Phase.String(), Reason: x.Reason, Native: x.Native, Outputs: x.Outputs}
+	}
+	return out
+}
+
 func role(s *service.Service, r *service.Role) client.Role {
 	out := client.Role{
 		Name: r.Name, State: r.State.String(), Reason: r.Reason, Since: r.Since.Time(), Cardinality: r.Cardinality, Min: r.Spec.MinOf(),

@@ -53,6 +53,9 @@ func (r *resource) attribute(at tree.Place, path []any) (any, error) {
 	case asGroup:
 		return r.groupAttribute(at, name, path[1:])
 	case asStack:
+		if inner, ok := strings.CutPrefix(name, "resource."); ok {
+			return r.innerAttribute(at, strings.Split(inner, "."), path[1:])
+		}
 		v, err = r.stackAttribute(name)
 	default:
 		v, err = r.ownAttribute(name)

@@ -23,6 +23,10 @@ type Bundle struct {
 	Driver       string                `json:"driver"`
 	Account      string                `json:"account,omitempty"`
 	Random       map[string]randomText `json:"random,omitempty"`
+	// Immutable are the values of parameters that an update may not change.
+	Immutable map[string]any `json:"immutable,omitempty"`
+	// Renamed are the names of resources that had to take another than their own.
+	Renamed map[string]string `json:"renamed,omitempty"`
 	// Updated is when the service was last changed to another template or to other parameters; zero for never.
 	Updated time.Time `json:"updated,omitzero"`
 }
@@ -39,8 +43,11 @@ func (b *Bundle) Encode() (json.RawMessage, error) {
 		return nil, fmt.Errorf("store a template: %w", err)
 	}
 	var out bytes.Buffer
-	z := gzip.NewWriter(&out)
-	if _, err = z.Write(text); err == nil {
+	z, err := gzip.NewWriterLevel(&out, gzip.BestSpeed)
+	if err == nil {
+		_, err = z.Write(text)
+	}
+	if err == nil {
 		err = z.Close()
 	}
 	if err != nil {
@@ -66,8 +73,10 @@ func DecodeBundle(document json.RawMessage) (*Bundle, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read a stored template: %w", err)
 	}
-	for k, v := range b.Parameters {
-		b.Parameters[k] = whole(v)
+	for _, m := range []map[string]any{b.Parameters, b.Immutable} {
+		for k, v := range m {
+			m[k] = whole(v)
+		}
 	}
 	return b, nil
 }
@@ -75,7 +84,7 @@ func DecodeBundle(document json.RawMessage) (*Bundle, error) {
 // bundle returns what the evaluation came from.
 func (c *compiler) bundle(t *Template) *Bundle {
 	b := &Bundle{Template: t.source, Environments: t.environments, Files: t.doc.files, Name: c.opts.Name, Project: c.opts.Project,
-		Parameters: maps.Clone(c.opts.Parameters), Driver: c.opts.Driver, Account: c.opts.Account, Random: c.random}
+		Parameters: maps.Clone(c.opts.Parameters), Driver: c.opts.Driver, Account: c.opts.Account, Random: c.random, Immutable: c.immutable, Renamed: c.renamed}
 	if c.opts.Previous == nil {
 		return b
 	}
@@ -89,6 +98,24 @@ func (c *compiler) bundle(t *Template) *Bundle {
 		}
 	}
 	return b
+}
+
+// evaluate gives the bundle's template its values again, as they are in the service that was made from it.
+func (b *Bundle) evaluate() (*evaluation, error) {
+	t, err := b.Parse()
+	if err != nil {
+		return nil, err
+	}
+	e := t.evaluate(CompileOptions{Name: b.Name, Project: b.Project, Parameters: b.Parameters, Driver: b.Driver, Account: b.Account, Previous: b})
+	if err := e.errs.Sorted(); err != nil {
+		return nil, err
+	}
+	for node, name := range b.Renamed {
+		if r := e.byNode[node]; r != nil {
+			e.rename(r, name)
+		}
+	}
+	return e, nil
 }
 
 // Parse reads the bundle's template again.

@@ -33,6 +33,9 @@ type CompileOptions struct {
 	// Previous is what the service was made from before; nil for a new one. Random texts stay as they are, and so do
 	// values of parameters that are not given again and have no default.
 	Previous *Bundle
+	// Present is the specification that an update changes; nil for a new service. A resource that changes gets another name,
+	// since machines may use the one that is there.
+	Present *service.Spec
 	// Random is where random texts come from; nil for the system's own.
 	Random io.Reader
 }
@@ -87,6 +90,11 @@ func (t *Template) evaluate(opts CompileOptions) *evaluation {
 			e.note(err, r.place, r.where())
 		}
 		r.required()
+		if r.kind.name == "OS::Heat::RandomString" { // drawn once, also when only outputs show it
+			if _, err := r.randomText(); err != nil {
+				e.note(err, r.place, r.where())
+			}
+		}
 		if r.kind.ignored != "" {
 			r.warn("", "%s is ignored: %s", r.kind.name, r.kind.ignored)
 		}
@@ -108,6 +116,7 @@ type compiler struct {
 	things   []*resource     // that become resources of the service
 	made     map[string]bool // resources of the specification
 	recorded map[string][]string
+	renamed  map[string]string
 }
 
 // A roleBuild is a role that is being made of a server, or of a group of servers.
@@ -125,7 +134,18 @@ func (c *compiler) compile(t *Template) *service.Spec {
 	c.waits()
 	spec := &service.Spec{Name: c.name(t), Description: strings.TrimSpace(t.Description), Strategy: service.Straight, OnFailure: service.Keep, Format: Format}
 	for _, x := range c.things {
-		spec.Resources = append(spec.Resources, c.thing(x))
+		made := c.thing(x)
+		if name := c.fresh(&made); name != made.Name {
+			if c.renamed == nil {
+				c.renamed = map[string]string{}
+			}
+			c.renamed[made.Name] = name
+			delete(c.made, made.Name)
+			c.made[name] = true
+			c.rename(x, name)
+			made.Name = name
+		}
+		spec.Resources = append(spec.Resources, made)
 	}
 	for _, b := range c.roles {
 		c.role(b)

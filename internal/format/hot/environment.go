@@ -141,14 +141,24 @@ func (m *mapping) fits(resource, kind string) bool {
 	return matches(m.from, kind) && (m.resource == "" || matches(m.resource, resource))
 }
 
-// stands returns what a type stands for: another type, or the path of a file. Later mappings go before earlier ones,
-// and those for one resource before those for all.
+// rank orders mappings that fit: those for one resource go before those for all, and names before patterns.
+func (m *mapping) rank() (n int) {
+	if m.resource != "" {
+		n += 2
+	}
+	if !strings.HasSuffix(m.from, "*") {
+		n++
+	}
+	return n
+}
+
+// stands returns what a type stands for: another type, or the path of a file. Of mappings of one rank the last counts.
 func (env *environment) stands(resource, kind string) (to string, file bool) {
 	for range len(env.registry) + 1 { // one may lead to another, and round
 		found := -1
 		for i := range env.registry {
 			m := &env.registry[i]
-			if m.fits(resource, kind) && (found < 0 || m.resource != "" || env.registry[found].resource == "") {
+			if m.fits(resource, kind) && (found < 0 || m.rank() >= env.registry[found].rank()) {
 				found = i
 			}
 		}

@@ -26,12 +26,8 @@ func Listing(document json.RawMessage) ([]Listed, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := b.Parse()
+	e, err := b.evaluate()
 	if err != nil {
-		return nil, err
-	}
-	e := t.evaluate(CompileOptions{Name: b.Name, Project: b.Project, Parameters: b.Parameters, Driver: b.Driver, Account: b.Account, Previous: b})
-	if err := e.errs.Sorted(); err != nil {
 		return nil, err
 	}
 	var out []Listed
@@ -130,12 +126,8 @@ func Scaling(document json.RawMessage, name string, count func(role string) int)
 	if err != nil {
 		return "", 0, false, err
 	}
-	t, err := b.Parse()
+	e, err := b.evaluate()
 	if err != nil {
-		return "", 0, false, err
-	}
-	e := t.evaluate(CompileOptions{Name: b.Name, Project: b.Project, Parameters: b.Parameters, Driver: b.Driver, Account: b.Account, Previous: b})
-	if err := e.errs.Sorted(); err != nil {
 		return "", 0, false, err
 	}
 	r := e.root.byName[name]

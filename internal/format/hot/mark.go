@@ -96,11 +96,11 @@ func plainText(at tree.Place, s string) (string, error) {
 	return s, nil
 }
 
-// filled returns a text with each mark replaced by what f makes of its target, and anything else by what quote makes of
+// filled returns a text with each mark replaced by what f makes of its target, and anything else by what plain makes of
 // it.
-func (m *marks) filled(s string, f func(target) string, quote func(string) string) string {
+func (m *marks) filled(s string, f func(target) string, plain func(string) string) string {
 	if !marked(s) {
-		return quote(s)
+		return plain(s)
 	}
 	var b strings.Builder
 	from := 0
@@ -109,17 +109,26 @@ func (m *marks) filled(s string, f func(target) string, quote func(string) strin
 		if !ok {
 			continue
 		}
-		b.WriteString(quote(s[from:i]))
+		b.WriteString(plain(s[from:i]))
 		b.WriteString(f(t))
 		from = i + utf8.RuneLen(r)
 	}
-	b.WriteString(quote(s[from:]))
+	b.WriteString(plain(s[from:]))
 	return b.String()
 }
 
+// quote writes a text as a template has it.
+func quote(s string) string {
+	if strings.ContainsAny(s, `\'`) {
+		s = quotes.Replace(s)
+	}
+	return "'" + s + "'"
+}
+
+var quotes = strings.NewReplacer(`\`, `\\`, "'", `\'`)
+
 // expression returns what the templates of a role see in the place of a target.
 func (t target) expression(role string) string {
-	quote := func(s string) string { return "'" + strings.NewReplacer(`\`, `\\`, "'", `\'`).Replace(s) + "'" }
 	switch t.of {
 	case ofService:
 		return "{{ service." + t.field + " }}"
@@ -141,7 +150,7 @@ func (t target) expression(role string) string {
 	case field == "attribute":
 		return "{{ " + peer + ".attributes[" + quote(rest) + "] }}"
 	case rest != "":
-		return "{{ " + peer + ".addresses[" + rest + "] or " + peer + ".address }}"
+		return "{{ " + peer + ".addresses[" + rest + "] | default(" + peer + ".address) }}"
 	}
 	return "{{ " + peer + "." + t.field + " }}"
 }

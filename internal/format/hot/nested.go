@@ -159,20 +159,6 @@ func (r *resource) stackAttribute(name string) (any, error) {
 		return out, nil
 	case name == "show":
 		return map[string]any{"id": r.node, "stack_name": r.node}, nil
-	case strings.HasPrefix(name, "resource."):
-		path := strings.Split(strings.TrimPrefix(name, "resource."), ".")
-		inner := s.byName[path[0]]
-		if inner == nil {
-			return nil, fmt.Errorf("no resource %q in %s%s", path[0], r.path, nearest.Hint(path[0], s.resourceNames()))
-		}
-		if len(path) == 1 {
-			return inner.reference(inner.place)
-		}
-		rest := make([]any, len(path)-1)
-		for i, p := range path[1:] {
-			rest[i] = p
-		}
-		return inner.attribute(inner.place, rest)
 	}
 	var names []string
 	for i := range s.t.Outputs {
@@ -182,6 +168,27 @@ func (r *resource) stackAttribute(name string) (any, error) {
 		names = append(names, s.t.Outputs[i].Name)
 	}
 	return nil, fmt.Errorf("%s has no output %q%s", r.path, name, nearest.Hint(name, names))
+}
+
+// innerAttribute is an attribute of a resource of a nested template, or, without one, the resource itself: names are its
+// name and what follows it behind points.
+func (r *resource) innerAttribute(at tree.Place, names []string, path []any) (any, error) {
+	if len(r.members) == 0 {
+		return nil, nil
+	}
+	s := r.members[0]
+	inner := s.byName[names[0]]
+	if inner == nil {
+		return nil, wrong(at, "no resource %q in %s%s", names[0], r.path, nearest.Hint(names[0], s.resourceNames()))
+	}
+	var all []any
+	for _, name := range names[1:] {
+		all = append(all, name)
+	}
+	if all = append(all, path...); len(all) == 0 {
+		return inner.reference(at)
+	}
+	return inner.attribute(at, all)
 }
 
 // output evaluates one output of a stack; nil for one that a condition leaves out.
@@ -242,6 +249,9 @@ func (r *resource) expandGroup() error {
 		own := &resource{s: r.s, def: inner, kind: k, path: r.path, node: r.node, body: inner.properties, vars: map[string]any{variable: number}, uses: r.uses, place: r.place}
 		r.server = own
 		return nil
+	}
+	if r.kind.name == "OS::Heat::AutoScalingGroup" {
+		r.warn(key, "members that are not servers alike are as many as desired_capacity says: they do not scale")
 	}
 	if r.size > MaxStack {
 		r.wrong("count", "%d members that are not servers alike; %d are the most", r.size, MaxStack)

@@ -20,11 +20,20 @@ func (r *resource) dependencies() []*resource {
 	return out
 }
 
+// A way says how a role came to a resource.
+type way uint8
+
+// The ways.
+const (
+	behind   way = iota + 1 // by way of a resource that the driver makes
+	directly                // or of what is none
+)
+
 // order says what the role needs: parents and resources.
 func (c *compiler) order(b *roleBuild) {
-	seen := map[*resource]bool{b.r: true}
+	seen := map[*resource]way{b.r: directly}
 	if b.group != nil {
-		seen[b.group] = true
+		seen[b.group] = directly
 	}
 	c.follow(b, b.r.dependencies(), seen, true)
 	for name := range b.parents {
@@ -43,12 +52,16 @@ func (c *compiler) order(b *roleBuild) {
 
 // follow collects what stands behind dependencies. Resources of a service cannot need roles: whatever needs a resource
 // needs the roles behind it as well.
-func (c *compiler) follow(b *roleBuild, all []*resource, seen map[*resource]bool, direct bool) {
+func (c *compiler) follow(b *roleBuild, all []*resource, seen map[*resource]way, direct bool) {
+	how := behind
+	if direct {
+		how = directly
+	}
 	for _, x := range all {
-		if seen[x] {
+		if seen[x] >= how {
 			continue
 		}
-		seen[x] = true
+		seen[x] = how
 		switch {
 		case x.kind.class == asRole:
 			b.parents[x.node] = true
@@ -61,6 +74,9 @@ func (c *compiler) follow(b *roleBuild, all []*resource, seen map[*resource]bool
 				c.follow(b, m.all, seen, direct)
 			}
 			c.follow(b, x.group, seen, direct)
+			continue
+		case x.kind.class == asResource && c.isRecorded(x): // ready at once: what it needs counts, and it where it is shown
+			c.follow(b, x.dependencies(), seen, direct)
 			continue
 		case x.kind.class == asResource:
 			if direct {

@@ -61,20 +61,25 @@ func Outputs(document json.RawMessage, view View) ([]OutputValue, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := b.Parse()
+	e, err := b.evaluate()
 	if err != nil {
 		return nil, err
 	}
-	return t.Evaluate(CompileOptions{Name: view.Name, Project: b.Project, Parameters: b.Parameters, Driver: b.Driver, Account: b.Account, Previous: b}, view)
+	return e.outputs(view), nil
 }
 
 // Evaluate evaluates the outputs against a service as it stands. The error, if any, is of type tree.Errors.
 func (t *Template) Evaluate(opts CompileOptions, view View) ([]OutputValue, error) {
 	e := t.evaluate(opts)
-	e.count = func(role string) int { return len(view.Instances[role]) }
 	if err := e.errs.Sorted(); err != nil {
 		return nil, err
 	}
+	return e.outputs(view), nil
+}
+
+func (e *evaluation) outputs(view View) []OutputValue {
+	e.count = func(role string) int { return len(view.Instances[role]) }
+	t := e.root.t
 	out := make([]OutputValue, 0, len(t.Outputs))
 	for i := range t.Outputs {
 		o := &t.Outputs[i]
@@ -95,7 +100,7 @@ func (t *Template) Evaluate(opts CompileOptions, view View) ([]OutputValue, erro
 		}
 		out = append(out, value)
 	}
-	return out, nil
+	return out
 }
 
 func placed(err error, at tree.Place) string {

@@ -32,6 +32,7 @@ type evaluation struct {
 	count func(role string) int
 	// random texts by the path of their resource: those of before, and those that are used now
 	before, random map[string]randomText
+	immutable      map[string]any
 }
 
 func (e *evaluation) note(err error, at tree.Place, where string) {

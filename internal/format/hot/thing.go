@@ -1,6 +1,7 @@
 package hot
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -39,6 +40,42 @@ func (c *compiler) thing(r *resource) service.ResourceSpec {
 	}
 	c.recorded[r.kind.core] = append(c.recorded[r.kind.core], r.path)
 	return x
+}
+
+// fresh returns the name of a resource: another one than before where it is another resource now, so that the one that
+// machines use stays until they are replaced.
+func (c *compiler) fresh(x *service.ResourceSpec) string {
+	if c.opts.Present == nil {
+		return x.Name
+	}
+	free := ""
+	for n := range len(c.opts.Present.Resources) + 2 {
+		name := x.Name
+		if n > 0 {
+			end := fmt.Sprintf("-%d", n+1)
+			if name = name[:min(len(name), service.MaxName-len(end))] + end; c.nodes[name] {
+				continue // another resource's own
+			}
+		}
+		switch was := c.opts.Present.Resource(name); {
+		case was != nil && was.Serves(x):
+			return name
+		case was == nil && free == "":
+			free = name
+		}
+	}
+	return free
+}
+
+// rename gives a resource another name in the specification, wherever it is spoken of.
+func (e *evaluation) rename(r *resource, name string) {
+	for i := range e.targets {
+		if t := &e.targets[i]; t.of == ofResource && t.node == r.node {
+			t.node = name
+		}
+	}
+	r.node = name
+	e.nodes[name], e.byNode[name] = true, r
 }
 
 // resourceOptions are the driver's options of a resource that have the names of its properties; ids of other resources

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -40,6 +41,7 @@ func (e *evaluation) rootParameters(t *Template) map[string]any {
 			continue
 		}
 		out[p.Name] = e.parameter(p, v, at, "parameters."+p.Name)
+		e.keepImmutable(p, out[p.Name], at)
 	}
 	for _, given := range []map[string]any{e.opts.Parameters} {
 		for _, name := range sortedKeys(given) {
@@ -54,6 +56,23 @@ func (e *evaluation) rootParameters(t *Template) map[string]any {
 		}
 	}
 	return out
+}
+
+// keepImmutable refuses another value for a parameter that an update may not change.
+func (e *evaluation) keepImmutable(p *Parameter, v any, at tree.Place) {
+	if !p.Immutable {
+		return
+	}
+	if e.immutable == nil {
+		e.immutable = map[string]any{}
+	}
+	e.immutable[p.Name] = v
+	if e.opts.Previous == nil {
+		return
+	}
+	if was, ok := e.opts.Previous.Immutable[p.Name]; ok && !reflect.DeepEqual(was, v) {
+		e.errs.Note(at, "parameters."+p.Name, "is immutable: an update may not change its value")
+	}
 }
 
 // valueOf returns what is given for a parameter of the template.

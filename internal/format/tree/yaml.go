@@ -21,6 +21,17 @@ type builder struct {
 	limit   int
 	budget  int // nodes that it may still make
 	tags    func(string) bool
+	slab    []Node // room for the next nodes
+}
+
+// room returns room for a node: many at a time are cheaper to make, and to look after.
+func (b *builder) room() *Node {
+	if len(b.slab) == 0 {
+		b.slab = make([]Node, 64)
+	}
+	n := &b.slab[0]
+	b.slab = b.slab[1:]
+	return n
 }
 
 func (b *builder) wrong(at Place, format string, args ...any) error {
@@ -170,7 +181,9 @@ func (b *builder) node(n ast.Node) (*Node, error) {
 var exponent = regexp.MustCompile(`^[-+]?[0-9]+[eE][-+]?[0-9]+$`)
 
 func (b *builder) scalar(k Kind, s string, at Place) (*Node, error) {
-	return b.add(&Node{Kind: k, Text: s, At: at})
+	n := b.room()
+	n.Kind, n.Text, n.At = k, s, at
+	return b.add(n)
 }
 
 // add counts a node and what is below it.
