@@ -374,7 +374,9 @@ func (s *Service) evaluateRole(r *Role, now Time) {
 				if r.slots() >= wish+s.surging(r) {
 					break
 				}
-				i = s.newInstance(r, now)
+				if i = s.newInstance(r, now); i == nil {
+					break
+				}
 			}
 			s.create(i, now)
 		}

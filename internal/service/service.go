@@ -319,9 +319,15 @@ func (s *Service) setMachine(i *Instance, m driver.State) {
 	s.enqueue(i)
 }
 
+// newInstance gives the role one more instance; nil when none may be made before one that leaves has gone.
 func (s *Service) newInstance(r *Role, now Time) *Instance {
+	number, free := r.nextNumber()
+	if !free {
+		return nil
+	}
+	r.NextNumber = max(r.NextNumber, number+1)
 	s.Serial++
-	i := &Instance{Serial: s.Serial, Number: s.nextNumber(r), Revision: r.Revision, Phase: Queued, Machine: driver.Gone, Created: now, Since: now}
+	i := &Instance{Serial: s.Serial, Number: number, Revision: r.Revision, Phase: Queued, Machine: driver.Gone, Created: now, Since: now}
 	s.instances.put(i)
 	r.add(i)
 	s.head = true
@@ -329,22 +335,23 @@ func (s *Service) newInstance(r *Role, now Time) *Instance {
 	return i
 }
 
-// nextNumber counts up for new identities; a stable role fills its gaps, so that the data of an
-// instance that was scaled away is found again.
-func (s *Service) nextNumber(r *Role) uint32 {
-	if r.Spec.Identity != Stable || int(r.NextNumber) == r.total { // no gaps
-		r.NextNumber++
-		return r.NextNumber - 1
+// nextNumber counts up for new identities. A stable role fills its gaps, so that the data of an instance that was scaled
+// away is found again; a number whose instance still leaves is not free yet, and none beyond the wish takes its place.
+func (r *Role) nextNumber() (n uint32, free bool) {
+	if r.Spec.Identity != Stable {
+		return r.NextNumber, true
 	}
-	used := make([]bool, r.total+1) // one of so many numbers is free
-	for i := range r.Instances {
-		if int(i.Number) < len(used) {
-			used[i.Number] = true
+	n = r.NextNumber
+	if int(n) != r.total { // there are gaps
+		used := make([]bool, r.total+1) // one of so many numbers is free
+		for i := range r.Instances {
+			if int(i.Number) < len(used) {
+				used[i.Number] = true
+			}
 		}
+		n = uint32(slices.Index(used, false))
 	}
-	n := uint32(slices.Index(used, false))
-	r.NextNumber = max(r.NextNumber, n+1)
-	return n
+	return n, int(n) < r.wish()
 }
 
 func (s *Service) drop(i *Instance) {

@@ -214,8 +214,8 @@ const (
 	HealManual Heal = "manual" // mark role and service WARNING and wait for recover
 )
 
-// ScaleIn says which of a role's good instances go first when there are too many. Bad ones always go before, and
-// of stable ones those with the highest numbers.
+// ScaleIn says which of a role's good instances go first when there are too many. Bad ones go before them. Of a role
+// with a stable identity those with the highest numbers go, bad or not.
 type ScaleIn string
 
 // The orders of scaling in.

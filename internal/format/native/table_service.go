@@ -124,7 +124,7 @@ var roleFields = append([]field[service.RoleSpec]{
 		func(r *service.RoleSpec) *bool { return &r.ReadyGate }),
 	boolField("hold", "The role's machines are made but wait for release.",
 		func(r *service.RoleSpec) *bool { return &r.Hold }),
-	choiceField("scale_in", "Which instances go first when there are too many, after the bad ones: the oldest or the youngest. Of stable ones those with the highest numbers go.",
+	choiceField("scale_in", "Which instances go first when there are too many, after the bad ones: the oldest or the youngest. Of stable ones those with the highest numbers go, bad or not.",
 		func(r *service.RoleSpec) *service.ScaleIn { return &r.ScaleIn }, service.Oldest, service.Youngest),
 	boolField("hard_shutdown", "Instances are removed at once, without the graceful part.",
 		func(r *service.RoleSpec) *bool { return &r.HardShutdown }),
