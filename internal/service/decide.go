@@ -41,7 +41,11 @@ func (s *Service) Decide(now time.Time) Decision {
 	if len(s.Resources) > 0 {
 		s.evaluateResources(t)
 	}
+	if len(s.Suppliers) > 0 {
+		s.evaluateSuppliers(t)
+	}
 	s.derive(t)
+	s.evaluateOutputs()
 	s.endPass(t)
 	return s.decided()
 }
@@ -160,6 +164,8 @@ func (s *Service) up(i *Instance, now Time) {
 	first := !i.role.Ready()
 	i.Reason = ""
 	s.enter(i, Up, now)
+	s.stale = true
+	s.askAgain(i.role.supplies)
 	if !first || s.Deployed {
 		s.refreshChildren(i.role)
 	}
@@ -405,7 +411,7 @@ func (s *Service) mayCreate(r *Role) bool {
 // parentsReady reports whether all that the role needs is ready. Parents count where the strategy says so,
 // resources always.
 func (s *Service) parentsReady(r *Role) bool {
-	if r.lacking() != nil {
+	if r.lacking() != "" {
 		return false
 	}
 	if s.Spec.Strategy != Straight {

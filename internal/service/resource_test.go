@@ -52,6 +52,10 @@ func changeResources(t *rapid.T, s *Spec) {
 		for k := range s.Roles {
 			s.Roles[k].Needs = without(s.Roles[k].Needs)
 		}
+		s.Services = slices.Clone(s.Services)
+		for k := range s.Services {
+			s.Services[k].Needs = without(s.Services[k].Needs)
+		}
 		var kept []ResourceSpec
 		for k, x := range s.Resources {
 			if x.Needs = without(x.Needs); k != n {
@@ -118,7 +122,7 @@ func (w *world) answerResource(e Effect, how string) {
 // checkNeeds: what needs a resource is not made before the resource may be used, in the world's eyes.
 func (w *world) checkNeeds(who string, needs []string) {
 	for _, name := range needs {
-		found := false
+		found := w.svc.Supplier(name) != nil
 		for _, x := range w.resources {
 			found = found || x.name == name && x.state == driver.Running
 		}
@@ -139,6 +143,7 @@ func (w *world) checkResource(e Effect) {
 		w.checkNeeds("resource "+x.Name, x.Spec.Needs)
 		return
 	}
+	w.checkDependants("resource", x.Name)
 	if f := w.resources[ResourceID(s.ID, e.Serial)]; f == nil || f.state == driver.Failed {
 		return // it was never of use to anything
 	}

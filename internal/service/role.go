@@ -45,6 +45,8 @@ type Role struct {
 
 	parents, children []*Role
 	needs             []*Resource
+	suppliers         []*Supplier // that it needs
+	supplies          []*Supplier // that need it
 	order             []*Instance // by creation; nil where one was removed
 	lists             [phases]list
 	holes             int

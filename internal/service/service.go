@@ -29,6 +29,8 @@ type Service struct {
 	ActionID uint32         `json:"action_id,omitempty"`
 	// ResourceSerial is that of the youngest resource.
 	ResourceSerial uint32 `json:"resource_serial,omitempty"`
+	// SupplierSerial is that of the youngest needed service.
+	SupplierSerial uint32 `json:"supplier_serial,omitempty"`
 	// Deployed: it was RUNNING once.
 	Deployed bool `json:"deployed,omitempty"`
 	// Mode says whether the service is looked after, and Pass how it was for the last time for a while.
@@ -42,12 +44,20 @@ type Service struct {
 	Remove  bool `json:"remove,omitempty"`
 	Data    bool `json:"data,omitempty"`
 	// Kept is where roles that have left, or moved, may have left data.
-	Kept      []KeptData     `json:"kept,omitempty"`
-	Rollout   *Rollout       `json:"rollout,omitempty"`
-	Roles     []*Role        `json:"roles"`
-	Resources []*Resource    `json:"resources,omitempty"`
-	Log       []Event        `json:"log,omitempty"`
-	Verdicts  []StoredAnswer `json:"verdicts,omitempty"`
+	Kept      []KeptData  `json:"kept,omitempty"`
+	Rollout   *Rollout    `json:"rollout,omitempty"`
+	Roles     []*Role     `json:"roles"`
+	Resources []*Resource `json:"resources,omitempty"`
+	Suppliers []*Supplier `json:"suppliers,omitempty"`
+	// Consumers are the services that need this one.
+	Consumers []Consumer `json:"consumers,omitempty"`
+	// OutputRevision counts the changes of Outputs.
+	OutputRevision uint32         `json:"output_revision,omitempty"`
+	Log            []Event        `json:"log,omitempty"`
+	Verdicts       []StoredAnswer `json:"verdicts,omitempty"`
+
+	// Outputs are the values of the spec's outputs that have one. They are stored in a record of their own.
+	Outputs map[string]string `json:"-"`
 
 	Spec *Spec `json:"-"` // stored under its revision
 	// Previous is the spec that a running update comes from; nil without one.
@@ -62,12 +72,15 @@ type Service struct {
 	fresh     []*Instance // creations decided on and not handed out yet
 	effects   []Effect
 	events    []Event
-	blocks    []uint32 // changed blocks of instances
-	touched   []uint32 // serials of changed instances
-	head      bool     // the service record changed
-	specs     bool     // the spec changed
-	drained   bool     // Decide stopped because a transaction is full
-	room      uint8    // blocks that a transaction holds
+	blocks    []uint32          // changed blocks of instances
+	touched   []uint32          // serials of changed instances
+	head      bool              // the service record changed
+	specs     bool              // the spec changed
+	gives     bool              // the outputs changed
+	stale     bool              // what outputs may show has changed since they were worked out
+	unvalued  map[string]string // why outputs have no present value
+	drained   bool              // Decide stopped because a transaction is full
+	room      uint8             // blocks that a transaction holds
 }
 
 // Meta is who a service belongs to and what it is called.
@@ -124,8 +137,9 @@ func NewService(id uint64, spec *Spec, meta Meta, now time.Time) *Service {
 		s.addRole(&spec.Roles[n], TimeOf(now))
 	}
 	s.takeResources(TimeOf(now))
+	s.takeSuppliers(TimeOf(now))
 	s.link()
-	s.head, s.specs = true, true
+	s.head, s.specs, s.stale = true, true, true
 	s.touchAll()
 	return s
 }
@@ -160,6 +174,8 @@ func (s *Service) Load(spec, previous *Spec, instances []*Instance, roles []uint
 	}
 	s.link()
 	s.resumeResources()
+	s.resumeSuppliers(TimeOf(now))
+	s.stale = true
 	for n, i := range instances {
 		r := byID[roles[n]]
 		if r == nil {
@@ -221,6 +237,7 @@ func (s *Service) link() {
 		r.showsOthers = len(r.parents) > 0 && showsOthers(&r.Spec.Machine)
 	}
 	s.linkResources()
+	s.linkSuppliers()
 }
 
 // Role returns the named role, or nil.
@@ -355,6 +372,7 @@ func (r *Role) nextNumber() (n uint32, free bool) {
 }
 
 func (s *Service) drop(i *Instance) {
+	s.stale = true
 	i.role.remove(i)
 	i.role.dispose(s, i)
 	s.instances.remove(i)
