@@ -1,6 +1,8 @@
 package service
 
 import (
+	"bytes"
+	"encoding/json"
 	"strings"
 
 	"github.com/troupe-dev/troupe/internal/nearest"
@@ -115,4 +117,20 @@ func (x *SupplierSpec) Given(inputs map[string]string) *Spec {
 		own.Inputs[name] = value
 	}
 	return &own
+}
+
+// Differs reports whether a service is otherwise than a spec says, and whether only its inputs are.
+func (s *Service) Differs(wished *Spec) (differs, inputsOnly bool) {
+	present := *s.Spec.plain()
+	if sameSpec(&present, wished) {
+		return false, false
+	}
+	present.Inputs = wished.Inputs
+	return true, sameSpec(&present, wished)
+}
+
+func sameSpec(a, b *Spec) bool {
+	x, err1 := json.Marshal(a)
+	y, err2 := json.Marshal(b)
+	return err1 == nil && err2 == nil && bytes.Equal(x, y)
 }

@@ -49,12 +49,17 @@ var serviceFields = []field[service.Spec]{
 	durationField("retain", "the server's setting", "7d", "How long a finished service is kept for inspection.",
 		func(s *service.Spec) *time.Duration { return &s.Retain }),
 	resourcesField(),
+	suppliersField(),
+	outputsField(),
 	alarmsField(),
 	{
 		key: "roles", shape: mapShape("role"), example: "{web: {run: ./web}}",
 		help: "The roles by name: letters, digits, _ and -, up to 63 characters.",
 		read: readRoles,
 		write: func(s *service.Spec) any {
+			if len(s.Roles) == 0 && len(s.Services) > 0 {
+				return nil
+			}
 			roles := make(yaml.MapSlice, len(s.Roles))
 			for i := range s.Roles {
 				roles[i] = yaml.MapItem{Key: s.Roles[i].Name, Value: write(roleFields, &s.Roles[i])}
@@ -79,7 +84,7 @@ func readRoles(d *decoder, n *tree.Node, s *service.Spec) {
 		})
 		s.Roles = append(s.Roles, role)
 	}
-	if len(s.Roles) == 0 {
+	if len(s.Roles)+len(s.Services) == 0 {
 		d.fail(n.At, "a service needs roles")
 	}
 }
