@@ -96,6 +96,7 @@ func New(ctx context.Context, o Options) (*Control, error) {
 	}
 	c.engine.Tap(c.journal.note)
 	c.engine.Limit(c.quota)
+	c.engine.MayUse(c.mayUse)
 	return c, nil
 }
 

@@ -89,6 +89,9 @@ func (v *validator) outputs(s *Spec) {
 		if strings.TrimSpace(o.Value) == "" {
 			v.fail(at+".value", "nothing says what the value is")
 		}
+		if name := s.secretIn(o.Value); name != "" && !o.Sensitive {
+			v.fail(at+".value", "it shows the secret input %q: make the output sensitive", name)
+		}
 		if len(o.Value) > MaxText {
 			v.fail(at+".value", "the value has %d bytes; %d is the most", len(o.Value), MaxText)
 		}

@@ -26,6 +26,7 @@ func (s *Service) Decide(now time.Time) Decision {
 	s.ring(t)
 	if s.unmanaged() {
 		s.watchOnly(t)
+		s.evaluateOutputs() // that is but looking, too
 		return s.decided()
 	}
 	for round := 0; !s.drained && (len(s.todo) > 0 || len(s.due) > 0); round++ {

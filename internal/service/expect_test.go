@@ -189,7 +189,7 @@ func explainText(e Explanation) string {
 		fmt.Fprintf(&b, "resource %s (%s of %s) %s %v %s\n", r.Name, r.Kind, r.Driver, r.State, r.Outputs, r.Why)
 	}
 	for _, r := range e.Suppliers {
-		fmt.Fprintf(&b, "service %s (%d, owned %t) %s %s\n", r.Name, r.Service, r.Owned, r.State, r.Why)
+		fmt.Fprintf(&b, "service %s (%d, owned %t) %s %s\n", r.Name, r.Service, r.Owned, r.Phase, r.Why)
 	}
 	for _, list := range []struct {
 		name  string

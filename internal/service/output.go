@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
+
+	"github.com/troupe-dev/troupe/driver"
 )
 
 // An Evaluation is what the outputs of a service came to.
@@ -56,6 +59,31 @@ func (s *Service) evaluated(e *Evaluation, now Time) {
 	s.OutputRevision++
 	s.head, s.gives = true, true
 	s.event(now, false, nil, nil, "outputs changed: %s", strings.Join(changed, ", "))
+}
+
+// Shown returns the outputs that have a value, for showing: those that are sensitive, or hold what is, read driver.Redacted.
+func (s *Service) Shown() map[string]string {
+	if len(s.Outputs) == 0 {
+		return nil
+	}
+	var hidden []string
+	for _, name := range s.Spec.Secrets {
+		hidden = append(hidden, s.Spec.Inputs[name])
+	}
+	for _, x := range s.Suppliers {
+		for _, name := range x.sensitive {
+			hidden = append(hidden, x.Outputs[name])
+		}
+	}
+	shown := make(map[string]string, len(s.Outputs))
+	for name, value := range s.Outputs {
+		o := s.Spec.Output(name)
+		if o == nil || o.Sensitive || slices.ContainsFunc(hidden, func(secret string) bool { return len(secret) >= minSecret && strings.Contains(value, secret) }) {
+			value = driver.Redacted
+		}
+		shown[name] = value
+	}
+	return shown
 }
 
 // Unvalued says why an output has no value; "" when that is not known.

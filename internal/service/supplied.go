@@ -9,11 +9,14 @@ import (
 // A Supply is what a needed service tells of itself.
 type Supply struct {
 	Service uint64
+	Name    string // the service's
 	State   State
 	Reason  string
 	// Outputs are those that have a value, and Revision is their OutputRevision. The map is not changed.
 	Outputs  map[string]string
 	Revision uint32
+	// Sensitive names the outputs that are not shown.
+	Sensitive []string
 	// Gone: it exists no more, or is bound no more.
 	Gone bool
 	// At is when that was so, in a count of the other service's changes: what came before is no news.
@@ -31,7 +34,13 @@ type Consumer struct {
 
 // SupplyOf is what a service tells those that need it.
 func (s *Service) SupplyOf() *Supply {
-	return &Supply{Service: s.ID, State: s.State, Reason: s.Reason, Outputs: s.Outputs, Revision: s.OutputRevision, Gone: s.State == Done}
+	told := &Supply{Service: s.ID, Name: s.Meta.Name, State: s.State, Reason: s.Reason, Outputs: s.Outputs, Revision: s.OutputRevision, Gone: s.State == Done}
+	for n := range s.Spec.Outputs {
+		if o := &s.Spec.Outputs[n]; o.Sensitive {
+			told.Sensitive = append(told.Sensitive, o.Name)
+		}
+	}
+	return told
 }
 
 // Owner returns the consumer that the service was made for, or nil.
@@ -130,7 +139,7 @@ func (s *Service) hearSupplier(x *Supplier, told *Supply, now Time) {
 		}
 	}
 	shown := x.Seen != told.Revision
-	x.Outputs, x.told = told.Outputs, true
+	x.Outputs, x.Title, x.sensitive, x.told = told.Outputs, told.Name, told.Sensitive, true
 	if shown {
 		x.Seen, s.head = told.Revision, true
 		s.showSupplier(x)

@@ -37,6 +37,8 @@ type Supplier struct {
 	Seen uint32 `json:"seen,omitempty"`
 	// Outputs are the other's as it told last.
 	Outputs map[string]string `json:"-"`
+	// Title is the other service's name, "" until it has told.
+	Title string `json:"-"`
 
 	Spec *SupplierSpec `json:"-"` // nil when the service's spec has it no more
 
@@ -44,6 +46,7 @@ type Supplier struct {
 	needResources   []*Resource
 	needs, children []*Supplier
 	users           []*Role
+	sensitive       []string // of Outputs, those that are not shown
 	issued          bool
 	calls           uint32 // asked for since it was loaded: the number of the last one
 	at              int64  // Supply.At of what it told last

@@ -18,6 +18,7 @@ type fakeSupplier struct {
 	owned bool
 	state State
 	at    int64 // changes
+	mute  bool  // its outputs have no value
 }
 
 // drawSuppliers gives a random service up to two needed services in the midst of its graph, and an output.
@@ -99,8 +100,8 @@ func changeSuppliers(t *rapid.T, s *Spec) {
 func (w *world) answerSupplier(e Effect, how string) {
 	if e.Kind == DoEvaluate {
 		values := map[string]string{}
-		if len(w.svc.Spec.Outputs) > 0 {
-			values["o"] = fmt.Sprint(len(w.machines) + 1)
+		if len(w.svc.Spec.Outputs) > 0 && len(w.machines) > 0 {
+			values["o"] = "there are machines"
 		}
 		w.late = append(w.late, Fact{Kind: Evaluated, Evaluation: &Evaluation{Values: values}})
 		return
@@ -119,11 +120,15 @@ func (w *world) answerSupplier(e Effect, how string) {
 		w.late = append(w.late, f)
 		return
 	}
+	// The engine's promise: wishes of one node keep their order, and what has been given up meanwhile is not made.
+	if x := w.svc.SupplierOf(e); x == nil || x.Phase != SupplierBound && x.Phase != SupplierLeaving {
+		return
+	}
 	if there != nil && (how == "full" || how == "invalid") {
 		how = ""
 	}
 	if there == nil && (how == "" || how == "lost" || how == "pending" || how == "dead") {
-		there = &fakeSupplier{state: Running}
+		there = &fakeSupplier{state: Running, mute: how == "pending"}
 		if x := w.svc.SupplierOf(e); x != nil {
 			there.name, there.owned = x.Name, x.Owned
 		}
@@ -153,9 +158,9 @@ func (w *world) supply(serial uint32) *Supply {
 	if there == nil {
 		return &Supply{Service: 100 + uint64(serial), State: Done, Gone: true}
 	}
-	told := &Supply{Service: 100 + uint64(serial), State: there.state, At: there.at}
-	if there.state != Deploying && there.state != FailedDeploying {
-		told.Outputs, told.Revision = map[string]string{"url": fmt.Sprint("u", serial)}, 1
+	told := &Supply{Service: 100 + uint64(serial), State: there.state, At: there.at, Revision: uint32(there.at)}
+	if there.state != Deploying && there.state != FailedDeploying && !there.mute {
+		told.Outputs, told.Revision = map[string]string{"url": fmt.Sprint("u", serial)}, uint32(there.at)+1
 	}
 	return told
 }
@@ -176,6 +181,7 @@ func (w *world) strike(t *rapid.T) {
 		delete(w.suppliers, serial)
 	} else {
 		w.suppliers[serial].at++
+		w.suppliers[serial].mute = rapid.Bool().Draw(t, "mute")
 		w.suppliers[serial].state = rapid.SampledFrom([]State{Running, Warning, Scaling, FailedScaling, Deploying, Hold}).Draw(t, "supplier state")
 	}
 	w.news(serial)
@@ -184,8 +190,10 @@ func (w *world) strike(t *rapid.T) {
 // calmSuppliers brings needed services to RUNNING, and lets them tell.
 func (w *world) calmSuppliers() {
 	for _, serial := range slices.Sorted(maps.Keys(w.suppliers)) {
-		if there := w.suppliers[serial]; there.state == Deploying || there.state == Scaling {
-			there.state = Running
+		if there := w.suppliers[serial]; there.state == Deploying || there.state == Scaling || there.mute {
+			if there.mute = false; there.state == Deploying || there.state == Scaling {
+				there.state = Running
+			}
 			there.at++
 			w.news(serial)
 		}

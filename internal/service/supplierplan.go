@@ -104,8 +104,10 @@ func (s *Spec) inNumbers() string {
 type SupplierExplanation struct {
 	Name    string `json:"name"`
 	Service uint64 `json:"service,omitempty"` // its id, when that is known
-	Owned   bool   `json:"owned,omitempty"`   // it was made for this service
-	State   string `json:"state"`
+	Title   string `json:"title,omitempty"`
+	Owned   bool   `json:"owned,omitempty"` // it was made for this service
+	Phase   string `json:"phase"`
+	State   string `json:"state,omitempty"` // its own, as it told last
 	Why     string `json:"why,omitempty"`
 }
 
@@ -119,7 +121,10 @@ func (x *Supplier) Present() string {
 
 func (s *Service) explainSuppliers(e *Explanation, now Time) {
 	for _, x := range s.Suppliers {
-		told := SupplierExplanation{Name: x.Name, Service: x.Service, Owned: x.Owned, State: x.Present()}
+		told := SupplierExplanation{Name: x.Name, Service: x.Service, Title: x.Title, Owned: x.Owned, Phase: x.Present()}
+		if x.Service != 0 {
+			told.State = x.State.String()
+		}
 		if !x.Ready() && x.Phase != SupplierGone {
 			told.Why = x.present()
 			e.Waits = append(e.Waits, "service "+x.Name+": "+told.Why)

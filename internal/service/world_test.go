@@ -335,7 +335,8 @@ func (w *world) check(effects []Effect) {
 		}
 	}
 	s := w.svc
-	if len(effects) > 0 && s.Mode == Unmanaged && !s.Leaving {
+	asks := slices.ContainsFunc(effects, func(e Effect) bool { return e.Kind != DoEvaluate })
+	if asks && s.Mode == Unmanaged && !s.Leaving {
 		w.violate("law 8: an unmanaged service asks for %+v", effects)
 	}
 	for _, r := range s.Roles {
