@@ -84,7 +84,11 @@ type Service struct {
 	Mode    string            `json:"mode" doc:"managed; unmanaged, which leaves it alone, so that wishes wait; or pass: managed until all has settled or failed, then unmanaged."`
 	Pass    *Pass             `json:"pass,omitempty" doc:"The pass that is under way, or the last one."`
 	Rollout *Rollout          `json:"rollout,omitempty" doc:"The update that is under way."`
-	Roles   []Role            `json:"roles"`
+	// Outputs are shown but for those that are sensitive: they read "(secret)".
+	Outputs  map[string]string `json:"outputs,omitempty" doc:"Those that have a value. Sensitive ones read (secret)."`
+	Services []NeededService   `json:"services,omitempty" doc:"The services that it needs."`
+	NeededBy []Consumer        `json:"needed_by,omitempty" doc:"The services that need it: it is not removed before them."`
+	Roles    []Role            `json:"roles"`
 	// Resources are told of a single service only, not in lists.
 	Resources []Resource `json:"resources,omitempty" doc:"What it makes beside machines; told of a single service, not in lists."`
 }
@@ -98,6 +102,24 @@ type Resource struct {
 	Reason  string            `json:"reason,omitempty"`
 	Native  string            `json:"native,omitempty" doc:"The back end's own id."`
 	Outputs map[string]string `json:"outputs,omitempty" doc:"What roles may refer to."`
+}
+
+// A NeededService is a service that another one needs.
+type NeededService struct {
+	Name    string `json:"name" doc:"What it is called in the service that needs it."`
+	Service uint64 `json:"service,omitempty" doc:"Its number, when it is known."`
+	Title   string `json:"title,omitempty" doc:"Its own name."`
+	Made    bool   `json:"made,omitempty" doc:"It was made for the service, and goes with it."`
+	Phase   string `json:"phase" doc:"wanted, bound, ready (RUNNING, and the outputs that are referred to have values), failed, leaving or gone."`
+	State   string `json:"state,omitempty" doc:"Its own state as it told last."`
+	Reason  string `json:"reason,omitempty"`
+}
+
+// A Consumer is a service that needs another one.
+type Consumer struct {
+	Service uint64 `json:"service"`
+	Name    string `json:"name" doc:"Its name when it was bound."`
+	Owner   bool   `json:"owner,omitempty" doc:"The other one was made for it."`
 }
 
 // A Pass is a time for which an unmanaged service is, or was last, managed.
@@ -261,8 +283,10 @@ type PlannedMachine struct {
 // A Step is one thing that a command would lead to. Steps of one wave happen together.
 type Step struct {
 	Wave           int      `json:"wave"`
-	Do             string   `json:"do" doc:"create, destroy, an action's name, refresh or remove."`
+	Do             string   `json:"do" doc:"create, destroy, an action's name, refresh or remove; of needed services also use, change and let go."`
 	Role           string   `json:"role,omitempty"`
+	Resource       string   `json:"resource,omitempty" doc:"The resource that is created or destroyed."`
+	Service        string   `json:"service,omitempty" doc:"The needed service that is created, used, changed, let go or destroyed, by its name here."`
 	Instances      []string `json:"instances,omitempty" doc:"At most ten of them."`
 	Count          int      `json:"count"`
 	Driver         string   `json:"driver,omitempty"`
@@ -281,6 +305,8 @@ type Explanation struct {
 	Advice   []string             `json:"advice,omitempty"`
 	Rollback uint32               `json:"rollback,omitempty" doc:"Where a rollback without a number goes; left out when there is no such revision."`
 	Roles    []RoleExplanation    `json:"roles"`
+	Services []NeededService      `json:"services,omitempty" doc:"The services that it needs."`
+	NeededBy []Consumer           `json:"needed_by,omitempty" doc:"The services that need it."`
 	Backends []BackendExplanation `json:"backends,omitempty" doc:"Its back ends that something is wrong with: halted, not answering, throttling."`
 	Story    []Event              `json:"story,omitempty" doc:"The last events, oldest first."`
 }
@@ -412,7 +438,7 @@ type Undeploy struct {
 	Hard  bool `json:"hard,omitempty" doc:"Without the graceful part."`
 	Keep  bool `json:"keep,omitempty" doc:"Keep the record of the service when all is gone."`
 	Data  bool `json:"data,omitempty" doc:"The data of stable instances too."`
-	Force bool `json:"force,omitempty" doc:"In any state, for strict services too."`
+	Force bool `json:"force,omitempty" doc:"In any state, for strict services too, and though other services need it."`
 }
 
 // A Release starts what is held.

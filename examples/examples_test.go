@@ -25,6 +25,7 @@ var want = map[string]struct {
 	order     []string // in which roles come up
 }{
 	"shop.yaml":           {service.Running, map[string]int{"db": 1, "app": 2, "web": 2}, []string{"db", "app", "web"}},
+	"webshop.yaml":        {service.Running, map[string]int{"web": 2}, []string{"web"}},
 	"batch.yaml":          {service.Running, map[string]int{"worker": 4}, []string{"worker"}},
 	"stable-db.yaml":      {service.Running, map[string]int{"db": 3}, []string{"db"}},
 	"docker.yaml":         {service.Running, map[string]int{"db": 1, "web": 1}, []string{"db", "web"}},
@@ -81,20 +82,30 @@ func TestAllAreTested(t *testing.T) {
 	}
 }
 
+// simulate has all machines and resources of a service made by the driver sim, those of the services made for it too.
+func simulate(spec *service.Spec) {
+	for i := range spec.Roles {
+		m := &spec.Roles[i].Machine
+		m.ID, m.Name, m.Checks = 0, "", nil
+		m.Implementations = []service.Implementation{{Driver: "sim"}}
+	}
+	for i := range spec.Resources {
+		x := &spec.Resources[i]
+		x.Driver, x.Kind, x.Options = "sim", "network", nil
+	}
+	for i := range spec.Services {
+		if inner := spec.Services[i].Spec; inner != nil {
+			simulate(inner)
+		}
+	}
+}
+
 // TestSimulated deploys each on simulated machines: the graph is right and everything comes up in order.
 func TestSimulated(t *testing.T) {
 	for file, w := range want {
 		t.Run(file, func(t *testing.T) {
 			spec := read(t, file)
-			for i := range spec.Roles {
-				m := &spec.Roles[i].Machine
-				m.ID, m.Name, m.Checks = 0, "", nil
-				m.Implementations = []service.Implementation{{Driver: "sim"}}
-			}
-			for i := range spec.Resources {
-				x := &spec.Resources[i]
-				x.Driver, x.Kind, x.Options = "sim", "network", nil
-			}
+			simulate(spec)
 			s := apitest.New(t)
 			id, err := s.Control.Deploy(t.Context(), s.Root(), control.Deployment{Spec: spec})
 			if err != nil {

@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 // prints is what an instance of each example says, sooner or later.
 var prints = map[string]struct{ role, line string }{
 	"shop.yaml":      {"web", "Hello from 127."},
+	"webshop.yaml":   {"web", "selling in EUR from db://127."},
 	"batch.yaml":     {"worker", "item 4 done"},
 	"stable-db.yaml": {"db", "primary, 1 runs so far"},
 	"reactive.yaml":  {"worker", "reporting"},

@@ -15,5 +15,6 @@ func newDownCommand(t *terminal) *cobra.Command {
 			return c.Services().Undeploy(ctx, at.service, u)
 		}, "DONE", client.Gone)
 	cmd.Flags().BoolVar(&u.Hard, "hard", false, "without the graceful part")
+	cmd.Flags().BoolVar(&u.Force, "force", false, "though other services need it, and in any state")
 	return cmd
 }

@@ -77,6 +77,7 @@ func (t *terminal) explain(ref string, e client.Explanation) {
 			fmt.Fprintf(t.out, "    %s\n", t.paint(red, oneLine(bad)))
 		}
 	}
+	t.links(e.Services, e.NeededBy)
 	section := func(title string, lines []string) {
 		for i, line := range lines {
 			if i == 0 {

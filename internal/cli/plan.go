@@ -43,6 +43,17 @@ func runPlan(ctx context.Context, t *terminal, c *client.Client, o *wishOptions,
 	return t.showPlan(w.name, plan)
 }
 
+// subject is the part of the service that a step is about.
+func subject(s *client.Step) string {
+	switch {
+	case s.Service != "":
+		return "service " + s.Service
+	case s.Resource != "":
+		return "resource " + s.Resource
+	}
+	return s.Role
+}
+
 func (t *terminal) showPlan(name string, plan client.Plan) error {
 	b := &table{head: []string{"WAVE", "DO", "COUNT", "ROLE", "INSTANCES", "WHY"}}
 	for _, s := range plan.Steps {
@@ -50,7 +61,7 @@ func (t *terminal) showPlan(name string, plan client.Plan) error {
 		if s.Count > len(s.Instances) && len(s.Instances) > 0 {
 			names += " …"
 		}
-		b.add(strconv.Itoa(s.Wave), s.Do, strconv.Itoa(s.Count), orDash(s.Role), orDash(oneLine(names)), oneLine(s.Why))
+		b.add(strconv.Itoa(s.Wave), s.Do, strconv.Itoa(s.Count), orDash(subject(&s)), orDash(oneLine(names)), oneLine(s.Why))
 	}
 	if t.output == "table" || t.output == "wide" {
 		for _, w := range plan.Warnings {

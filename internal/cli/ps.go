@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -116,10 +117,44 @@ func (t *terminal) heading(s *client.Service) {
 		}
 		fmt.Fprintln(t.out)
 	}
+	t.resources(s.Resources)
+	t.links(s.Services, s.NeededBy)
+	for _, name := range slices.Sorted(maps.Keys(s.Outputs)) {
+		fmt.Fprintf(t.out, "  %s = %s\n", name, oneLine(s.Outputs[name]))
+	}
+}
+
+// links tells which services a service needs, and which need it.
+func (t *terminal) links(needs []client.NeededService, neededBy []client.Consumer) {
+	for _, x := range needs {
+		fmt.Fprintf(t.out, "  needs service %s", x.Name)
+		if x.Service != 0 {
+			fmt.Fprintf(t.out, " (%s)", strings.TrimSpace(x.Title+" "+client.ID(x.Service)))
+		}
+		fmt.Fprintf(t.out, ": %s", x.Phase)
+		if x.State != "" && x.Phase != "ready" {
+			fmt.Fprintf(t.out, ", %s", t.paintState(x.State))
+		}
+		if x.Reason != "" && x.Phase != "ready" {
+			fmt.Fprintf(t.out, ": %s", oneLine(x.Reason))
+		}
+		fmt.Fprintln(t.out)
+	}
+	for _, c := range neededBy {
+		what := "needed by"
+		if c.Owner {
+			what = "made for"
+		}
+		fmt.Fprintf(t.out, "  %s service %s (%d)\n", what, c.Name, c.Service)
+	}
+}
+
+// resources tells of the first resources of a service.
+func (t *terminal) resources(all []client.Resource) {
 	const shown = 20
-	for n, x := range s.Resources {
+	for n, x := range all {
 		if n == shown {
-			fmt.Fprintf(t.out, "  and %d more resources\n", len(s.Resources)-n)
+			fmt.Fprintf(t.out, "  and %d more resources\n", len(all)-n)
 			break
 		}
 		fmt.Fprintf(t.out, "  %s: %s, %s", x.Name, x.Kind, x.State)

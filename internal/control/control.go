@@ -112,6 +112,7 @@ func New(ctx context.Context, o Options) (*Control, error) {
 		c.engine.Tap(c.feed.note)
 	}
 	c.engine.Limit(c.quota)
+	c.engine.MayUse(c.mayUse)
 	return c, nil
 }
 

@@ -23,6 +23,7 @@ func (c *Control) Redact(spec *service.Spec) *service.Spec {
 		r.Inputs = redactInputs(r.Inputs, spec.Secrets)
 	}
 	shown.Resources = c.redactResources(spec.Resources)
+	shown.Services = c.redactServices(spec.Services)
 	return &shown
 }
 
@@ -109,6 +110,9 @@ func (c *Control) RestoreSecrets(spec, old *service.Spec) error {
 		if err := c.restoreMachine(place+".", &r.Machine, &was.Machine); err != nil {
 			return err
 		}
+	}
+	if err := c.restoreServices(spec, old); err != nil {
+		return err
 	}
 	return c.restoreResources(spec, old)
 }

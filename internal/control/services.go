@@ -69,6 +69,11 @@ func (c *Control) deploy(ctx context.Context, who *identity.Caller, d Deployment
 		return 0, err
 	}
 	d.Warnings = append(slices.Clone(d.Warnings), warnings...)
+	if len(d.Spec.Services) > 0 { // what is made for it claims later
+		if err := c.afford(who.Group, service.WholeWishOf(d.Spec)); err != nil {
+			return 0, err
+		}
+	}
 	id, err := c.newID(ctx)
 	if err != nil {
 		return 0, err
@@ -115,14 +120,14 @@ func (c *Control) afford(group int, more service.Usage) error {
 // Check refuses specs that are wrong in themselves, that name drivers or options which are not there,
 // or that the caller may not use.
 func (c *Control) Check(who *identity.Caller, spec *service.Spec) error {
-	return c.check(who, spec, nil)
+	return c.check(who, spec, place{group: who.Group})
 }
 
 // maxSpec is how many bytes a spec may take as JSON: with its service record it must fit a transaction.
 const maxSpec = 640 << 10
 
-// check is Check; machines that a running service has already are not asked for again.
-func (c *Control) check(who *identity.Caller, spec, present *service.Spec) error {
+// check is Check at a place; machines that a running service has already are not asked for again.
+func (c *Control) check(who *identity.Caller, spec *service.Spec, at place) error {
 	if err := service.Validate(spec); err != nil {
 		return err
 	}
@@ -146,14 +151,17 @@ func (c *Control) check(who *identity.Caller, spec, present *service.Spec) error
 			if err := checkOptions(kind, spec, r, &r.Machine.Implementations[k]); err != nil {
 				return misplaced(place+".options", identity.ErrInvalid, err)
 			}
-			if reach := kind.ReachesHost(impl.Options); reach != "" && !who.MayUseHost() && !runsAlready(present, r) {
+			if reach := kind.ReachesHost(impl.Options); reach != "" && !who.MayUseHost() && !runsAlready(at.present, r) {
 				if err := c.sameAsDefinition(who, r, reach); err != nil {
 					return &Misplaced{Path: fmt.Sprintf("roles[%d].machine", n), Err: err}
 				}
 			}
 		}
 	}
-	return c.checkResources(who, spec)
+	if err := c.checkResources(who, spec); err != nil {
+		return err
+	}
+	return c.checkServices(who, spec, at)
 }
 
 // checkOptions checks the options of an implementation by its driver's description, templates as far as they can be
@@ -274,8 +282,9 @@ func (c *Control) order(ctx context.Context, who *identity.Caller, id uint64, cm
 	}
 	if cmd.Update != nil && cmd.Update.Spec != nil {
 		var present *service.Spec
-		c.engine.View(id, func(s *service.Service) { present = s.Spec })
-		if err := c.check(who, cmd.Update.Spec, present); err != nil {
+		var group int
+		c.engine.View(id, func(s *service.Service) { present, group = s.Spec, s.Meta.Group })
+		if err := c.check(who, cmd.Update.Spec, place{group, id, present}); err != nil {
 			return 0, err
 		}
 		if _, err := c.checkNames(cmd.Update.Spec, present); err != nil {
@@ -291,7 +300,7 @@ func (c *Control) order(ctx context.Context, who *identity.Caller, id uint64, cm
 			return 0, err
 		}
 		probe := &service.Spec{Name: "x", Strategy: service.NoOrder, Roles: []service.RoleSpec{*cmd.AddRole}}
-		probe.Roles[0].Parents = nil
+		probe.Roles[0].Parents, probe.Roles[0].Needs = nil, nil
 		if err := c.Check(who, probe); err != nil {
 			return 0, err
 		}
@@ -363,7 +372,7 @@ func (c *Control) PlanDeploy(who *identity.Caller, spec *service.Spec) (service.
 	if err != nil {
 		return service.Plan{}, err
 	}
-	if err := c.afford(who.Group, service.WishOf(spec)); err != nil {
+	if err := c.afford(who.Group, service.WholeWishOf(spec)); err != nil {
 		return service.Plan{}, err
 	}
 	p := service.PlanNew(spec, time.Now())
@@ -379,11 +388,12 @@ func (c *Control) Plan(who *identity.Caller, id uint64, cmd service.Command) (se
 	}
 	var warnings []string
 	if cmd.Update != nil && cmd.Update.Spec != nil {
-		if err := c.Check(who, cmd.Update.Spec); err != nil {
+		var present *service.Spec
+		var group int
+		c.engine.View(id, func(s *service.Service) { present, group = s.Spec, s.Meta.Group })
+		if err := c.check(who, cmd.Update.Spec, place{group, id, present}); err != nil {
 			return service.Plan{}, err
 		}
-		var present *service.Spec
-		c.engine.View(id, func(s *service.Service) { present = s.Spec })
 		if warnings, err = c.checkNames(cmd.Update.Spec, present); err != nil {
 			return service.Plan{}, err
 		}

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/troupe-dev/troupe/internal/identity"
+	"github.com/troupe-dev/troupe/internal/nearest"
 	"github.com/troupe-dev/troupe/internal/store"
 )
 
@@ -98,6 +100,32 @@ func (c *Control) Template(who *identity.Caller, id uint64, right identity.Right
 		return Template{}, fmt.Errorf("template %d: %w", id, err)
 	}
 	return *t, nil
+}
+
+// TemplateNamed returns a template that the caller may use, by number, or by name: of several that bear it the one of the
+// caller's own project.
+func (c *Control) TemplateNamed(who *identity.Caller, ref string) (Template, error) {
+	if id, err := strconv.ParseUint(ref, 10, 64); err == nil {
+		return c.Template(who, id, identity.Use)
+	}
+	var found []Template
+	var names []string
+	for _, t := range c.Templates(who, "") {
+		names = append(names, t.Name)
+		if t.Name == ref {
+			found = append(found, t)
+		}
+	}
+	if own := slices.DeleteFunc(slices.Clone(found), func(t Template) bool { return t.Group != who.Group }); len(own) > 0 {
+		found = own
+	}
+	switch len(found) {
+	case 0:
+		return Template{}, fmt.Errorf("template %q: %w%s", ref, identity.ErrNotFound, nearest.Hint(ref, names))
+	case 1:
+		return found[0], nil
+	}
+	return Template{}, fmt.Errorf("%w: %d templates bear the name %q; give its number", identity.ErrInvalid, len(found), ref)
 }
 
 // AddTemplate stores a new template of the caller's; its id, owner, time and, when 0, permissions are

@@ -25,10 +25,10 @@ type actor struct {
 	place   place
 	again   bool // look again after this turn
 	calls   map[uint32]*call
-	lines   map[uint32][]job     // calls on one machine that wait for the one before them
-	doubts  map[uint32]time.Time // when creations without an answer ended, for those in doubt
-	refresh map[uint16]bool      // roles whose files are being rendered; true: once more
-	leaving bool                 // its records are being removed
+	lines   map[uint32][]job      // calls on one machine that wait for the one before them
+	doubts  map[uint32]time.Time  // when creations without an answer ended, for those in doubt
+	refresh map[uint16]refreshing // roles whose files are being rendered
+	leaving bool                  // its records are being removed
 	timer   time.Time
 	slot    wake.Slot[*actor]
 
@@ -48,6 +48,7 @@ type actor struct {
 	peers   map[uint16]render.Peers // by role; dropped with each commit
 	// checks are the health checks that run, by serial.
 	checks map[uint32]checking
+	told   tale // to those that need it
 	// counted: state is in the metrics.
 	counted bool
 	// floor is the highest serial that machines of this service bear on any back end: a restored
@@ -361,6 +362,7 @@ func (e *Engine) finish(t *turnOf, revision int64) {
 	a.peers = nil
 	e.watchHealth(a, t.changed)
 	a.dropDoubts(t.changed)
+	e.tellConsumers(a)
 	state := svc.State
 	if revision > 0 {
 		e.hub.publish(Change{Service: a.id, Revision: revision, Spec: svc.Spec, State: state, Instances: t.changed, Events: t.events, Meta: svc.Meta})

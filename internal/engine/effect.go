@@ -37,7 +37,10 @@ func (e *Engine) dispatch(a *actor, eff service.Effect) {
 		e.leave(a)
 		return
 	case service.DoRefresh:
-		e.refreshRole(a, eff.Role)
+		e.refreshRole(a, eff)
+		return
+	case service.DoSupply, service.DoDismiss, service.DoEvaluate:
+		e.send(a, eff)
 		return
 	}
 	var b *Backend

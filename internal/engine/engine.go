@@ -84,6 +84,10 @@ type Engine struct {
 	granted map[int]service.Usage
 	kept    map[uint64]Kept // by the id of the service that was
 	limit   Limit           // nil: none
+	made    map[bond]uint64 // services that were made for others
+	mayUse  func(owner int, m *service.Meta) bool
+	bonds   sync.Mutex // held while services are bound to each other
+	errands *fifo.Queue[job]
 	specs   specCache
 	loaded  []*actor // from the store at the start; adopt gives them their first turn
 
@@ -121,7 +125,7 @@ func New(ctx context.Context, opts Options) (*Engine, error) {
 	}
 	e := &Engine{opts: opts, log: opts.Log, store: opts.Store, tenure: opts.Tenure, metrics: opts.Metrics,
 		backends: make(map[string]*Backend), actors: make(map[uint64]*actor), names: make(map[nameKey][]uint64), alias: make(map[nameKey][]uint64),
-		usage: make(map[int]service.Usage), urgent: fifo.New[*actor](), queue: fifo.New[*actor](), clock: wake.New[*actor](), granted: make(map[int]service.Usage), kept: make(map[uint64]Kept), began: time.Now(), stopped: make(chan struct{}), fatal: make(chan error, 1)}
+		usage: make(map[int]service.Usage), urgent: fifo.New[*actor](), queue: fifo.New[*actor](), clock: wake.New[*actor](), granted: make(map[int]service.Usage), made: make(map[bond]uint64), errands: fifo.New[job](), kept: make(map[uint64]Kept), began: time.Now(), stopped: make(chan struct{}), fatal: make(chan error, 1)}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.hub.init()
 	for _, b := range opts.Backends {
@@ -167,6 +171,9 @@ func (e *Engine) Run(ctx context.Context) error {
 		return nil
 	})
 	g.Go(func() error { e.housekeep(gctx); return nil })
+	for range errandsAtOnce {
+		g.Go(func() error { e.runErrands(gctx); return nil })
+	}
 	for range max(2, runtime.GOMAXPROCS(0)) {
 		g.Go(func() error {
 			for turn := 0; ; turn++ {

@@ -15,6 +15,7 @@ type nameKey struct {
 
 // index keeps names and usage true; e.mu is held, and the actor's service is held or not shared yet.
 func (e *Engine) index(a *actor, svc *service.Service) {
+	e.noteBond(svc, true)
 	key := nameKey{svc.Meta.Group, svc.Meta.Name}
 	usage := svc.Usage()
 	if key == a.name && usage == a.usage {
@@ -78,6 +79,7 @@ func (e *Engine) forget(a *actor, t *turnOf) {
 	if e.actors[a.id] == a {
 		delete(e.actors, a.id)
 		e.unname(a)
+		e.noteBond(a.svc, false)
 		e.claim(a.name.group, a.usage, -1)
 		if a.counted {
 			e.metrics.state(a.state, -1)

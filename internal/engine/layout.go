@@ -20,10 +20,12 @@ import (
 //	service/<id>            JSON of service.Service
 //	spec/<id>/<revision>    JSON of service.Spec
 //	instance/<id>/<block>   service.DecodeBlock
+//	output/<id>             JSON of the values of its outputs, if it has any
 const (
 	headPrefix    = "service/"
 	specPrefix    = "spec/"
 	blockPrefix   = "instance/"
+	outputPrefix  = "output/"
 	revisionsKept = service.RevisionsKept
 )
 
@@ -32,6 +34,8 @@ func headKey(id uint64) string { return headPrefix + idText(id) }
 func specKey(id uint64, revision uint32) string {
 	return specPrefix + idText(id) + "/" + strconv.FormatUint(uint64(revision), 10)
 }
+
+func outputKey(id uint64) string { return outputPrefix + idText(id) }
 
 func blockKey(id uint64, block uint32) string {
 	return blockPrefix + idText(id) + "/" + strconv.FormatUint(uint64(block), 10)
@@ -43,13 +47,15 @@ func recordKey(id uint64, r service.Record) string {
 		return specKey(id, r.Number)
 	case service.BlockRecord:
 		return blockKey(id, r.Number)
+	case service.OutputRecord:
+		return outputKey(id)
 	}
 	return headKey(id)
 }
 
-// seal encrypts specs, which may hold secrets.
+// seal encrypts specs and outputs, which may hold secrets.
 func (e *Engine) seal(key string, r service.Record) []byte {
-	if e.opts.Vault == nil || r.Kind != service.SpecRecord {
+	if e.opts.Vault == nil || r.Kind != service.SpecRecord && r.Kind != service.OutputRecord {
 		return r.Value
 	}
 	return e.opts.Vault.Seal(r.Value, key)
@@ -127,6 +133,17 @@ func (e *Engine) load(ctx context.Context) error {
 	}); err != nil {
 		return fmt.Errorf("load instances: %w", err)
 	}
+	if _, err := e.store.Load(ctx, outputPrefix, func(kv store.KV) error {
+		id, err := strconv.ParseUint(strings.TrimPrefix(kv.Key, outputPrefix), 10, 64)
+		if p := all[id]; err == nil && p != nil {
+			if err := e.addOutputs(p, kv); err != nil {
+				alone(id, kv.Key, err)
+			}
+		}
+		return nil
+	}); err != nil {
+		return fmt.Errorf("load outputs: %w", err)
+	}
 	now := time.Now()
 	for id, p := range all {
 		if err := e.complete(p, now); err != nil {
@@ -142,6 +159,14 @@ func (e *Engine) load(ctx context.Context) error {
 		delete(all, id)
 	}
 	return nil
+}
+
+func (e *Engine) addOutputs(p *parts, kv store.KV) error {
+	text, err := e.unseal(kv)
+	if err != nil {
+		return err
+	}
+	return p.svc.LoadOutputs(text)
 }
 
 func (p *parts) needs(revision uint32) bool {
@@ -240,6 +265,13 @@ func (e *Engine) readService(ctx context.Context, a *actor, t *turnOf, doubtful 
 	}
 	if _, err := e.store.Load(ctx, blockPrefix+idText(id)+"/", p.add); err != nil {
 		return nil, 0, err
+	}
+	if kv, err := e.store.Get(ctx, outputKey(id)); err != nil {
+		return nil, 0, err
+	} else if kv.Revision != 0 {
+		if err := e.addOutputs(p, kv); err != nil {
+			return nil, 0, fmt.Errorf("%w: %w", errUnreadable, err)
+		}
 	}
 	if err := e.complete(p, time.Now()); err != nil {
 		return nil, 0, fmt.Errorf("%w: %w", errUnreadable, err)

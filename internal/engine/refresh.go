@@ -7,18 +7,25 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// refreshing is how many machines of a role take their files at a time.
-const refreshing = 16
+// refreshesAtOnce is how many machines of a role take their files at a time.
+const refreshesAtOnce = 16
+
+// A refreshing is a role whose files are being rendered.
+type refreshing struct {
+	again  bool // once more
+	inputs bool // for inputs have changed, which any template may show
+}
 
 // refreshRole renders the files of a role's machines again, in the background. While that is under way
 // it is done once more for whatever changed meanwhile, so that the newest files come last.
-func (e *Engine) refreshRole(a *actor, role uint16) {
+func (e *Engine) refreshRole(a *actor, eff service.Effect) {
+	role := eff.Role
 	a.mu.Lock()
-	_, busy := a.refresh[role]
+	r, busy := a.refresh[role]
 	if a.refresh == nil {
-		a.refresh = make(map[uint16]bool)
+		a.refresh = make(map[uint16]refreshing)
 	}
-	a.refresh[role] = busy
+	a.refresh[role] = refreshing{again: busy, inputs: r.inputs || eff.Args == service.ShownInputs}
 	a.mu.Unlock()
 	if busy {
 		return
@@ -27,10 +34,13 @@ func (e *Engine) refreshRole(a *actor, role uint16) {
 	go func() {
 		defer e.calls.Done()
 		for again := true; again; {
-			e.refreshOnce(a, role)
 			a.mu.Lock()
-			again = a.refresh[role] && e.ctx.Err() == nil
-			if a.refresh[role] = false; !again {
+			inputs := a.refresh[role].inputs
+			a.refresh[role] = refreshing{}
+			a.mu.Unlock()
+			e.refreshOnce(a, role, inputs)
+			a.mu.Lock()
+			if again = a.refresh[role].again && e.ctx.Err() == nil; !again {
 				delete(a.refresh, role)
 			}
 			if len(a.refresh) == 0 {
@@ -41,8 +51,9 @@ func (e *Engine) refreshRole(a *actor, role uint16) {
 	}()
 }
 
-// refreshOnce hands each machine of the role its files as they are now, on back ends that take them.
-func (e *Engine) refreshOnce(a *actor, role uint16) {
+// refreshOnce hands each machine of the role its files as they are now, on back ends that take them: those that may show
+// other roles and services, or all of them.
+func (e *Engine) refreshOnce(a *actor, role uint16, all bool) {
 	type target struct {
 		to  driver.Refresher
 		eff service.Effect
@@ -55,7 +66,7 @@ func (e *Engine) refreshOnce(a *actor, role uint16) {
 		}
 		for i := range r.Instances {
 			impl := i.Implementation()
-			if i.Phase != service.Up || i.Outdated() || impl == nil || !render.ShowsRoles(i.Definition()) {
+			if i.Phase != service.Up || i.Outdated() || impl == nil || !all && !render.ShowsOthers(i.Definition()) {
 				continue
 			}
 			b := e.Backend(impl.Driver, impl.Account)
@@ -68,7 +79,7 @@ func (e *Engine) refreshOnce(a *actor, role uint16) {
 		}
 	})
 	var g errgroup.Group
-	g.SetLimit(refreshing)
+	g.SetLimit(refreshesAtOnce)
 	for _, t := range targets {
 		if e.ctx.Err() != nil || e.paused.Load() || !e.mayStart(a.shard, leaseMargin) {
 			break

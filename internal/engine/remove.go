@@ -62,6 +62,7 @@ func (e *Engine) remove(a *actor) error {
 	for serial := range a.checks {
 		e.endChecks(a, serial)
 	}
+	e.tellGone(a.svc)
 	e.hub.publish(Change{Service: a.id, Revision: revision, Spec: a.svc.Spec, State: service.Done, Removed: true, Meta: a.svc.Meta, Events: a.svc.Events()})
 	a.lock.Unlock()
 	e.refuseAll(a, ErrNoService)
@@ -89,7 +90,7 @@ func (e *Engine) deleteRecords(ctx context.Context, a *actor, left *Kept) (int64
 		}
 		keys = keys[most:]
 	}
-	t := store.Txn{Guards: []store.Guard{e.tenure.Fence(a.shard), store.At(headKey(a.id), a.head)}, Deletes: append(keys, headKey(a.id))}
+	t := store.Txn{Guards: []store.Guard{e.tenure.Fence(a.shard), store.At(headKey(a.id), a.head)}, Deletes: append(keys, headKey(a.id), outputKey(a.id))}
 	if left != nil {
 		text, err := json.Marshal(left)
 		if err != nil {

@@ -117,13 +117,7 @@ func (e *Engine) scopeOf(a *actor, i *service.Instance) render.Scope {
 	if len(i.Addresses) > 0 {
 		scope.Instance.Address = i.Addresses[0]
 	}
-	if needs := r.Resources(); len(needs) > 0 {
-		outputs := make(map[string]any, len(needs))
-		for _, x := range needs {
-			outputs[x.Name] = x.Outputs
-		}
-		scope.Keys = map[string]any{"resources": outputs}
-	}
+	scope.Keys = keysAround(r.Resources(), r.Suppliers())
 	if len(r.Spec.Inputs) > 0 {
 		scope.Inputs = make(map[string]string, len(svc.Spec.Inputs)+len(r.Spec.Inputs))
 		for k, v := range svc.Spec.Inputs {
@@ -133,7 +127,7 @@ func (e *Engine) scopeOf(a *actor, i *service.Instance) render.Scope {
 			scope.Inputs[k] = v
 		}
 	}
-	if !render.ShowsRoles(i.Definition()) {
+	if !render.ShowsOthers(i.Definition()) {
 		return scope
 	}
 	scope.Roles = make(map[string]render.Peers, len(r.Parents()))

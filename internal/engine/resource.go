@@ -14,6 +14,12 @@ const resourceLine = 1 << 31
 
 // line is whose turn the job takes: calls on one machine or resource follow each other.
 func (j job) line() uint32 {
+	switch {
+	case concernsSupplier(j.effect):
+		return j.effect.Serial | supplierLine
+	case j.effect.Kind == service.DoEvaluate:
+		return outputLine
+	}
 	if concernsResource(j.effect) {
 		return j.effect.Serial | resourceLine
 	}

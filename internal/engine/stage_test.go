@@ -245,7 +245,7 @@ func (s *stage) removeAll() {
 	}
 	s.eventually("all services are removed", func() bool { return s.engine.Len() == 0 })
 	s.agree()
-	for _, prefix := range [...]string{headPrefix, specPrefix, blockPrefix} {
+	for _, prefix := range [...]string{headPrefix, specPrefix, blockPrefix, outputPrefix} {
 		if _, err := s.store.Load(context.Background(), prefix, func(kv store.KV) error {
 			s.t.Errorf("left in the store: %s", kv.Key)
 			return nil

@@ -92,6 +92,9 @@ func CheckSpec(s *service.Spec) error {
 			return found[:service.MaxProblems]
 		}
 	}
+	if found = append(found, checkShared(s)...); len(found) > service.MaxProblems {
+		found = found[:service.MaxProblems]
+	}
 	if len(found) == 0 {
 		return nil
 	}

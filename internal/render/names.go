@@ -33,6 +33,7 @@ type known struct {
 	variables service.Values
 	static    map[string]any // names that stand as they are, and nil for those that are rendered
 	commands  bool           // templates may run commands
+	shared    bool           // the template is no instance's
 }
 
 func newKnown(s *service.Spec, r *service.RoleSpec, commands bool) *known {
@@ -51,7 +52,7 @@ func newKnown(s *service.Spec, r *service.RoleSpec, commands bool) *known {
 // names returns all that a template can begin a path with.
 func (k *known) names() []string {
 	out := slices.Concat(k.inputs, slices.Collect(maps.Keys(k.static)), slices.Collect(maps.Keys(functions)), jinja.Globals(),
-		[]string{"service", "role", "instance", "roles", "inputs", "variables", "resources"})
+		[]string{"service", "role", "instance", "roles", "inputs", "variables", "resources", "services"})
 	slices.Sort(out)
 	return slices.Compact(out)
 }
@@ -75,7 +76,14 @@ func (k *known) wrong(r *jinja.Reference) (text string, certain bool) {
 		}
 	case "roles":
 		return k.wrongRole(p, missing)
+	case "services":
+		if !slices.Contains(k.inputs, p[0]) {
+			return k.wrongService(p, missing)
+		}
 	case "service", "role", "instance":
+		if k.shared && p[0] != "service" {
+			return fmt.Sprintf("no %s here: this is of the whole service", p[0]), true
+		}
 		if len(p) > 1 {
 			return missing("value", p[0]+"."+p[1], map[string][]string{"service": {"service.name", "service.id", "service.inputs"}, "role": {"role.name", "role.number"},
 				"instance": {"instance.name", "instance.id", "instance.number", "instance.address", "instance.uuid"}}[p[0]])
@@ -220,28 +228,39 @@ type Rules struct {
 // template asks about ("is defined", default, if) are left to it.
 func CheckNames(s *service.Spec, rules Rules) (warnings []string, err error) {
 	var found service.Problems
+	look := func(k *known, place, text string) {
+		told := map[string]bool{}
+		for _, x := range references(text) {
+			wrong, certain := k.wrong(&x)
+			if wrong == "" || x.Optional || told[wrong] {
+				continue
+			}
+			told[wrong] = true
+			if wrong = fmt.Sprintf("line %d: %s", x.Line, wrong); !certain {
+				warnings = append(warnings, place+": "+wrong)
+			} else if len(found) < service.MaxProblems {
+				found = append(found, &service.Problem{Path: place, Text: wrong})
+			}
+		}
+	}
 	for i := range s.Roles {
 		r := &s.Roles[i]
 		if rules.Skip != nil && rules.Skip(r) {
 			continue
 		}
 		k := newKnown(s, r, rules.Commands)
-		eachTemplate(fmt.Sprintf("roles[%d].machine.", i), &r.Machine, func(place, text string) {
-			told := map[string]bool{}
-			for _, x := range references(text) {
-				wrong, certain := k.wrong(&x)
-				if wrong == "" || x.Optional || told[wrong] {
-					continue
-				}
-				told[wrong] = true
-				if wrong = fmt.Sprintf("line %d: %s", x.Line, wrong); !certain {
-					warnings = append(warnings, place+": "+wrong)
-				} else if len(found) < service.MaxProblems {
-					found = append(found, &service.Problem{Path: place, Text: wrong})
-				}
-			}
-		})
+		eachTemplate(fmt.Sprintf("roles[%d].machine.", i), &r.Machine, func(place, text string) { look(k, place, text) })
 	}
+	eachShared(s, func(place, text string, sees *service.RoleSpec) {
+		k := newKnown(s, sees, false)
+		k.shared = true
+		look(k, place, text)
+	})
+	found = append(found, within(s, func(inner *service.Spec) error {
+		more, err := CheckNames(inner, Rules{Commands: rules.Commands})
+		warnings = append(warnings, more...)
+		return err
+	})...)
 	if len(found) > 0 {
 		return warnings, found
 	}

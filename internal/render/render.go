@@ -202,16 +202,16 @@ func ShowsAddress(m *service.Machine) bool {
 	return found
 }
 
-// ShowsRoles reports whether a template of a machine may look at other roles, so that those which do not are
+// ShowsOthers reports whether a template of a machine may look at other roles or services, so that those which do not are
 // spared the work.
-func ShowsRoles(m *service.Machine) bool {
+func ShowsOthers(m *service.Machine) bool {
 	found := false
-	eachTemplate("", m, func(_, text string) { found = found || !plain(text) && looksAtRoles(text) })
+	eachTemplate("", m, func(_, text string) { found = found || !plain(text) && looksAtOthers(text) })
 	return found
 }
 
-func looksAtRoles(text string) bool {
-	for _, name := range []string{"roles", "getip", "getprivip", "find_node_id", "ibget"} {
+func looksAtOthers(text string) bool {
+	for _, name := range []string{"roles", "services", "getip", "getprivip", "find_node_id", "ibget"} {
 		if strings.Contains(text, name) {
 			return true
 		}

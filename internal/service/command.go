@@ -2,6 +2,7 @@ package service
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -73,6 +74,11 @@ func (s *Service) obey(c *Command, now Time) *Refusal {
 		return s.replaceOne(c.ReplaceOne, c, now)
 	case c.Manage != nil:
 		return s.manage(c.Manage, c, now)
+	case c.Bind != nil:
+		return s.bind(c.Bind.Consumer, now)
+	case c.Unbind != nil:
+		s.unbind(c.Unbind.Consumer, now)
+		return nil
 	}
 	return refuse(BadValue, "the command is empty")
 }
@@ -307,6 +313,7 @@ func (s *Service) retryStops(now Time) {
 		s.touch(r)
 	}
 	s.recoverResources(now)
+	s.recoverSuppliers(now)
 }
 
 func (s *Service) undeploy(c *Undeploy, cmd *Command, now Time) *Refusal {
@@ -316,6 +323,9 @@ func (s *Service) undeploy(c *Undeploy, cmd *Command, now Time) *Refusal {
 		default:
 			return refuse(WrongState, "Service cannot be undeployed in state: %s", s.State)
 		}
+	}
+	if names := s.neededBy(c); names != "" {
+		return refuse(WrongState, "service %s is needed by %s: remove that first, or force the removal", s.Meta.Name, names)
 	}
 	s.told(cmd, now, "remove the service")
 	was := s.Hard
@@ -359,8 +369,11 @@ func (s *Service) update(c *Update, now Time) *Refusal {
 	if refusal := s.resourcesAgree(c.Spec); refusal != nil {
 		return refusal
 	}
+	if refusal := s.suppliersAgree(c.Spec); refusal != nil {
+		return refusal
+	}
 	if c.Live {
-		s.applyLive(c.Spec)
+		s.applyLive(c.Spec, now)
 		return nil
 	}
 	s.apply(c.Spec, c.Back, now)
@@ -373,7 +386,8 @@ func (s *Service) update(c *Update, now Time) *Refusal {
 }
 
 // applyLive takes over what needs no new machines; the roles are the same.
-func (s *Service) applyLive(spec *Spec) {
+func (s *Service) applyLive(spec *Spec, now Time) {
+	inputs := !maps.Equal(s.Spec.Inputs, spec.Inputs)
 	own := *spec
 	own.Roles = slices.Clone(spec.Roles)
 	s.Spec, s.head, s.specs = &own, true, true
@@ -383,8 +397,16 @@ func (s *Service) applyLive(spec *Spec) {
 			r.Spec = &own.Roles[n]
 		}
 	}
+	s.takeSuppliers(now)
 	s.link()
 	s.touchAll()
+	s.stale = true
+	if inputs {
+		s.askAgain(s.Suppliers)
+		for _, r := range s.Roles {
+			s.refresh(r, ShownInputs)
+		}
+	}
 }
 
 func (s *Service) addRoleTo(spec *RoleSpec, now Time) *Refusal {
@@ -398,8 +420,8 @@ func (s *Service) addRoleTo(spec *RoleSpec, now Time) *Refusal {
 		return refuse(BadValue, "the service has %d roles; that is the most", MaxRoles)
 	}
 	for _, name := range spec.Needs {
-		if s.Spec.Resource(name) == nil {
-			return refuse(BadValue, "role %s needs resource %q, which the service does not have", spec.Name, name)
+		if s.Spec.Resource(name) == nil && s.Spec.Supplier(name) == nil {
+			return refuse(BadValue, "role %s needs %q, which the service does not have", spec.Name, name)
 		}
 	}
 	changed := *s.Spec
@@ -424,6 +446,11 @@ func (s *Service) removeRoleFrom(name string, now Time) *Refusal {
 	}
 	if _, refusal := s.roleOrRefuse(name); refusal != nil {
 		return refusal
+	}
+	for n := range s.Spec.Services {
+		if x := &s.Spec.Services[n]; slices.Contains(x.Needs, name) {
+			return refuse(WrongState, "the needed service %s needs role %s", x.Name, name)
+		}
 	}
 	changed := *s.Spec
 	changed.Roles = nil

@@ -26,6 +26,7 @@ func (s *Service) Decide(now time.Time) Decision {
 	s.ring(t)
 	if s.unmanaged() {
 		s.watchOnly(t)
+		s.evaluateOutputs() // that is but looking, too
 		return s.decided()
 	}
 	for round := 0; !s.drained && (len(s.todo) > 0 || len(s.due) > 0); round++ {
@@ -41,7 +42,11 @@ func (s *Service) Decide(now time.Time) Decision {
 	if len(s.Resources) > 0 {
 		s.evaluateResources(t)
 	}
+	if len(s.Suppliers) > 0 {
+		s.evaluateSuppliers(t)
+	}
 	s.derive(t)
+	s.evaluateOutputs()
 	s.endPass(t)
 	return s.decided()
 }
@@ -160,6 +165,8 @@ func (s *Service) up(i *Instance, now Time) {
 	first := !i.role.Ready()
 	i.Reason = ""
 	s.enter(i, Up, now)
+	s.stale = true
+	s.askAgain(i.role.supplies)
 	if !first || s.Deployed {
 		s.refreshChildren(i.role)
 	}
@@ -374,7 +381,9 @@ func (s *Service) evaluateRole(r *Role, now Time) {
 				if r.slots() >= wish+s.surging(r) {
 					break
 				}
-				i = s.newInstance(r, now)
+				if i = s.newInstance(r, now); i == nil {
+					break
+				}
 			}
 			s.create(i, now)
 		}
@@ -403,7 +412,7 @@ func (s *Service) mayCreate(r *Role) bool {
 // parentsReady reports whether all that the role needs is ready. Parents count where the strategy says so,
 // resources always.
 func (s *Service) parentsReady(r *Role) bool {
-	if r.lacking() != nil {
+	if r.lacking() != "" {
 		return false
 	}
 	if s.Spec.Strategy != Straight {

@@ -22,7 +22,7 @@ func init() { // breaks the circle between the table and those that call line
 		"healthy": health(Healthy), "unhealthy": health(Unhealthy), "ailing": (*scene).ailing, "ready": (*scene).ready, "report": (*scene).report, "measure": (*scene).measure,
 		"scale": (*scene).scaleRole, "recover": (*scene).recover, "update": (*scene).update, "rollback": (*scene).rollback, "pause": pausing(true), "continue": pausing(false),
 		"undeploy": (*scene).undeploy, "add-role": (*scene).addRole, "remove-role": (*scene).removeRole, "release": (*scene).release,
-		"act": (*scene).act, "cancel": (*scene).cancel, "replace": (*scene).replace, "attach": managing(Managed), "detach": managing(Unmanaged), "pass": managing(OnePass), "expect": (*scene).expect,
+		"act": (*scene).act, "cancel": (*scene).cancel, "replace": (*scene).replace, "attach": managing(Managed), "detach": managing(Unmanaged), "pass": managing(OnePass), "supplier": (*scene).supplierTells, "expect": (*scene).expect,
 	}
 }
 
@@ -97,6 +97,11 @@ func (x *scene) backend(args []string) error {
 			return errors.New("backend refuse-resources full|invalid|fail|lost|pending|dead")
 		}
 		x.silent, x.wrong = false, append(x.wrong, trouble{DoMake, "", args[1]})
+	case "refuse-suppliers":
+		if len(args) < 2 {
+			return errors.New("backend refuse-suppliers full|invalid|fail|lost|pending|dead")
+		}
+		x.silent, x.wrong = false, append(x.wrong, trouble{DoSupply, "", args[1]})
 	case "keep-resources":
 		x.silent, x.wrong = false, append(x.wrong, trouble{DoUnmake, "", "fail"})
 	case "keep": // machines that are to be destroyed

@@ -19,6 +19,10 @@ func (x *scene) expect(args []string) error {
 		return same(s.State.String(), s.Reason, args[1:])
 	case "resource":
 		return x.expectResource(args[1:])
+	case "supplier":
+		return x.expectSupplier(args[1:])
+	case "suppliers":
+		return equal(strconv.Itoa(len(x.w.suppliers)), text)
 	case "resources":
 		return equal(strconv.Itoa(len(x.w.resources)), text)
 	case "refusal":
@@ -157,7 +161,7 @@ func (x *scene) expectPlan(args []string) error {
 func planText(p Plan) string {
 	var b strings.Builder
 	for _, s := range p.Steps {
-		fmt.Fprintf(&b, "%d %s %d %s %v on %q: %s\n", s.Wave, s.Do, s.Count, s.Role+s.Resource, s.Instances, s.Driver, s.Why)
+		fmt.Fprintf(&b, "%d %s %d %s %v on %q: %s\n", s.Wave, s.Do, s.Count, s.Role+s.Resource+s.Service, s.Instances, s.Driver, s.Why)
 	}
 	fmt.Fprintf(&b, "ends %s with %d\n", p.State, p.Total)
 	return b.String()
@@ -183,6 +187,9 @@ func explainText(e Explanation) string {
 	}
 	for _, r := range e.Resources {
 		fmt.Fprintf(&b, "resource %s (%s of %s) %s %v %s\n", r.Name, r.Kind, r.Driver, r.State, r.Outputs, r.Why)
+	}
+	for _, r := range e.Suppliers {
+		fmt.Fprintf(&b, "service %s (%d, owned %t) %s %s\n", r.Name, r.Service, r.Owned, r.Phase, r.Why)
 	}
 	for _, list := range []struct {
 		name  string

@@ -20,6 +20,9 @@ type Explanation struct {
 	Rollback  uint32                `json:"rollback,omitempty"`
 	Roles     []RoleExplanation     `json:"roles"`
 	Resources []ResourceExplanation `json:"resources,omitempty"`
+	// Suppliers are the services that it needs, and Consumers those that need it.
+	Suppliers []SupplierExplanation `json:"suppliers,omitempty"`
+	Consumers []Consumer            `json:"consumers,omitempty"`
 	// Backends are those of its back ends that something is wrong with; who explains knows them, not the core.
 	Backends []BackendExplanation `json:"backends,omitempty"`
 	Story    []Event              `json:"-"`
@@ -112,6 +115,7 @@ func (s *Service) Explain(now time.Time) Explanation {
 	}
 	s.explainResources(&e, t)
 	e.Advice = s.advice()
+	s.explainSuppliers(&e, t)
 	s.explainMode(&e, t)
 	e.Rollback, _ = s.RollbackTarget()
 	return e

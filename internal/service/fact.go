@@ -28,10 +28,15 @@ type Fact struct {
 	Failing, Passing uint64
 	// Key and Value are an attribute that the instance reported.
 	Key, Value string
-	// Action is the Token of the effect that an Acted, a Made or an Unmade answers; 0 when that is not known.
+	// Action is the Token of the effect that an Acted, a Made, an Unmade or a Supplied answers; 0 when that is not known, and
+	// for what a needed service tells unasked.
 	Action uint32
 	// Resource is what the back end tells of a resource; nil with an Err.
 	Resource *driver.Resource
+	// Supply is what a needed service tells of itself; nil with an Err.
+	Supply *Supply
+	// Evaluation is what the service's outputs came to.
+	Evaluation *Evaluation
 	// Measurement is what the policies of a role may see.
 	Measurement *Measurement
 	// Command is a wish of a user, a policy or another service; it may be refused.
@@ -55,6 +60,8 @@ const (
 	Made                      // MakeResource answered: Resource, or Err; Serial is the resource's
 	Unmade                    // RemoveResource answered
 	Measured                  // values for the policies of a role
+	Supplied                  // a needed service told how it is, or why it cannot be had; Serial is that of the node
+	Evaluated                 // the outputs were worked out
 )
 
 // A Command is a wish. Exactly one of the pointers is set.
@@ -79,6 +86,8 @@ type Command struct {
 	PauseUpdate *PauseUpdate
 	ReplaceOne  *ReplaceOne
 	Manage      *Manage
+	Bind        *Bind
+	Unbind      *Unbind
 }
 
 type (
@@ -110,7 +119,9 @@ type (
 		Hard   bool
 		Remove bool // the record too, when all is gone
 		Data   bool // the data of stable instances too
-		Force  bool // in any state, for strict services too
+		Force  bool // in any state, for strict services too, and though other services need it
+		// For is the service that it was made for and that no longer needs it; 0 for none.
+		For uint64
 	}
 	// Update wishes another spec.
 	Update struct {
@@ -155,6 +166,9 @@ type (
 		// Failed counts a failure, so that successors which are replaced again and again wait longer and longer.
 		Failed bool
 	}
+	// Bind notes that another service needs this one, and Unbind that it does no more.
+	Bind   struct{ Consumer Consumer }
+	Unbind struct{ Consumer Consumer }
 	// Manage says whether the service is looked after.
 	Manage struct {
 		Mode Mode
@@ -210,13 +224,16 @@ type EffectKind uint8
 
 // The kinds of effect.
 const (
-	DoCreate  EffectKind = iota // ask a driver for the machine
-	DoDestroy                   // ask for its removal
-	DoAct                       // act on it
-	DoRefresh                   // render the role's files again: something they may show has changed
-	DoRemove                    // drop the service's records
-	DoMake                      // ask a driver for a resource, or how it gets on; Serial is the resource's
-	DoUnmake                    // ask for its removal
+	DoCreate   EffectKind = iota // ask a driver for the machine
+	DoDestroy                    // ask for its removal
+	DoAct                        // act on it
+	DoRefresh                    // render the role's files again: something they may show has changed
+	DoRemove                     // drop the service's records
+	DoMake                       // ask a driver for a resource, or how it gets on; Serial is the resource's
+	DoUnmake                     // ask for its removal
+	DoSupply                     // see to it that a needed service is there, as wished, and tells how it is; Serial is that of the node
+	DoDismiss                    // remove it if it was made for this service, or tell it that it is needed no more
+	DoEvaluate                   // work out the outputs
 )
 
 // An Event is a line of a service's story.

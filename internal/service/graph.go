@@ -1,6 +1,7 @@
 package service
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -8,10 +9,15 @@ import (
 	"github.com/troupe-dev/troupe/internal/nearest"
 )
 
-// MaxResources is how many resources a service may have.
-const MaxResources = 1000
+// Limits of a service's graph.
+const (
+	MaxResources = 1000 // resources of a service
+	MaxSuppliers = 50   // services that a service needs
+	MaxOutputs   = 100  // outputs of a service
+	MaxDepth     = 5    // services that are made for services that are made for services …
+)
 
-// A node is a role or a resource while the specification's graph is checked.
+// A node is a role, a resource or a needed service while the specification's graph is checked.
 type node struct {
 	name  string
 	edges []edge
@@ -23,24 +29,43 @@ type edge struct {
 	path string
 }
 
-// graph checks what roles and resources say that they need, and returns how they hang together: roles
-// first, in their order. It is nil when a name leads nowhere.
+// graph checks what roles, resources and needed services say that they need, and returns how they hang together: roles
+// first, then resources, in their order. It is nil when a name leads nowhere.
 func (v *validator) graph(s *Spec, roles map[string]int) []node {
 	resources := v.resources(s, roles)
 	v.bearers(s)
-	g := make([]node, len(s.Roles)+len(s.Resources))
+	suppliers := v.suppliers(s, roles, resources)
+	first, last := len(s.Roles), len(s.Roles)+len(s.Resources)
+	beside := make(map[string]int, len(resources)+len(suppliers)) // what a role may need beside roles
+	what := "resource"
+	for name, n := range resources {
+		beside[name] = first + n
+	}
+	for name, n := range suppliers {
+		beside[name] = last + n
+		what = "resource or service"
+	}
+	all := maps.Clone(beside)
+	maps.Copy(all, roles)
+	g := make([]node, last+len(s.Services))
 	whole := true
 	for i := range s.Roles {
 		r, at := &s.Roles[i], indexed("roles", i)
 		parents, known := v.edges(at+".parents", "role", r.Parents, roles, 0)
-		needs, found := v.edges(at+".needs", "resource", r.Needs, resources, len(s.Roles))
+		needs, found := v.edges(at+".needs", what, r.Needs, beside, 0)
 		g[i] = node{r.Name, append(parents, needs...)}
 		whole = whole && known && found
 	}
 	for i := range s.Resources {
 		x := &s.Resources[i]
-		needs, found := v.edges(indexed("resources", i)+".needs", "resource", x.Needs, resources, len(s.Roles))
-		g[len(s.Roles)+i] = node{x.Name, needs}
+		needs, found := v.edges(indexed("resources", i)+".needs", "resource", x.Needs, resources, first)
+		g[first+i] = node{x.Name, needs}
+		whole = whole && found
+	}
+	for i := range s.Services {
+		x := &s.Services[i]
+		needs, found := v.edges(indexed("services", i)+".needs", "role, resource or service", x.Needs, all, 0)
+		g[last+i] = node{x.Name, needs}
 		whole = whole && found
 	}
 	if !whole {
@@ -175,8 +200,11 @@ func (v *validator) circle(g []node) {
 
 func (v *validator) round(g []node, way []int, path string) {
 	what := "role"
-	if strings.HasPrefix(path, "resources") {
+	switch {
+	case strings.HasPrefix(path, "resources"):
 		what = "resource"
+	case strings.HasPrefix(path, "services"):
+		what = "service"
 	}
 	if len(way) == 1 {
 		v.fail(path, "%s %q needs itself", what, g[way[0]].name)
@@ -190,5 +218,17 @@ func (v *validator) round(g []node, way []int, path string) {
 		names = slices.Concat(names[:10], []string{"…"}, names[len(names)-9:])
 	}
 	names = append(names, g[way[0]].name)
+	if slices.ContainsFunc(way, func(i int) bool { return kindOf(g[i].edges) != kindOf(g[way[0]].edges) }) {
+		what = "part"
+	}
 	v.fail(path, "%ss need each other in a circle: %s", what, strings.Join(names, " → "))
+}
+
+// kindOf is the kind of node that has these edges, by the place where they are written.
+func kindOf(edges []edge) string {
+	if len(edges) == 0 {
+		return ""
+	}
+	kind, _, _ := strings.Cut(edges[0].path, "[")
+	return kind
 }

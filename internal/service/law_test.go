@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sort"
 	"strings"
 	"testing"
 	"time"
@@ -47,6 +48,7 @@ func drawSpec(t *rapid.T) *Spec {
 		s.Roles = append(s.Roles, drawRole(t, k, strict))
 	}
 	drawResources(t, s, strict)
+	drawSuppliers(t, s)
 	return s
 }
 
@@ -133,7 +135,9 @@ func misfortune(t *rapid.T, w *world) {
 	id := w.svc.MachineID(i)
 	m := w.machines[id]
 	f := Fact{Kind: Seen, Serial: i.Serial, Incarnation: i.Incarnation}
-	switch rapid.IntRange(0, 5).Draw(t, "misfortune") {
+	switch rapid.IntRange(0, 6).Draw(t, "misfortune") {
+	case 6:
+		w.strike(t)
 	case 0:
 		if m != nil && m.state != driver.Exited {
 			m.state, m.code = driver.Exited, rapid.SampledFrom([]int{0, 1, -9}).Draw(t, "code")
@@ -235,6 +239,7 @@ func changedSpec(t *rapid.T, s *Spec) *Spec {
 	}
 	if len(c.Roles) > 0 {
 		changeResources(t, &c)
+		changeSuppliers(t, &c)
 	}
 	return &c
 }
@@ -291,8 +296,8 @@ func settle(t failer, w *world) {
 	if !w.calm() || w.svc.State != Done || !w.removed {
 		t.Fatalf("law 6: does not go: %s\n%s", w.summary(), storyOf(w))
 	}
-	if len(w.machines)+len(w.resources) > 0 {
-		w.violate("law 3: %d machines and %d resources are left over", len(w.machines), len(w.resources))
+	if len(w.machines)+len(w.resources)+len(w.suppliers) > 0 {
+		w.violate("law 3: %d machines, %d resources and %d services are left over", len(w.machines), len(w.resources), len(w.suppliers))
 	}
 	if len(w.broken) > 0 {
 		t.Fatalf("%s\n%s\n%s", strings.Join(w.broken, "\n"), w.summary(), storyOf(w))
@@ -303,6 +308,36 @@ func storyOf(w *world) string {
 	var b strings.Builder
 	for _, e := range w.events {
 		fmt.Fprintf(&b, "%s %s %s\n", e.Time.Time().Format("15:04:05.000"), e.Role, e.Message)
+	}
+	return b.String()
+}
+
+func (w *world) summary() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s", w.svc.State)
+	for _, r := range w.svc.Roles {
+		fmt.Fprintf(&b, " %s:%s:%d", r.Name, r.State, r.Cardinality)
+		for p := range phases {
+			if n := r.lists[p].n; n > 0 {
+				fmt.Fprintf(&b, ",%s=%d", p, n)
+			}
+		}
+	}
+	for _, x := range w.svc.Resources {
+		fmt.Fprintf(&b, " %s:%s", ResourceID(7, x.Serial), x.Phase)
+	}
+	for _, x := range w.svc.Suppliers {
+		fmt.Fprintf(&b, " %s(%d):%s:%s", x.Name, x.Serial, x.Present(), x.present())
+	}
+	ids := make([]string, 0, len(w.machines))
+	for id := range w.machines {
+		ids = append(ids, string(id))
+	}
+	sort.Strings(ids)
+	fmt.Fprintf(&b, "\nmachines %v, %d effects and %d answers under way, now %s", ids, len(w.pending), len(w.late), w.now.Format("15:04:05.000"))
+	for _, serial := range w.sortedSerials() {
+		i := w.svc.instances.find(serial)
+		fmt.Fprintf(&b, "\n%s %s machine %s, doubt %t, until %s, tries %d, issued %t, %s", w.svc.MachineID(i), i.Phase, i.Machine, i.Doubt, i.Until.Time().Format("15:04:05.000"), i.Tries, i.issued, i.Reason)
 	}
 	return b.String()
 }

@@ -166,7 +166,7 @@ func (s *Service) advanceLeaving(r *Role, now Time) {
 		return
 	case Undeploying, FailedUndeploying:
 	default:
-		if !s.childrenGone(r) {
+		if !s.childrenGone(r) || s.Leaving && !allGone(r.supplies) {
 			return
 		}
 		s.setRole(r, Undeploying, "", now)
@@ -239,7 +239,7 @@ func (s *Service) derive(now Time) {
 		s.drained = true // decide again: the removal has only begun
 		return
 	}
-	if len(s.Resources) > 0 && s.deriveResources(now) {
+	if len(s.Resources) > 0 && s.deriveResources(now) || len(s.Suppliers) > 0 && s.deriveSuppliers(now) {
 		return
 	}
 	var first [FailedUpdating + 1]*Role
@@ -326,6 +326,9 @@ func (s *Service) deriveLeaving(now Time) {
 			return
 		}
 	}
+	if s.deriveDismissing(reason, now) {
+		return
+	}
 	for _, r := range s.Roles {
 		if r.State != Done {
 			if s.State == FailedUndeploying {
@@ -369,8 +372,8 @@ func (s *Service) leave(u Undeploy, reason string, now Time) {
 
 // waitsFor says what keeps the role from being complete.
 func (r *Role) waitsFor(s *Service) string {
-	if x := r.lacking(); x != nil && !s.Leaving {
-		return "waits for resource " + x.Name
+	if what := r.lacking(); what != "" && !s.Leaving {
+		return "waits for " + what
 	}
 	if other := s.bearer(r); other != nil && !s.Leaving {
 		return "waits for the machine of role " + other.Name + " to give up the address of " + r.bears.Name

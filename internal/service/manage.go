@@ -163,7 +163,7 @@ func (s *Service) endPass(now Time) {
 // settled reports whether nothing is under way: all that is wished is there, or has failed for now.
 func (s *Service) settled() bool {
 	waits := slices.ContainsFunc(s.Roles, func(r *Role) bool { return r.State == Hold }) // for a person
-	if s.State.Transient() && s.State != Cooldown && !waits || s.resourcesAtWork() {
+	if s.State.Transient() && s.State != Cooldown && !waits || s.resourcesAtWork() || s.suppliersAtWork() {
 		return false
 	}
 	for _, r := range s.Roles {
@@ -273,6 +273,9 @@ func (s *Service) deriveUnmanaged(now Time) {
 	}
 	if x := s.unready(); x != nil {
 		worst(Warning, "resource "+x.Name+": "+x.waitsFor())
+	}
+	if x := s.unreadySupplier(); x != nil {
+		worst(Warning, "service "+x.Name+": "+x.present())
 	}
 	if s.Rollout != nil {
 		worst(Warning, fmt.Sprintf("the update to revision %d waits", s.Rollout.To))

@@ -30,6 +30,12 @@ func (s *Service) Observe(f Fact, now time.Time) error {
 	case Measured:
 		s.measured(f.Measurement)
 		return nil
+	case Supplied:
+		s.supplied(f, t)
+		return nil
+	case Evaluated:
+		s.evaluated(f.Evaluation, t)
+		return nil
 	}
 	i := s.instances.find(f.Serial)
 	if i == nil {
@@ -142,6 +148,7 @@ func (s *Service) seen(i *Instance, m driver.Machine, now Time) {
 		i.Addresses = m.Addresses
 		s.dirty(i)
 		s.bear(i.role, m.Addresses, now)
+		s.stale = true
 		if had {
 			s.refreshChildren(i.role)
 		}
@@ -308,7 +315,7 @@ func (s *Service) reported(i *Instance, f Fact) {
 	}
 	// A figure by which an instance reports on itself is worth no commit of its own: it is stored with what is stored
 	// next of its neighbours, and comes anew soon. What other roles may show is stored at once.
-	if f.Incarnation != 0 && isFigure(old) && isFigure(value) && !i.role.shownToOthers() {
+	if f.Incarnation != 0 && isFigure(old) && isFigure(value) && !i.role.shownToOthers() && !s.showsAttributes() {
 		return
 	}
 	s.dirty(i)
@@ -365,19 +372,25 @@ func (s *Service) acted(i *Instance, f Fact, now Time) {
 	}
 }
 
-// refreshChildren tells the roles that depend on r that something they may show has changed.
+// refreshChildren tells what depends on r that something it may show has changed.
 func (s *Service) refreshChildren(r *Role) {
-	if !s.Deployed || s.Leaving || s.unmanaged() {
+	s.stale = true
+	s.askAgain(r.supplies)
+	for _, c := range r.children {
+		s.refresh(c, "")
+	}
+}
+
+// ShownInputs in the Args of a DoRefresh says that inputs have changed, which any template may show.
+const ShownInputs = "inputs"
+
+// refresh has the files of a role's machines rendered again.
+func (s *Service) refresh(r *Role, what string) {
+	if !s.Deployed || s.Leaving || s.unmanaged() || r.Settled() == 0 || r.wish() == 0 {
 		return
 	}
-	for _, c := range r.children {
-		if c.Settled() == 0 || c.wish() == 0 {
-			continue
-		}
-		e := Effect{Kind: DoRefresh, Role: c.ID}
-		if !slices.Contains(s.effects, e) {
-			s.effects = append(s.effects, e)
-		}
+	if e := (Effect{Kind: DoRefresh, Role: r.ID, Args: what}); !slices.Contains(s.effects, e) {
+		s.effects = append(s.effects, e)
 	}
 }
 

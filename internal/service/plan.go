@@ -12,10 +12,12 @@ import (
 type Step struct {
 	// Wave counts what happens one after the other: steps of one wave happen together.
 	Wave int    `json:"wave"`
-	Do   string `json:"do"` // create, destroy, an action's name, refresh, remove
+	Do   string `json:"do"` // create, destroy, an action's name, refresh, remove; of needed services also use, change and let go
 	Role string `json:"role,omitempty"`
 	// Resource is the name of the resource that is created or destroyed.
 	Resource string `json:"resource,omitempty"`
+	// Service is the name, here, of the needed service that is made, used, changed or let go.
+	Service string `json:"service,omitempty"`
 	// Instances are the names concerned, at most ten of them; Count says how many there are.
 	Instances []string `json:"instances,omitempty"`
 	Count     int      `json:"count"`
@@ -99,8 +101,10 @@ func simulate(s *Service, now time.Time) Plan {
 		d := s.Decide(now)
 		s.Changes()
 		if len(d.Effects) > 0 {
-			wave++
-			p.Steps = appendSteps(p.Steps, s, d.Effects, wave)
+			steps := len(p.Steps)
+			if p.Steps = appendSteps(p.Steps, s, d.Effects, wave+1); len(p.Steps) > steps {
+				wave++
+			}
 			now = now.Add(time.Millisecond)
 			for _, e := range d.Effects {
 				s.succeedAt(e, now)
@@ -123,7 +127,7 @@ func simulate(s *Service, now time.Time) Plan {
 
 // busy reports whether anything is still under way; a cooldown is not worth waiting for in a plan.
 func (s *Service) busy() bool {
-	return s.State.Transient() && s.State != Cooldown || s.work() || s.resourcesAtWork()
+	return s.State.Transient() && s.State != Cooldown || s.work() || s.resourcesAtWork() || s.suppliersAtWork()
 }
 
 // work reports whether an instance is on its way.
@@ -158,6 +162,12 @@ func (s *Service) succeedAt(e Effect, now time.Time) {
 		_ = s.Observe(f, now)
 	case DoUnmake:
 		f.Kind = Unmade
+		_ = s.Observe(f, now)
+	case DoSupply, DoDismiss:
+		f.Kind, f.Supply = Supplied, s.supplyWell(e)
+		_ = s.Observe(f, now)
+	case DoEvaluate:
+		f.Kind, f.Evaluation = Evaluated, s.evaluateWell()
 		_ = s.Observe(f, now)
 	case DoAct:
 		f.Kind = Acted
@@ -221,6 +231,12 @@ func appendSteps(steps []Step, s *Service, effects []Effect, wave int) []Step {
 			step.Do, step.Why = "refresh", "a role that it depends on has changed"
 		case DoMake, DoUnmake:
 			i, step = nil, s.resourceStep(e, wave)
+		case DoSupply, DoDismiss:
+			if i, step = nil, s.supplierStep(e, wave); step.Do == "" {
+				continue
+			}
+		case DoEvaluate:
+			continue
 		case DoRemove:
 			step.Do, step.Why = "remove", "the service's records, once all its machines are gone"
 		}
@@ -231,7 +247,7 @@ func appendSteps(steps []Step, s *Service, effects []Effect, wave int) []Step {
 		merged := false
 		for n := first; n < len(steps) && !merged; n++ {
 			o := &steps[n]
-			if o.Do == step.Do && o.Role == step.Role && o.Resource == step.Resource && o.Why == step.Why && o.Driver == step.Driver && o.Implementation == step.Implementation {
+			if o.Do == step.Do && o.Role == step.Role && o.Resource == step.Resource && o.Service == step.Service && o.Why == step.Why && o.Driver == step.Driver && o.Implementation == step.Implementation {
 				o.Count++
 				if len(o.Instances) < 10 && name != "" {
 					o.Instances = append(o.Instances, name)

@@ -25,9 +25,10 @@ type RecordKind uint8
 
 // The kinds of record.
 const (
-	HeadRecord  RecordKind = iota // JSON of Service
-	SpecRecord                    // JSON of Spec, one for each revision
-	BlockRecord                   // up to 16 instances with neighbouring serials, binary
+	HeadRecord   RecordKind = iota // JSON of Service
+	SpecRecord                     // JSON of Spec, one for each revision
+	BlockRecord                    // up to 16 instances with neighbouring serials, binary
+	OutputRecord                   // JSON of the outputs; they may be secret
 )
 
 // blockVersion is the first byte of a block: its encoding. Blocks of version 1, which lack the last fields of an
@@ -39,7 +40,7 @@ func BlockOf(serial uint32) uint32 { return serial / blockSize }
 
 // Changes returns the records that changed since the last call, nil when there are none. The caller commits them or drops the service and loads it again.
 func (s *Service) Changes() []Record {
-	if !s.head && !s.specs && len(s.blocks) == 0 {
+	if !s.head && !s.specs && len(s.blocks) == 0 { // outputs change with the head
 		return nil
 	}
 	out := make([]Record, 0, len(s.blocks)+2)
@@ -53,10 +54,13 @@ func (s *Service) Changes() []Record {
 		}
 		out = append(out, Record{Kind: SpecRecord, Number: s.Revision, Value: v})
 	}
+	if s.gives {
+		out = append(out, Record{Kind: OutputRecord, Value: s.encodeOutputs()})
+	}
 	for _, b := range slices.Sorted(slices.Values(s.blocks)) {
 		out = append(out, Record{Kind: BlockRecord, Number: b, Value: s.encodeBlock(b)})
 	}
-	s.head, s.specs = false, false
+	s.head, s.specs, s.gives = false, false, false
 	s.blocks = nil
 	return out
 }
@@ -305,6 +309,9 @@ func Decode(head []byte) (*Service, error) {
 	}
 	if slices.Contains(s.Roles, nil) {
 		return nil, errors.New("service record: damaged: it has a role without content")
+	}
+	if slices.Contains(s.Suppliers, nil) {
+		return nil, errors.New("service record: damaged: it has a needed service without content")
 	}
 	if slices.Contains(s.Resources, nil) {
 		return nil, errors.New("service record: damaged: it has a resource without content")

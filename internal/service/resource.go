@@ -39,7 +39,8 @@ type Resource struct {
 
 	needs, children []*Resource
 	users           []*Role
-	bearers         []*Role // whose machines have its address, leaving ones too
+	bearers         []*Role     // whose machines have its address, leaving ones too
+	supplies        []*Supplier // that need it
 	issued          bool
 	asks            uint32 // calls asked for since it was loaded: the number of the last one
 }
@@ -152,7 +153,7 @@ func (s *Service) takeResources(now Time) {
 func (s *Service) renew(x *Resource, now Time) {
 	s.ResourceSerial++
 	*x = Resource{Serial: s.ResourceSerial, Name: x.Name, Kind: x.Spec.Kind, Driver: x.Spec.Driver, Account: x.Spec.Account, Since: now,
-		Begun: x.Begun, Failures: x.Failures, Reason: x.Reason, Overdue: x.Overdue, Spec: x.Spec, needs: x.needs, children: x.children, users: x.users, asks: x.asks}
+		Begun: x.Begun, Failures: x.Failures, Reason: x.Reason, Overdue: x.Overdue, Spec: x.Spec, needs: x.needs, children: x.children, users: x.users, supplies: x.supplies, asks: x.asks}
 	s.head = true
 }
 
@@ -161,7 +162,7 @@ func (s *Service) linkResources() {
 	byName := make(map[string]*Resource, len(s.Resources))
 	for _, x := range s.Resources {
 		x.Spec = nil
-		x.needs, x.children, x.users, x.bearers = nil, nil, nil, nil
+		x.needs, x.children, x.users, x.bearers, x.supplies = nil, nil, nil, nil, nil
 		byName[x.Name] = x
 	}
 	for n := range s.Spec.Resources {
@@ -204,14 +205,19 @@ func (s *Service) resumeResources() {
 	}
 }
 
-// lacking returns a resource that must be ready before the role's machines are made, or nil.
-func (r *Role) lacking() *Resource {
+// lacking names a resource or a service that must be ready before the role's machines are made; "" for none.
+func (r *Role) lacking() string {
 	for _, x := range r.needs {
 		if x.Phase != ResourceReady {
-			return x
+			return "resource " + x.Name
 		}
 	}
-	return nil
+	for _, x := range r.suppliers {
+		if !x.Ready() {
+			return "service " + x.Name
+		}
+	}
+	return ""
 }
 
 // Resources returns what the role needs beside other roles.
@@ -310,7 +316,7 @@ func (s *Service) mayLeave(x *Resource) bool {
 	case x.Phase == ResourceReady && (s.Rollout != nil || len(x.users) > 0): // no machine uses one that never was
 		return false
 	}
-	return !slices.ContainsFunc(x.children, func(y *Resource) bool { return y.Phase != ResourceGone })
+	return !slices.ContainsFunc(x.children, func(y *Resource) bool { return y.Phase != ResourceGone }) && allGone(x.supplies)
 }
 
 func (s *Service) enterResource(x *Resource, p ResourcePhase, now Time) {
@@ -359,6 +365,8 @@ func (s *Service) made(f Fact, now Time) {
 		x.Outputs, x.Reason = s.withoutSecrets(f.Resource.Outputs), ""
 		x.Begun, x.Failures, x.Overdue = 0, 0, false
 		s.enterResource(x, ResourceReady, now)
+		s.stale = true
+		s.askAgain(x.supplies)
 		s.event(now, false, nil, nil, "resource %s is ready", x.Name)
 		for _, r := range x.users {
 			r.progress = now

@@ -52,6 +52,10 @@ func changeResources(t *rapid.T, s *Spec) {
 		for k := range s.Roles {
 			s.Roles[k].Needs = without(s.Roles[k].Needs)
 		}
+		s.Services = slices.Clone(s.Services)
+		for k := range s.Services {
+			s.Services[k].Needs = without(s.Services[k].Needs)
+		}
 		var kept []ResourceSpec
 		for k, x := range s.Resources {
 			if x.Needs = without(x.Needs); k != n {
@@ -119,7 +123,7 @@ func (w *world) answerResource(e Effect, how string) {
 func (w *world) checkNeeds(who string, needs []string) {
 	for _, name := range needs {
 		x := w.svc.Resource(name) // recorded ones are the service's alone
-		found := x != nil && x.recorded() && x.Phase == ResourceReady
+		found := x != nil && x.recorded() && x.Phase == ResourceReady || w.svc.Supplier(name) != nil
 		for _, x := range w.resources {
 			found = found || x.name == name && x.state == driver.Running
 		}
@@ -140,6 +144,7 @@ func (w *world) checkResource(e Effect) {
 		w.checkNeeds("resource "+x.Name, x.Spec.Needs)
 		return
 	}
+	w.checkDependants("resource", x.Name)
 	if f := w.resources[ResourceID(s.ID, e.Serial)]; f == nil || f.state == driver.Failed {
 		return // it was never of use to anything
 	}

@@ -108,6 +108,10 @@ func (w *world) outcome(verdicts []string) string {
 	for _, x := range w.svc.Resources {
 		fmt.Fprintf(&b, "resource %s %s failures %d\n", x.Name, x.Phase, x.Failures)
 	}
+	fmt.Fprintf(&b, "outputs %v\n", w.svc.Outputs)
+	for _, x := range w.svc.Suppliers {
+		fmt.Fprintf(&b, "service %s %s failures %d\n", x.Name, x.Present(), x.Failures)
+	}
 	for _, r := range w.svc.Roles {
 		fmt.Fprintf(&b, "role %s %s wants %d:", r.Name, r.State, r.Cardinality)
 		for p := range phases {

@@ -46,6 +46,8 @@ type Role struct {
 	parents, children []*Role
 	needs             []*Resource
 	bears             *Resource   // the one whose address its machine has; nil for none
+	suppliers         []*Supplier // that it needs
+	supplies          []*Supplier // that need it
 	order             []*Instance // by creation; nil where one was removed
 	lists             [phases]list
 	holes             int

@@ -6,35 +6,37 @@ import "slices"
 const MaxChosen = 1000
 
 // victim chooses the instance to go when a role has too many: bad ones first, then replaced revisions,
-// then the oldest or the youngest; of a stable role the one with the highest number, so that numbers stay dense.
+// then the oldest or the youngest. Of a stable role it is the one with the highest number, however it is, so that
+// numbers stay dense and which of them remain does not depend on the order of answers.
 func (s *Service) victim(r *Role) *Instance {
+	if r.Spec.Identity == Stable {
+		return r.highest()
+	}
 	for _, p := range [...]Phase{Queued, Resting, Down, Backoff, Finished, Creating, Starting, Held, Replacing} {
 		first := r.lists[p].head
 		if first == nil {
 			continue
 		}
-		if r.Spec.Identity == Stable {
-			for i := first.next; i != nil; i = i.next {
-				if i.Number > first.Number {
-					first = i
-				}
-			}
-		} else if r.Spec.ScaleIn == Youngest {
+		if r.Spec.ScaleIn == Youngest {
 			first = first.prev // the head's is the last
 		}
 		return first
 	}
-	if r.offs() > 0 && r.Spec.Identity != Stable {
+	if r.offs() > 0 {
 		return r.firstOff()
 	}
-	var found *Instance
 	for i := range r.inTurn {
-		switch {
-		case !i.Phase.Settled(), r.outdated > 0 && !i.outdated():
-			continue
-		case r.Spec.Identity != Stable:
+		if i.Phase.Settled() && (r.outdated == 0 || i.outdated()) {
 			return i
-		case found == nil || i.Number > found.Number:
+		}
+	}
+	return nil
+}
+
+// highest returns the instance with the highest number of those that are not being removed.
+func (r *Role) highest() (found *Instance) {
+	for i := range r.Instances {
+		if i.Phase != Stopping && (found == nil || i.Number > found.Number) {
 			found = i
 		}
 	}

@@ -160,13 +160,16 @@ func (x *scene) answer() {
 }
 
 func (x *scene) count(e Effect) {
-	name := map[EffectKind]string{DoCreate: "create", DoDestroy: "destroy", DoRefresh: "refresh", DoRemove: "remove", DoMake: "make", DoUnmake: "unmake", DoAct: string(e.Action)}[e.Kind]
+	name := map[EffectKind]string{DoCreate: "create", DoDestroy: "destroy", DoRefresh: "refresh", DoRemove: "remove", DoMake: "make", DoUnmake: "unmake", DoSupply: "supply", DoDismiss: "dismiss", DoEvaluate: "evaluate", DoAct: string(e.Action)}[e.Kind]
 	if e.Kind == DoDestroy && e.Mode == driver.Hard {
 		x.did["destroy-hard"]++
 	}
 	x.did[name]++
 	if r := x.w.svc.RoleOf(e); r != nil {
 		x.did[name+" "+r.Name]++
+	}
+	if y := x.w.svc.SupplierOf(e); y != nil && (e.Kind == DoSupply || e.Kind == DoDismiss) {
+		x.did[name+" "+y.Name]++
 	}
 }
 
@@ -247,6 +250,9 @@ func (x *scene) spec(name string) (*Spec, error) {
 	}
 	for n := range s.Resources {
 		completeResource(&s.Resources[n])
+	}
+	for n := range s.Services {
+		completeSupplier(&s.Services[n])
 	}
 	return s, Validate(s)
 }

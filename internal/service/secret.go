@@ -52,7 +52,7 @@ func (s *Service) masked(f Fact) Fact {
 		return f
 	}
 	var role *RoleSpec
-	if i := s.instances.find(f.Serial); i != nil && f.Kind != Made && f.Kind != Unmade {
+	if i := s.instances.find(f.Serial); i != nil && f.Kind != Made && f.Kind != Unmade && f.Kind != Supplied {
 		role = i.Role().Spec
 	}
 	f.Err, f.Reason = Mask(s.Spec, role, f.Err), Mask(s.Spec, role, f.Reason)

@@ -29,6 +29,8 @@ type Service struct {
 	ActionID uint32         `json:"action_id,omitempty"`
 	// ResourceSerial is that of the youngest resource.
 	ResourceSerial uint32 `json:"resource_serial,omitempty"`
+	// SupplierSerial is that of the youngest needed service.
+	SupplierSerial uint32 `json:"supplier_serial,omitempty"`
 	// Deployed: it was RUNNING once.
 	Deployed bool `json:"deployed,omitempty"`
 	// Mode says whether the service is looked after, and Pass how it was for the last time for a while.
@@ -42,12 +44,20 @@ type Service struct {
 	Remove  bool `json:"remove,omitempty"`
 	Data    bool `json:"data,omitempty"`
 	// Kept is where roles that have left, or moved, may have left data.
-	Kept      []KeptData     `json:"kept,omitempty"`
-	Rollout   *Rollout       `json:"rollout,omitempty"`
-	Roles     []*Role        `json:"roles"`
-	Resources []*Resource    `json:"resources,omitempty"`
-	Log       []Event        `json:"log,omitempty"`
-	Verdicts  []StoredAnswer `json:"verdicts,omitempty"`
+	Kept      []KeptData  `json:"kept,omitempty"`
+	Rollout   *Rollout    `json:"rollout,omitempty"`
+	Roles     []*Role     `json:"roles"`
+	Resources []*Resource `json:"resources,omitempty"`
+	Suppliers []*Supplier `json:"suppliers,omitempty"`
+	// Consumers are the services that need this one.
+	Consumers []Consumer `json:"consumers,omitempty"`
+	// OutputRevision counts the changes of Outputs.
+	OutputRevision uint32         `json:"output_revision,omitempty"`
+	Log            []Event        `json:"log,omitempty"`
+	Verdicts       []StoredAnswer `json:"verdicts,omitempty"`
+
+	// Outputs are the values of the spec's outputs that have one. They are stored in a record of their own.
+	Outputs map[string]string `json:"-"`
 
 	Spec *Spec `json:"-"` // stored under its revision
 	// Previous is the spec that a running update comes from; nil without one.
@@ -62,13 +72,16 @@ type Service struct {
 	fresh     []*Instance // creations decided on and not handed out yet
 	effects   []Effect
 	events    []Event
-	blocks    []uint32        // changed blocks of instances
-	touched   []uint32        // serials of changed instances
-	head      bool            // the service record changed
-	specs     bool            // the spec changed
-	drained   bool            // Decide stopped because a transaction is full
-	addresses map[string]bool // those of recorded resources; nil when not known
-	room      uint8           // blocks that a transaction holds
+	blocks    []uint32          // changed blocks of instances
+	touched   []uint32          // serials of changed instances
+	head      bool              // the service record changed
+	specs     bool              // the spec changed
+	gives     bool              // the outputs changed
+	stale     bool              // what outputs may show has changed since they were worked out
+	unvalued  map[string]string // why outputs have no present value
+	drained   bool              // Decide stopped because a transaction is full
+	room      uint8             // blocks that a transaction holds
+	addresses map[string]bool   // those of recorded resources; nil when not known
 }
 
 // Meta is who a service belongs to and what it is called.
@@ -125,8 +138,9 @@ func NewService(id uint64, spec *Spec, meta Meta, now time.Time) *Service {
 		s.addRole(&spec.Roles[n], TimeOf(now))
 	}
 	s.takeResources(TimeOf(now))
+	s.takeSuppliers(TimeOf(now))
 	s.link()
-	s.head, s.specs = true, true
+	s.head, s.specs, s.stale = true, true, true
 	s.touchAll()
 	return s
 }
@@ -161,6 +175,8 @@ func (s *Service) Load(spec, previous *Spec, instances []*Instance, roles []uint
 	}
 	s.link()
 	s.resumeResources()
+	s.resumeSuppliers(TimeOf(now))
+	s.stale = true
 	for n, i := range instances {
 		r := byID[roles[n]]
 		if r == nil {
@@ -222,6 +238,7 @@ func (s *Service) link() {
 		r.showsOthers = len(r.parents) > 0 && showsOthers(&r.Spec.Machine)
 	}
 	s.linkResources()
+	s.linkSuppliers()
 }
 
 // Role returns the named role, or nil.
@@ -320,9 +337,15 @@ func (s *Service) setMachine(i *Instance, m driver.State) {
 	s.enqueue(i)
 }
 
+// newInstance gives the role one more instance; nil when none may be made before one that leaves has gone.
 func (s *Service) newInstance(r *Role, now Time) *Instance {
+	number, free := r.nextNumber()
+	if !free {
+		return nil
+	}
+	r.NextNumber = max(r.NextNumber, number+1)
 	s.Serial++
-	i := &Instance{Serial: s.Serial, Number: s.nextNumber(r), Revision: r.Revision, Phase: Queued, Machine: driver.Gone, Created: now, Since: now}
+	i := &Instance{Serial: s.Serial, Number: number, Revision: r.Revision, Phase: Queued, Machine: driver.Gone, Created: now, Since: now}
 	s.instances.put(i)
 	r.add(i)
 	s.head = true
@@ -330,25 +353,27 @@ func (s *Service) newInstance(r *Role, now Time) *Instance {
 	return i
 }
 
-// nextNumber counts up for new identities; a stable role fills its gaps, so that the data of an
-// instance that was scaled away is found again.
-func (s *Service) nextNumber(r *Role) uint32 {
-	if r.Spec.Identity != Stable || int(r.NextNumber) == r.total { // no gaps
-		r.NextNumber++
-		return r.NextNumber - 1
+// nextNumber counts up for new identities. A stable role fills its gaps, so that the data of an instance that was scaled
+// away is found again; a number whose instance still leaves is not free yet, and none beyond the wish takes its place.
+func (r *Role) nextNumber() (n uint32, free bool) {
+	if r.Spec.Identity != Stable {
+		return r.NextNumber, true
 	}
-	used := make([]bool, r.total+1) // one of so many numbers is free
-	for i := range r.Instances {
-		if int(i.Number) < len(used) {
-			used[i.Number] = true
+	n = r.NextNumber
+	if int(n) != r.total { // there are gaps
+		used := make([]bool, r.total+1) // one of so many numbers is free
+		for i := range r.Instances {
+			if int(i.Number) < len(used) {
+				used[i.Number] = true
+			}
 		}
+		n = uint32(slices.Index(used, false))
 	}
-	n := uint32(slices.Index(used, false))
-	r.NextNumber = max(r.NextNumber, n+1)
-	return n
+	return n, int(n) < r.wish()
 }
 
 func (s *Service) drop(i *Instance) {
+	s.stale = true
 	i.role.remove(i)
 	i.role.dispose(s, i)
 	s.instances.remove(i)

@@ -19,6 +19,10 @@ type Spec struct {
 	Roles    []RoleSpec `json:"roles"`
 	// Resources are what roles need beside each other: networks, volumes, addresses.
 	Resources []ResourceSpec `json:"resources,omitempty"`
+	// Services are other services that this one needs.
+	Services []SupplierSpec `json:"services,omitempty"`
+	// Outputs are what others may know of the service.
+	Outputs []OutputSpec `json:"outputs,omitempty"`
 	// Alarms watch the service's own series. Their names are unique; tenant and id come with the service.
 	Alarms []alarm.Definition `json:"alarms,omitempty"`
 	// OnFailure says what a failed first deployment leaves behind.
@@ -58,7 +62,7 @@ type RoleSpec struct {
 	Min         *int     `json:"min,omitempty"` // nil: 0
 	Max         *int     `json:"max,omitempty"` // nil: no limit
 	Parents     []string `json:"parents,omitempty"`
-	// Needs names resources that must be ready before machines of the role are made.
+	// Needs names resources and services that must be ready before machines of the role are made.
 	Needs []string `json:"needs,omitempty"`
 	// Address names one of the needed resources whose address the machine of the role bears, where its back end grants
 	// wishes. The role has one instance at most, and a role that takes the resource over from another one waits until
@@ -119,6 +123,38 @@ type ResourceSpec struct {
 	Addresses string `json:"addresses,omitempty"`
 	// Heal says whether a failed attempt is repeated by itself; "" means HealAuto.
 	Heal Heal `json:"heal,omitempty"`
+}
+
+// A SupplierSpec describes a service that this one needs: one that exists, or one that is made for it.
+type SupplierSpec struct {
+	Name string `json:"name"` // beside the names of roles and resources
+	// Service is an existing one of the project, by its number, alias or name. It stays when this service goes.
+	Service string `json:"service,omitempty"`
+	// Spec describes one that is made for this service and goes with it. Like a machine it is what a template said when
+	// the spec was stored. One of Service and Spec is set.
+	Spec *Spec `json:"spec,omitempty"`
+	// Template is the number of the template that Spec comes from; 0 for none.
+	Template uint64 `json:"template,omitempty"`
+	// Inputs are values for inputs of Spec: Jinja templates that see services, resources and roles of this service.
+	Inputs map[string]string `json:"inputs,omitempty"`
+	// Needs names roles, resources and services that must be ready before it is made.
+	Needs []string `json:"needs,omitempty"`
+	// Uses names the outputs that must have a value before it counts as ready: those that are referred to.
+	Uses []string `json:"uses,omitempty"`
+	// Heal says whether a service that was made and is gone is made again by itself; "" means HealAuto.
+	Heal Heal `json:"heal,omitempty"`
+	// StartTimeout bounds the time until it is ready; 0 means 15 minutes.
+	StartTimeout time.Duration `json:"start_timeout,omitempty"`
+}
+
+// An OutputSpec is a value that others may know of the service.
+type OutputSpec struct {
+	Name string `json:"name"`
+	// Value is a Jinja template that sees all roles, resources and needed services, inputs and variables.
+	Value       string `json:"value"`
+	Description string `json:"description,omitempty"`
+	// Sensitive: only services that need this one are told the value.
+	Sensitive bool `json:"sensitive,omitempty"`
 }
 
 // A Machine is a machine definition: what one instance is, with one or more implementations.
@@ -220,8 +256,8 @@ const (
 	HealManual Heal = "manual" // mark role and service WARNING and wait for recover
 )
 
-// ScaleIn says which of a role's good instances go first when there are too many. Bad ones always go before, and
-// of stable ones those with the highest numbers.
+// ScaleIn says which of a role's good instances go first when there are too many. Bad ones go before them. Of a role
+// with a stable identity those with the highest numbers go, bad or not.
 type ScaleIn string
 
 // The orders of scaling in.
@@ -299,6 +335,26 @@ func (s *Spec) Resource(name string) *ResourceSpec {
 	for i := range s.Resources {
 		if s.Resources[i].Name == name {
 			return &s.Resources[i]
+		}
+	}
+	return nil
+}
+
+// Supplier returns the needed service of that name, or nil.
+func (s *Spec) Supplier(name string) *SupplierSpec {
+	for i := range s.Services {
+		if s.Services[i].Name == name {
+			return &s.Services[i]
+		}
+	}
+	return nil
+}
+
+// Output returns the named output, or nil.
+func (s *Spec) Output(name string) *OutputSpec {
+	for i := range s.Outputs {
+		if s.Outputs[i].Name == name {
+			return &s.Outputs[i]
 		}
 	}
 	return nil

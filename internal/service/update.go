@@ -90,7 +90,7 @@ func (s *Service) mayRoll(r *Role) bool {
 	default:
 		return false
 	}
-	if r.lacking() != nil {
+	if r.lacking() != "" {
 		return false
 	}
 	if s.Spec.Strategy != Straight {
@@ -228,7 +228,7 @@ func (s *Service) finishRollout(now Time) {
 	}
 	s.event(now, false, nil, nil, "%s to revision %d", what, s.Rollout.To)
 	s.Rollout, s.Previous, s.head = nil, nil, true
-	s.drained = s.drained || len(s.Resources) > len(s.Spec.Resources) // decide again: what the old spec had may go
+	s.drained = s.drained || len(s.Resources) > len(s.Spec.Resources) || len(s.Suppliers) > len(s.Spec.Services) // decide again: what the old spec had may go
 }
 
 // apply makes spec the wish and works out what that changes. back is the earlier revision that it returns to;
@@ -266,6 +266,8 @@ func (s *Service) apply(spec *Spec, back uint32, now Time) {
 		}
 	}
 	s.takeResources(now)
+	s.takeSuppliers(now)
+	s.stale = true
 	s.link()
 	s.touchAll()
 	for _, r := range s.Roles {

@@ -17,11 +17,22 @@ func (u Usage) Add(v Usage, times int) Usage {
 	return u
 }
 
-// WishOf is what a spec claims when it is deployed.
+// WishOf is what a spec claims when it is deployed, without the services that are made for it.
 func WishOf(spec *Spec) Usage {
 	u := Usage{Services: 1}
 	for n := range spec.Roles {
 		u = u.Add(single(&spec.Roles[n]), spec.Roles[n].Cardinality)
+	}
+	return u
+}
+
+// WholeWishOf is what a spec claims with all services that are made for it.
+func WholeWishOf(spec *Spec) Usage {
+	u := WishOf(spec)
+	for n := range spec.Services {
+		if inner := spec.Services[n].Spec; inner != nil {
+			u = u.Add(WholeWishOf(inner), 1)
+		}
 	}
 	return u
 }
@@ -97,6 +108,10 @@ func (c *Command) Name() string {
 		return "pause-update"
 	case c.ReplaceOne != nil:
 		return "replace"
+	case c.Bind != nil:
+		return "bind"
+	case c.Unbind != nil:
+		return "unbind"
 	case c.Manage != nil:
 		return map[Mode]string{Managed: "attach", Unmanaged: "detach", OnePass: "pass"}[c.Manage.Mode]
 	}

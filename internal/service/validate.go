@@ -68,6 +68,7 @@ func ValidateMachine(m *Machine) error {
 type validator struct {
 	found  Problems
 	strict bool // OneFlow's rules
+	depth  int  // of services that are made for services
 }
 
 func (v *validator) err() error {
@@ -173,6 +174,7 @@ func (v *validator) spec(s *Spec) {
 		}
 	}
 	v.alarms(s.Alarms, s)
+	v.outputs(s)
 	if g := v.graph(s, known); g != nil {
 		v.circle(g)
 	}

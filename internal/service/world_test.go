@@ -2,9 +2,8 @@ package service
 
 import (
 	"fmt"
+	"maps"
 	"slices"
-	"sort"
-	"strings"
 	"time"
 
 	"github.com/troupe-dev/troupe/driver"
@@ -24,6 +23,10 @@ type world struct {
 	machines  map[driver.MachineID]*fakeMachine
 	made      map[driver.MachineID]int
 	resources map[driver.MachineID]*fakeResource
+	suppliers map[uint32]*fakeSupplier
+	heard     map[uint32]Supply // what the service was told of them last
+	tried     map[uint32]bool
+	outputs   []byte
 	forced    bool
 	removed   bool
 	events    []Event
@@ -54,7 +57,8 @@ var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func newWorld(spec *Spec) *world {
 	w := &world{now: epoch, specs: map[uint32][]byte{}, blocks: map[uint32][]byte{}, specOf: map[uint32]*Spec{},
-		machines: map[driver.MachineID]*fakeMachine{}, made: map[driver.MachineID]int{}, resources: map[driver.MachineID]*fakeResource{}, asked: map[driver.MachineID]bool{}}
+		machines: map[driver.MachineID]*fakeMachine{}, made: map[driver.MachineID]int{}, resources: map[driver.MachineID]*fakeResource{},
+		suppliers: map[uint32]*fakeSupplier{}, heard: map[uint32]Supply{}, tried: map[uint32]bool{}, asked: map[driver.MachineID]bool{}}
 	w.svc = NewService(7, spec, Meta{Name: spec.Name}, w.now)
 	w.decide()
 	return w
@@ -89,6 +93,8 @@ func (w *world) commit() {
 		case SpecRecord:
 			w.specs[r.Number] = r.Value
 			w.specOf[r.Number] = w.svc.Spec
+		case OutputRecord:
+			w.outputs = r.Value
 		case BlockRecord:
 			if r.Value == nil {
 				delete(w.blocks, r.Number)
@@ -103,6 +109,7 @@ func (w *world) commit() {
 // crash forgets everything that is not committed and loads the service again.
 func (w *world) crash() {
 	w.pending, w.late = nil, nil
+	clear(w.heard)
 	s, err := Decode(w.head)
 	if err != nil {
 		panic(err)
@@ -121,6 +128,11 @@ func (w *world) crash() {
 		}
 		instances, roles = append(instances, i...), append(roles, r...)
 	}
+	if w.outputs != nil {
+		if err := s.LoadOutputs(w.outputs); err != nil {
+			panic(err)
+		}
+	}
 	var previous *Spec
 	if s.Rollout != nil {
 		previous = w.specOf[s.Rollout.From]
@@ -132,6 +144,9 @@ func (w *world) crash() {
 	// What the engine does after a restart: list, and tell what was found.
 	w.decide()
 	w.list()
+	for _, serial := range slices.Sorted(maps.Keys(w.suppliers)) { // services tell those that need them
+		w.news(serial)
+	}
 }
 
 // list tells the state of every machine, and the absence of those that are not there.
@@ -180,6 +195,7 @@ func (w *world) sortedSerials() []uint32 {
 }
 
 func (w *world) tell(f Fact) error {
+	w.hearing(f)
 	err := w.svc.Observe(f, w.now)
 	w.decide()
 	return err
@@ -224,6 +240,9 @@ func (w *world) answer(e Effect, how string) {
 		}
 	case DoMake, DoUnmake:
 		w.answerResource(e, how)
+		return
+	case DoSupply, DoDismiss, DoEvaluate:
+		w.answerSupplier(e, how)
 		return
 	case DoRemove:
 		w.removed = true
@@ -311,10 +330,13 @@ func (w *world) check(effects []Effect) {
 			w.checkCreation(e)
 		case DoMake, DoUnmake:
 			w.checkResource(e)
+		case DoSupply, DoDismiss:
+			w.checkSupplier(e)
 		}
 	}
 	s := w.svc
-	if len(effects) > 0 && s.Mode == Unmanaged && !s.Leaving {
+	asks := slices.ContainsFunc(effects, func(e Effect) bool { return e.Kind != DoEvaluate })
+	if asks && s.Mode == Unmanaged && !s.Leaving {
 		w.violate("law 8: an unmanaged service asks for %+v", effects)
 	}
 	for _, r := range s.Roles {
@@ -324,6 +346,7 @@ func (w *world) check(effects []Effect) {
 		if !s.Leaving || r.Removing || s.Spec.Strategy != Straight || (r.State != Undeploying && r.State != Done) {
 			continue
 		}
+		w.checkDependants("role", r.Name)
 		for _, c := range r.children {
 			for _, m := range w.machines {
 				if m.role == c.Name {
@@ -344,6 +367,7 @@ func (w *world) checkCreation(e Effect) {
 	w.asked[id] = true
 	r := s.RoleOf(e)
 	w.checkNeeds(string(id)+" of role "+r.Name, r.Spec.Needs)
+	w.checkSupply(string(id)+" of role "+r.Name, r.Spec.Needs)
 	if s.Spec.Strategy == Straight && !e.Hold {
 		for _, p := range r.parents {
 			settled := 0
@@ -450,12 +474,14 @@ func (w *world) calm() bool {
 			w.answer(e, w.fate(e))
 		case len(w.late) > 0:
 			for range min(w.batch, len(w.late)) - 1 {
+				w.hearing(w.late[0])
 				_ = w.svc.Observe(w.late[0], w.now)
 				w.late = w.late[1:]
 			}
 			w.deliver(0)
 		default:
 			w.revive()
+			w.calmSuppliers()
 			if len(w.pending) > 0 || len(w.late) > 0 {
 				continue
 			}
@@ -482,6 +508,9 @@ func (w *world) calm() bool {
 // fate is what the back end does with an effect.
 func (w *world) fate(e Effect) string {
 	if r := w.svc.RoleOf(e); e.Kind == DoCreate && r != nil && w.refuse[r.Name] {
+		return "full"
+	}
+	if x := w.svc.SupplierOf(e); e.Kind == DoSupply && x != nil && w.refuse[x.Name] {
 		return "full"
 	}
 	if x := w.svc.ResourceOf(e); e.Kind == DoMake && x != nil && w.refuse[x.Name] {
@@ -526,12 +555,13 @@ func (w *world) quiet() bool {
 			return !s.work() // it waits for a person
 		}
 	}
-	return !s.State.Transient() && !s.work() && !w.resourcesMove()
+	return !s.State.Transient() && !s.work() && !w.resourcesMove() && !w.suppliersMove()
 }
 
 // truth compares the machines that exist with those that the service knows.
 func (w *world) truth() {
 	w.truthOfResources()
+	w.truthOfSuppliers()
 	want := map[driver.MachineID]bool{}
 	for i := range w.svc.instances.all {
 		want[w.svc.MachineID(i)] = true
@@ -546,31 +576,4 @@ func (w *world) truth() {
 			w.violate("law 3: %s is up without a machine", w.svc.InstanceName(i))
 		}
 	}
-}
-
-func (w *world) summary() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s", w.svc.State)
-	for _, r := range w.svc.Roles {
-		fmt.Fprintf(&b, " %s:%s:%d", r.Name, r.State, r.Cardinality)
-		for p := range phases {
-			if n := r.lists[p].n; n > 0 {
-				fmt.Fprintf(&b, ",%s=%d", p, n)
-			}
-		}
-	}
-	for _, x := range w.svc.Resources {
-		fmt.Fprintf(&b, " %s:%s", ResourceID(7, x.Serial), x.Phase)
-	}
-	ids := make([]string, 0, len(w.machines))
-	for id := range w.machines {
-		ids = append(ids, string(id))
-	}
-	sort.Strings(ids)
-	fmt.Fprintf(&b, "\nmachines %v, %d effects and %d answers under way, now %s", ids, len(w.pending), len(w.late), w.now.Format("15:04:05.000"))
-	for _, serial := range w.sortedSerials() {
-		i := w.svc.instances.find(serial)
-		fmt.Fprintf(&b, "\n%s %s machine %s, doubt %t, until %s, tries %d, issued %t, %s", w.svc.MachineID(i), i.Phase, i.Machine, i.Doubt, i.Until.Time().Format("15:04:05.000"), i.Tries, i.issued, i.Reason)
-	}
-	return b.String()
 }

@@ -47,8 +47,8 @@ func textOf(d *client.Document) (file string, text []byte, err error) {
 
 // options lets documents refer to the caller's machine definitions, to the drivers, and to the files
 // that came along.
-func (f *face) documentOptions(who *identity.Caller, d *client.Document) native.Options {
-	return native.Options{Machine: f.control.Resolver(who), Kinds: f.control.Kind, Open: func(path string) ([]byte, error) {
+func (f *face) documentOptions(who *identity.Caller, d *client.Document, within ...control.Template) native.Options {
+	return native.Options{Machine: f.control.Resolver(who), Kinds: f.control.Kind, Template: f.templates(who, within), Open: func(path string) ([]byte, error) {
 		if text, ok := d.Files[path]; ok {
 			return []byte(text), nil
 		}
@@ -56,9 +56,37 @@ func (f *face) documentOptions(who *identity.Caller, d *client.Document) native.
 	}}
 }
 
+// templates lets documents have services made from stored templates. within are the templates that the document comes
+// from, outermost first: none of them may need itself.
+func (f *face) templates(who *identity.Caller, within []control.Template) func(ref string) (*service.Spec, uint64, error) {
+	return func(ref string) (*service.Spec, uint64, error) {
+		t, err := f.control.TemplateNamed(who, ref)
+		if err != nil {
+			return nil, 0, err
+		}
+		if slices.ContainsFunc(within, func(o control.Template) bool { return o.ID == t.ID }) {
+			var names []string
+			for _, o := range append(slices.Clone(within), t) {
+				names = append(names, o.Name)
+			}
+			return nil, 0, fmt.Errorf("templates need each other in a circle: %s", strings.Join(names, " → "))
+		}
+		if len(within) >= service.MaxDepth {
+			return nil, 0, fmt.Errorf("services are made for services that are made for services, more than %d deep", service.MaxDepth)
+		}
+		d := client.Document{Format: t.Format, Source: sourceOf(&t), File: t.Name}
+		spec, _, err := f.specWithin(who, &d, nil, subject{}, append(slices.Clip(within), t))
+		return spec, t.ID, err
+	}
+}
+
 // spec reads a service, with values for its inputs. Hidden secrets are taken from what the service is now.
 // The warnings tell what will not work as it may be meant.
 func (f *face) spec(who *identity.Caller, d *client.Document, inputs map[string]string, of subject) (*service.Spec, []string, error) {
+	return f.specWithin(who, d, inputs, of, nil)
+}
+
+func (f *face) specWithin(who *identity.Caller, d *client.Document, inputs map[string]string, of subject, within []control.Template) (*service.Spec, []string, error) {
 	file, text, err := textOf(d)
 	switch {
 	case err != nil:
@@ -78,7 +106,7 @@ func (f *face) spec(who *identity.Caller, d *client.Document, inputs map[string]
 		}
 		return spec, warnings, err
 	}
-	spec, err := native.Parse(file, text, f.documentOptions(who, d))
+	spec, err := native.Parse(file, text, f.documentOptions(who, d, within...))
 	if err != nil {
 		return nil, nil, err
 	}

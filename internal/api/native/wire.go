@@ -1,6 +1,7 @@
 package native
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -55,6 +56,7 @@ func (f *face) service(s *service.Service) client.Service {
 			}
 		}
 	}
+	out.Outputs, out.Services, out.NeededBy = s.Shown(), needed(s.Suppliers), consumers(s.Consumers)
 	if p := s.Pass; p != nil {
 		out.Pass = &client.Pass{Until: later(p.Until.Time()), Ended: later(p.Ended.Time()), Failure: p.Failure}
 	}
@@ -71,6 +73,25 @@ func resources(s *service.Service) []client.Resource {
 	out := make([]client.Resource, len(s.Resources))
 	for n, x := range s.Resources {
 		out[n] = client.Resource{Name: x.Name, Kind: x.Kind, Driver: x.Driver, State: x.Phase.String(), Reason: x.Reason, Native: x.Native, Outputs: x.Outputs}
+	}
+	return out
+}
+
+// needed shows the services that a service needs.
+func needed(all []*service.Supplier) (out []client.NeededService) {
+	for _, x := range all {
+		shown := client.NeededService{Name: x.Name, Service: x.Service, Title: x.Title, Made: x.Owned, Phase: x.Present(), Reason: cmp.Or(x.Reason, x.Why)}
+		if x.Service != 0 {
+			shown.State = x.State.String()
+		}
+		out = append(out, shown)
+	}
+	return out
+}
+
+func consumers(all []service.Consumer) (out []client.Consumer) {
+	for _, c := range all {
+		out = append(out, client.Consumer{Service: c.Service, Name: c.Name, Owner: c.Owns})
 	}
 	return out
 }
@@ -157,7 +178,7 @@ func change(c *control.Change) client.Change {
 func plan(p *service.Plan, id uint64, name string) client.Plan {
 	out := client.Plan{Steps: make([]client.Step, len(p.Steps)), State: p.State.String(), Total: p.Total, Warnings: p.Warnings, Service: id, Name: name}
 	for n, s := range p.Steps {
-		out.Steps[n] = client.Step{Wave: s.Wave, Do: s.Do, Role: s.Role, Instances: s.Instances, Count: s.Count, Driver: s.Driver, Implementation: s.Implementation, Why: s.Why}
+		out.Steps[n] = client.Step{Wave: s.Wave, Do: s.Do, Role: s.Role, Resource: s.Resource, Service: s.Service, Instances: s.Instances, Count: s.Count, Driver: s.Driver, Implementation: s.Implementation, Why: s.Why}
 	}
 	return out
 }
@@ -172,6 +193,10 @@ func explanation(id uint64, name string, e *service.Explanation) client.Explanat
 			out.Roles[n].Implementations = append(out.Roles[n].Implementations, client.ImplementationExplanation(x))
 		}
 	}
+	for _, x := range e.Suppliers {
+		out.Services = append(out.Services, client.NeededService{Name: x.Name, Service: x.Service, Title: x.Title, Made: x.Owned, Phase: x.Phase, State: x.State, Reason: x.Why})
+	}
+	out.NeededBy = consumers(e.Consumers)
 	for _, b := range e.Backends {
 		out.Backends = append(out.Backends, client.BackendExplanation(b))
 	}

@@ -33,6 +33,9 @@ type Options struct {
 	Open func(path string) ([]byte, error)
 	// Machine returns a named definition. Its error is shown to the user as it is.
 	Machine func(name string) (service.Machine, error)
+	// Template returns the service that a stored template describes, and the template's number. Its error is shown to the
+	// user as it is.
+	Template func(ref string) (*service.Spec, uint64, error)
 	// Kinds returns a driver's description, by which options are checked. Its error is shown to
 	// the user as it is. When nil, options are not checked.
 	Kinds func(driver string) (*driver.Kind, error)
@@ -71,18 +74,13 @@ func (d *decoder) service(name string, data []byte) *service.Spec {
 	}
 	d.mark("", root)
 	read(d, serviceFields, root, spec)
-	if root.Get("roles") == nil {
+	if root.Get("roles") == nil && root.Get("services") == nil {
 		d.fail(root.At, "a service needs roles")
 	}
-	d.sortNeeds(spec)
+	d.connect("", spec)
 	d.report(service.Validate(spec))
 	d.report(render.CheckSpec(spec))
-	for i := range spec.Roles {
-		d.checkOptions(fmt.Sprintf("roles[%d].machine.", i), spec, &spec.Roles[i])
-	}
-	for i := range spec.Resources {
-		d.checkResource(fmt.Sprintf("resources[%d]", i), &spec.Resources[i])
-	}
+	d.checkDrivers("", spec)
 	return spec
 }
 

@@ -35,6 +35,12 @@ func options(open func(string) ([]byte, error)) Options {
 			}
 			return service.Machine{}, fmt.Errorf("no machine definition %q%s", name, nearest.Hint(name, []string{"small", "either"}))
 		},
+		Template: func(ref string) (*service.Spec, uint64, error) {
+			if ref != "postgres" {
+				return nil, 0, fmt.Errorf("no template %q%s", ref, nearest.Hint(ref, []string{"postgres"}))
+			}
+			return &service.Spec{Name: "postgres", Strategy: service.Straight, OnFailure: service.Keep, Format: "native", Inputs: map[string]string{"SIZE": "big"}, Outputs: []service.OutputSpec{{Name: "url", Value: "u"}}}, 7, nil
+		},
 		Kinds: func(name string) (*driver.Kind, error) {
 			switch name {
 			case "process":
@@ -300,6 +306,8 @@ func TestEveryKey(t *testing.T) {
 		"service":        "%s\n",
 		"role":           "name: a\nroles: {r: {%s}}\n",
 		"resource":       "name: a\nresources: {outer: {kind: network, driver: sim}, x: {%s}}\nroles: {r: {}}\n",
+		"supplier":       "name: a\nservices: {x: {%s}}\nroles: {r: {}, web: {}}\n",
+		"output":         "name: a\noutputs: {x: {%s}}\nroles: {web: {}}\n",
 		"count":          "name: a\nroles: {r: {count: {%s}}}\n",
 		"machine":        "name: a\nroles: {r: {machine: {%s}}}\n",
 		"implementation": "name: a\nroles: {r: {machine: {implementations: [{%s}]}}}\n",
@@ -331,7 +339,7 @@ func TestEveryKey(t *testing.T) {
 			if err := valid(t, s, []byte(text)); err != nil {
 				t.Errorf("the schema refuses the example %s\n%v", text, err)
 			}
-			_, err := Parse("x", []byte(text), Options{Open: everything, Machine: options(nil).Machine})
+			_, err := Parse("x", []byte(text), Options{Open: everything, Machine: options(nil).Machine, Template: options(nil).Template})
 			var all Errors
 			errors.As(err, &all)
 			for _, e := range all {

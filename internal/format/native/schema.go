@@ -56,7 +56,7 @@ func choiceShape(words []string) shape {
 func listShape(name string) shape { return shape{arrayOf(reference(name)), "list of " + name + "s"} }
 func mapShape(name string) shape {
 	item := any(reference(name))
-	if name == "file" {
+	if name == "file" || name == "output" {
 		item = anyOf(textShape.schema, item)
 	}
 	return shape{map[string]any{"type": "object", "additionalProperties": item}, "map of " + name + "s"}
@@ -88,6 +88,8 @@ var tables = sync.OnceValue(func() []table {
 		tableOf("service", "A service", "The document.", serviceFields),
 		tableOf("role", "A role", "One kind of machine of the service.", roleFields),
 		tableOf("resource", "A resource", "A network, or another thing that roles need beside each other.", resourceFields),
+		tableOf("supplier", "A needed service", "A service that this one needs: service, or template or definition.", supplierFields),
+		tableOf("output", "An output", "What others may know of the service.", outputFields),
 		tableOf("count", "A count", "How many instances a role has.", countFields),
 		tableOf("machine", "A machine", "What one instance is. It stands in a role, or in a document of its own under the key `machine`.", machineFields),
 		tableOf("implementation", "An implementation", "One way to make the machine.", implementationFields),
@@ -136,7 +138,8 @@ func schemaOf(name, top string) []byte {
 		switch s := t.schema(); {
 		case t.name == top:
 			root = s
-			root["required"] = []string{"name", "roles"}
+			root["required"] = []string{"name"}
+			root["anyOf"] = []any{map[string]any{"required": []string{"roles"}}, map[string]any{"required": []string{"services"}}}
 		case t.name != "service":
 			defs[t.name] = s
 		}

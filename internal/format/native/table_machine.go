@@ -190,7 +190,7 @@ func lifted() []field[service.RoleSpec] {
 
 // runs reports whether the keys of a role say all of the machine.
 func runs(m *service.Machine) bool {
-	return m.Name == "" && m.ID == 0 && command(m) != nil && m.Implementations[0].Account == ""
+	return m.Name == "" && m.ID == 0 && m.Choose == "" && len(m.Variables) == 0 && command(m) != nil && m.Implementations[0].Account == ""
 }
 
 func writeList[T any](fields []field[T], all []T) []yaml.MapSlice {

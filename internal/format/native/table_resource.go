@@ -68,9 +68,9 @@ func readResources(d *decoder, n *tree.Node, s *service.Spec) {
 	}
 }
 
-// needsField names what a role needs: roles, and resources, which share one space of names.
+// needsField names what a role needs: roles, resources and services, which share one space of names.
 func needsField() field[service.RoleSpec] {
-	f := namesField("needs", "parents", "[db, cache]", "The roles and resources that must be ready before this role is made, and that are removed after it.",
+	f := namesField("needs", "parents", "[db, cache]", "The roles, resources and services that must be ready before this role is made, and that are removed after it.",
 		func(r *service.RoleSpec) *[]string { return &r.Parents })
 	names := f.write
 	f.write = func(r *service.RoleSpec) any {
@@ -79,9 +79,9 @@ func needsField() field[service.RoleSpec] {
 	return f
 }
 
-// sortNeeds parts the resources from the roles among what each role needs, when all names are known.
-func (d *decoder) sortNeeds(s *service.Spec) {
-	if len(s.Resources) == 0 {
+// sortNeeds parts resources and services from the roles among what each role needs, when all names are known.
+func (d *decoder) sortNeeds(root string, s *service.Spec) {
+	if len(s.Resources)+len(s.Services) == 0 {
 		return
 	}
 	for i := range s.Roles {
@@ -90,10 +90,10 @@ func (d *decoder) sortNeeds(s *service.Spec) {
 		r.Parents = nil
 		for j, name := range named {
 			place, list := "parents", &r.Parents
-			if s.Resource(name) != nil && s.Role(name) < 0 {
+			if (s.Resource(name) != nil || s.Supplier(name) != nil) && s.Role(name) < 0 {
 				place, list = "needs", &r.Needs
 			}
-			at := fmt.Sprintf("roles[%d].", i)
+			at := fmt.Sprintf("%sroles[%d].", root, i)
 			if spot, ok := d.spots[fmt.Sprintf("%sparents[%d]", at, j)]; ok {
 				d.spots[fmt.Sprintf("%s%s[%d]", at, place, len(*list))] = spot
 			}

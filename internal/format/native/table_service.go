@@ -49,12 +49,17 @@ var serviceFields = []field[service.Spec]{
 	durationField("retain", "the server's setting", "7d", "How long a finished service is kept for inspection.",
 		func(s *service.Spec) *time.Duration { return &s.Retain }),
 	resourcesField(),
+	suppliersField(),
+	outputsField(),
 	alarmsField(),
 	{
 		key: "roles", shape: mapShape("role"), example: "{web: {run: ./web}}",
 		help: "The roles by name: letters, digits, _ and -, up to 63 characters.",
 		read: readRoles,
 		write: func(s *service.Spec) any {
+			if len(s.Roles) == 0 && len(s.Services) > 0 {
+				return nil
+			}
 			roles := make(yaml.MapSlice, len(s.Roles))
 			for i := range s.Roles {
 				roles[i] = yaml.MapItem{Key: s.Roles[i].Name, Value: write(roleFields, &s.Roles[i])}
@@ -79,7 +84,7 @@ func readRoles(d *decoder, n *tree.Node, s *service.Spec) {
 		})
 		s.Roles = append(s.Roles, role)
 	}
-	if len(s.Roles) == 0 {
+	if len(s.Roles)+len(s.Services) == 0 {
 		d.fail(n.At, "a service needs roles")
 	}
 }
@@ -126,7 +131,7 @@ var roleFields = append([]field[service.RoleSpec]{
 		func(r *service.RoleSpec) *bool { return &r.ReadyGate }),
 	boolField("hold", "The role's machines are made but wait for release.",
 		func(r *service.RoleSpec) *bool { return &r.Hold }),
-	choiceField("scale_in", "Which instances go first when there are too many, after the bad ones: the oldest or the youngest. Of stable ones those with the highest numbers go.",
+	choiceField("scale_in", "Which instances go first when there are too many, after the bad ones: the oldest or the youngest. Of stable ones those with the highest numbers go, bad or not.",
 		func(r *service.RoleSpec) *service.ScaleIn { return &r.ScaleIn }, service.Oldest, service.Youngest),
 	boolField("hard_shutdown", "Instances are removed at once, without the graceful part.",
 		func(r *service.RoleSpec) *bool { return &r.HardShutdown }),
