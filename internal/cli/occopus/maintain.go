@@ -152,8 +152,11 @@ func (f *follower) pass(ctx context.Context, s *client.Service, atATime int) (cl
 		return client.Service{}, err
 	}
 	now, err := f.until(ctx, func(s *client.Service) bool { return unmanaged(s) || f.mishap != "" })
-	if err != nil || unmanaged(&now) {
+	if err != nil || f.mishap == "" {
 		return now, err
+	}
+	if ended(&now) {
+		return now, errors.New(f.mishap)
 	}
 	if _, err := f.client.Services().Detach(context.WithoutCancel(ctx), f.ref); err != nil {
 		return now, err
