@@ -56,7 +56,7 @@ func (r *run) own(adjust func(*app.Options)) (*local.Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the server's log: %w", err)
 	}
-	o := app.Options{Accounts: r.accounts(), Version: r.Version, Log: slog.New(slog.NewTextHandler(logFile, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	o := app.Options{Accounts: r.accounts(), TemplateCommands: true, Version: r.Version, Log: slog.New(slog.NewTextHandler(logFile, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	if adjust != nil {
 		adjust(&o)
 	}
