@@ -291,9 +291,9 @@ class Services:
         """Returns a service."""
         return self._c._call("GET", ("services", service))
 
-    def list(self, state=None, project=None, name=None, text=None, labels=None):
+    def list(self, state=None, project=None, name=None, text=None, labels=None, alias=None):
         """Yields services, in the order of their numbers."""
-        return self._c._pages(("services",), {"state": state, "project": project, "name": name, "text": text,
+        return self._c._pages(("services",), {"state": state, "project": project, "name": name, "text": text, "alias": alias,
                                               "label": ["%s=%s" % pair for pair in sorted((labels or {}).items())] or None})
 
     def scale(self, service, role, cardinality, force=False):

@@ -44,6 +44,7 @@ type Demand struct {
 	Driver      string
 	Endpoint    string
 	Credentials map[string]any // auth_data; nil when no entry matches
+	Key         string         // of the entry of auth_data.yaml that it comes from; "" for none
 }
 
 // Compile turns a description and the definitions of its types into a specification. The error, if any, is an

@@ -45,6 +45,21 @@ func ParseDefinitions(name string, data []byte, opts Options) ([]Definition, []W
 	return out, d.warnings, nil
 }
 
+// Endpoints returns where the daemons are that the implementations of a driver name. Those of Docker need no credentials.
+func (def *Definition) Endpoints(driver string) (out []string) {
+	for n := range def.Implementations {
+		r := def.Implementations[n].Resource
+		kind, _ := r["type"].(string)
+		if t := typeOf(kind); t == nil || t.driver != driver {
+			continue
+		}
+		if endpoint, ok := r["endpoint"].(string); ok && endpoint != "" {
+			out = append(out, endpoint)
+		}
+	}
+	return out
+}
+
 // EncodeDefinition returns a definition in the form in which it is kept: JSON that DecodeDefinition reads.
 func EncodeDefinition(def *Definition) ([]byte, error) {
 	out, err := json.Marshal(def)
