@@ -98,7 +98,7 @@ func (f *face) locate(who *identity.Caller, d *client.Document, err error) error
 	var found service.Problems
 	var misplaced *control.Misplaced
 	switch {
-	case d.Format == "oneflow", d.Format == occopus.Format:
+	case d.Format == "oneflow":
 		return err
 	case errors.As(err, &found):
 	case errors.As(err, &misplaced):
@@ -109,6 +109,13 @@ func (f *face) locate(who *identity.Caller, d *client.Document, err error) error
 	file, text, unread := textOf(d)
 	if unread != nil {
 		return err
+	}
+	if d.Format == occopus.Format {
+		infra, _, unread := occopus.ParseInfrastructure(file, text, occopusOptions(d))
+		if unread != nil {
+			return err
+		}
+		return &located{infra.Locate(found).Problems, err}
 	}
 	return &located{native.Locate(file, text, f.documentOptions(who, d), found), err}
 }

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"github.com/troupe-dev/troupe/client"
+	drivers "github.com/troupe-dev/troupe/driver/all"
 	"github.com/troupe-dev/troupe/internal/format/occopus"
 )
 
@@ -50,6 +51,9 @@ func ReadDefinitions(name string, text []byte) (all []occopus.Definition, out []
 		return nil, nil, warnings, err
 	}
 	for n := range all {
+		if err := all[n].Check(drivers.Kinds().Find); err != nil {
+			return nil, nil, warnings, err
+		}
 		source, err := all[n].Text()
 		if err != nil {
 			return nil, nil, warnings, err

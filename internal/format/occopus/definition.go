@@ -23,6 +23,8 @@ type Implementation struct {
 	Contextualisation service.Values `json:"contextualisation,omitempty"`
 	ConfigManagement  service.Values `json:"config_management,omitempty"`
 	HealthCheck       service.Values `json:"health_check,omitempty"`
+
+	places map[string]tree.Place // of its keys, while it comes from a file
 }
 
 const definitionPrefix = "node_def:"
@@ -125,6 +127,7 @@ func (d *decoder) definition(e tree.Entry) Definition {
 			Contextualisation: r.contextualisation(item, path),
 			ConfigManagement:  r.configManagement(item, path),
 			HealthCheck:       r.healthCheck(item, path),
+			places:            placesOf(item),
 		})
 	}
 	return out
