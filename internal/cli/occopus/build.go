@@ -103,6 +103,7 @@ func (b *builder) create(ctx context.Context) error {
 	}
 	b.follower = b.follow(b.client, b.id, &s)
 	b.log("Submitted infrastructure: '%s'", b.id)
+	b.event(b.id, "infrastart")
 	b.log("Start maintaining the infrastructure %s", b.id)
 	s, err = b.follower.until(ctx, unmanaged)
 	if err == nil && s.Mode == "unmanaged" && s.State == "RUNNING" {
@@ -154,6 +155,7 @@ func (b *builder) tearDown(ctx context.Context) error {
 // built tells of an infrastructure that stands.
 func (b *builder) built(ctx context.Context) error {
 	b.log("Finished maintaining the infrastructure %s", b.id)
+	b.event(b.id, "infraready")
 	if err := b.enlist(b.id); err != nil {
 		return err
 	}

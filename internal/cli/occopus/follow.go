@@ -99,8 +99,11 @@ func (f *follower) look(ctx context.Context) error {
 	for _, serial := range slices.Backward(slices.Sorted(maps.Keys(f.seen))) {
 		if was := f.seen[serial]; !there[serial] {
 			delete(f.seen, serial)
-			if was.asked && !was.going {
+			switch {
+			case was.asked && !was.going:
 				parted = append(parted, was)
+			case was.going:
+				f.nodeEvent("nodedropped", &was)
 			}
 		}
 	}
@@ -142,10 +145,12 @@ func (f *follower) part(bad, parted []member) {
 		m := &parted[n]
 		switch {
 		case f.leaving || f.removed[m.name] && !f.failed[m.name] || !m.up:
-			f.log("Dropping node %s", m)
+			f.dropping(m)
+			f.nodeEvent("nodedropped", m)
 		case f.failed[m.name]:
 			failed = append(failed, m.uuid)
-			f.log("Dropping node %s", m)
+			f.dropping(m)
+			f.nodeEvent("nodedropped", m)
 		default:
 			lost = append(lost, m.uuid)
 		}
@@ -161,6 +166,7 @@ func (f *follower) part(bad, parted []member) {
 // tell logs what has become of one instance.
 func (f *follower) tell(was, now *member) {
 	if now.asked && !was.asked && !now.going {
+		f.nodeEvent("nodecreating", now)
 		f.log("Creating node %s", now)
 		f.log("Waiting for node %s to become ready. No timeout.", now)
 	}
@@ -168,10 +174,26 @@ func (f *follower) tell(was, now *member) {
 		f.log("Health checking for node %s", now)
 		f.log("Health checking result: ready")
 		f.log("Node %s is ready.", now)
+		f.nodeEvent("nodecreated", now)
 	}
 	if now.going && !was.going {
-		f.log("Dropping node %s", now)
+		f.dropping(now)
 	}
+}
+
+// dropping tells that a node is being removed.
+func (f *follower) dropping(m *member) {
+	f.nodeEvent("nodedropping", m)
+	f.log("Dropping node %s", m)
+}
+
+// nodeEvent puts what happens to a node into the log of events.
+func (f *follower) nodeEvent(name string, m *member) {
+	if name == "nodecreating" {
+		f.event(f.id, name, "node_id", m.uuid, "node_name", m.node)
+		return
+	}
+	f.event(f.id, name, "endpoint", m.backend, "node_id", m.uuid, "node_name", m.node)
 }
 
 // listOf shows texts as Python does.

@@ -229,6 +229,7 @@ func (f *follower) once(ctx context.Context, s *client.Service) error {
 		return err
 	}
 	f.log("Finished maintaining the infrastructure %s", f.id)
+	f.event(f.id, "infraready")
 	return nil
 }
 
@@ -280,6 +281,7 @@ func (f *follower) watchOver(ctx context.Context, interval time.Duration) error 
 		case !finished && settled(s) && !s.Failed():
 			finished = true
 			f.log("Finished maintaining the infrastructure %s", f.id)
+			f.event(f.id, "infraready")
 		}
 		return ended(s)
 	})
