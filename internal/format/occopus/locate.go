@@ -41,6 +41,14 @@ func (c *compiler) at(n int) tree.Place {
 	return tree.Place{File: &tree.File{Name: c.infra.Name}}
 }
 
+// whole returns where the nodes begin, for what concerns all of them.
+func (c *compiler) whole() tree.Place {
+	if len(c.infra.Nodes) == 0 {
+		return tree.Place{File: &tree.File{Name: c.infra.Name}}
+	}
+	return c.at(0)
+}
+
 // typeAt returns the place of a node's type, and filterAt that of its filter.
 func (c *compiler) typeAt(n int) tree.Place { return c.nearer(c.infra.Nodes[n].typeAt, n) }
 
@@ -64,7 +72,7 @@ func (c *compiler) report(err error) {
 		number, rest, _ := strings.Cut(rest, "]")
 		n, err := strconv.Atoi(number)
 		if !ok || err != nil || n >= len(c.infra.Nodes) {
-			c.fail(tree.Place{File: &tree.File{Name: c.infra.Name}}, p.Path, "", "%s", p.Text)
+			c.fail(c.whole(), p.Path, "", "%s", p.Text)
 			continue
 		}
 		node := &c.infra.Nodes[n]

@@ -34,6 +34,9 @@ func TestLocate(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := i.Locate(service.Problems{{Path: "roles[0].machine.implementations[1].user_data", Text: "line 4: no"}}).Error()
+	if got, want := i.Locate(service.Problems{{Path: "roles", Text: "too many"}}).Error(), "infra.yaml:3:4: roles: too many"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
 	if want := "infra.yaml:3:4: node_def:web[1].contextualisation.context_template: line 4: no (node n of type web)"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
