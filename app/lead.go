@@ -50,7 +50,7 @@ func (a *App) lead(ctx context.Context) (err error) {
 		return err
 	}
 	e, err := engine.New(ctx, engine.Options{Store: a.store, Tenure: tenure, Backends: backends, Vault: a.vault, Log: a.opts.Log, Retain: a.opts.Retain, Metrics: a.engines,
-		Environment: a.environment})
+		Environment: a.environment, Command: a.commands()})
 	if err != nil {
 		return err
 	}

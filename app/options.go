@@ -54,6 +54,9 @@ type Options struct {
 	Accounts []Account
 	// Supervisor runs a supervisor of the process driver; nil for this program's own sub-command.
 	Supervisor []string
+	// TemplateCommands: templates of services whose owners may run on the host may run commands there, with cmd. It is
+	// for a server of one user alone.
+	TemplateCommands bool
 	OneFlow    OneFlow
 	OneGate    onegate.Settings
 	Occopus    Occopus

@@ -93,3 +93,59 @@ func server(ctx context.Context) (url, password string, stop func()) {
 		}
 	}
 }
+
+// What programs did with the library of Occopus: build an infrastructure, watch it, scale it by a rule of their own, and
+// tear it down.
+func Example_infrastructure() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	url, password, stop := server(ctx)
+	defer stop()
+	c, err := client.New(url, client.Options{User: "oneadmin", Password: password})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+
+	const definition = "'node_def:worker': [{resource: {type: sim}}]"
+	if _, err = c.Machines().Put(ctx, client.PutMachine{Document: client.Document{Format: "occopus", Source: definition}}); err != nil {
+		log.Fatal(err)
+	}
+	const infra = "{user_id: me, infra_name: cluster, nodes: [{name: w, type: worker, scaling: {min: 1, max: 3}}]}"
+	s, err := c.Services().Create(ctx, client.CreateService{Document: client.Document{Format: "occopus", Source: infra}, Alias: "cluster-1"})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	tasks, seen := 3, 0 // the rule: a worker for each task
+	for _, err := range c.Watch(ctx, client.WatchOptions{Service: s.Ref(), Now: true}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		if s, err = c.Services().Get(ctx, "cluster-1"); err != nil {
+			log.Fatal(err)
+		}
+		w := s.Role("w")
+		if s.State != "RUNNING" || w.Settled == seen {
+			continue
+		}
+		seen = w.Settled
+		fmt.Println("workers:", seen)
+		if w.Cardinality == tasks {
+			break
+		}
+		if _, err := c.Services().Scale(ctx, s.Ref(), client.Scale{Role: "w", Cardinality: client.Cardinality(fmt.Sprint(tasks))}); err != nil {
+			log.Fatal(err)
+		}
+	}
+
+	if _, err = c.Services().Remove(ctx, s.Ref(), client.Undeploy{}); err != nil {
+		log.Fatal(err)
+	}
+	_, err = c.Services().WaitFor(ctx, s.Ref(), client.Gone)
+	fmt.Println("gone:", err == nil)
+	// Output:
+	// workers: 1
+	// workers: 3
+	// gone: true
+}

@@ -212,6 +212,7 @@ type Instance struct {
 	Ready          bool              `json:"ready,omitempty" doc:"It reported READY=YES."`
 	Health         string            `json:"health" doc:"unchecked, healthy, ailing (a check fails, and may for a while) or unhealthy."`
 	Failing        *time.Time        `json:"failing,omitempty" doc:"Since when a check of it fails that may for a while."`
+	Checking       bool              `json:"checking,omitempty" doc:"Its checks have not all been answered since the server started: its health is what it was before."`
 	Doubt          bool              `json:"doubt,omitempty" doc:"Its creation was not answered: a machine may or may not exist."`
 	Overdue        bool              `json:"overdue,omitempty" doc:"Its removal takes longer than it should."`
 	Failures       int               `json:"failures,omitempty" doc:"In a row."`

@@ -21,6 +21,7 @@ type ServiceFilter struct {
 	State   string
 	Project string // a group, by name or number
 	Name    string // the whole name
+	Alias   string // the id that its client gave it
 	Text    string // part of the name or description
 	Labels  map[string]string
 	Limit   int // services of one page; 100 when 0
@@ -31,6 +32,7 @@ func (f ServiceFilter) query(cursor string) url.Values {
 	set(q, "state", f.State)
 	set(q, "project", f.Project)
 	set(q, "name", f.Name)
+	set(q, "alias", f.Alias)
 	set(q, "text", f.Text)
 	for _, k := range sorted(f.Labels) {
 		q.Add("label", k+"="+f.Labels[k])

@@ -78,6 +78,32 @@ class TestClient(unittest.TestCase):
         self.assertEqual(seen[0], 2)
         self.assertEqual(seen[-1], 6)
 
+    def test_infrastructure(self):
+        """What programs did with Occopus' library: store, build, make passes, scale, attach, detach, tear down."""
+        services = self.client.services
+        self.client.machines.put(source="'node_def:worker': [{resource: {type: sim}}]", format="occopus")
+        self.addCleanup(self.client.machines.remove, "worker")
+        infra = "user_id: me\ninfra_name: cluster\nnodes: [{name: w, type: worker, scaling: {min: 2, max: 4}}]\n"
+        made = services.create(source=infra, format="occopus", alias="cluster-1", managed="build")
+        self.addCleanup(self.drop, made["id"])
+        built = services.wait_for_pass("cluster-1", timeout=30)
+        self.assertEqual((built["mode"], built["state"]), ("unmanaged", "RUNNING"))
+        self.assertEqual([s["id"] for s in services.list(alias="cluster-1")], [made["id"]])
+        services.scale("cluster-1", "w", "+2")
+        self.assertEqual(len(list(services.instances("cluster-1"))), 2)
+        services.attach("cluster-1", once=True, deadline=20, at_a_time=1)
+        services.wait_for_pass("cluster-1", timeout=30)
+        workers = list(services.instances("cluster-1"))
+        self.assertEqual(len(workers), 4)
+        services.attach("cluster-1")
+        services.scale("cluster-1", "w", remove=[workers[1]["addresses"][0]])
+        services.wait_for("cluster-1", "RUNNING", timeout=30)
+        self.assertNotIn(workers[1]["serial"], [i["serial"] for i in services.instances("cluster-1")])
+        services.detach("cluster-1")
+        self.assertEqual(services.get("cluster-1")["mode"], "unmanaged")
+        services.remove("cluster-1")
+        services.wait_for("cluster-1", troupe.GONE, timeout=30)
+
     def test_repeated_create_counts_once(self):
         first = self.client.services.create(source=SHOP % "once", key="k1")
         self.addCleanup(self.drop, first["id"])

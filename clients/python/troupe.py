@@ -291,14 +291,47 @@ class Services:
         """Returns a service."""
         return self._c._call("GET", ("services", service))
 
-    def list(self, state=None, project=None, name=None, text=None, labels=None):
+    def list(self, state=None, project=None, name=None, text=None, labels=None, alias=None):
         """Yields services, in the order of their numbers."""
-        return self._c._pages(("services",), {"state": state, "project": project, "name": name, "text": text,
+        return self._c._pages(("services",), {"state": state, "project": project, "name": name, "text": text, "alias": alias,
                                               "label": ["%s=%s" % pair for pair in sorted((labels or {}).items())] or None})
 
-    def scale(self, service, role, cardinality, force=False):
-        """Wishes another cardinality: a number, or a change such as "+2", "-1", "+50%"."""
-        return self._c._order(("services", service, "scale"), {"role": role, "cardinality": str(cardinality), "force": force})
+    def scale(self, service, role, cardinality=None, force=False, remove=None):
+        """Wishes another cardinality: a number, or a change such as "+2", "-1", "+50%"; or the end of chosen instances.
+
+        remove lists those, each by its number, name, uuid, machine or any of its addresses.
+        """
+        wish = {"role": role, "force": force}
+        if remove is not None:
+            wish["remove"] = [str(one) for one in remove]
+        if cardinality is not None:
+            wish["cardinality"] = str(cardinality)
+        return self._c._order(("services", service, "scale"), wish)
+
+    def attach(self, service, once=False, deadline=None, at_a_time=0):
+        """Has a service managed that is unmanaged: for good, or for one pass of so many seconds at most."""
+        wish = {"once": once, "at_a_time": at_a_time}
+        if deadline is not None:
+            wish["deadline"] = "%gs" % deadline
+        return self._c._order(("services", service, "attach"), wish)
+
+    def detach(self, service):
+        """Leaves a service alone: its machines stay, wishes wait, and only removal is carried out."""
+        return self._c._order(("services", service, "detach"))
+
+    def wait_for_pass(self, service, timeout=None):
+        """Waits until no pass of a service is under way, and returns the service as it is then.
+
+        TimeoutError when timeout (seconds) has passed.
+        """
+        found = self.get(service)
+        if found.get("mode") != "pass":
+            return found
+        for _ in self._c.watch(found["id"], timeout=timeout):
+            now = self.get(found["id"])
+            if now.get("mode") != "pass":
+                return now
+        raise TimeoutError("the pass of service %s goes on after %s s" % (found.get("name"), timeout))
 
     def update(self, service, source=None, spec=None, format=None, inputs=None, files=None, file=None, revision=None, **more):
         """Wishes another description: only the roles that changed roll over."""

@@ -7,12 +7,11 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/troupe-dev/troupe/internal/format/tree"
 )
 
-const (
-	maxTokens = 500_000 // of YAML
-	maxNested = 100     // lists and mappings in each other
-)
+const maxTokens = 500_000 // of YAML
 
 // A SyntaxError says where a text is no YAML.
 type SyntaxError struct {
@@ -52,33 +51,8 @@ func bounded(tokens token.Tokens) error {
 	if len(tokens) > maxTokens {
 		return &SyntaxError{Text: fmt.Sprintf("it holds more than %d words and signs", maxTokens)}
 	}
-	open, line, inLine := 0, 0, 0
-	for _, t := range tokens {
-		if t.Position.Line != line {
-			line, inLine = t.Position.Line, 0
-		}
-		switch t.Type {
-		case token.MappingStartType, token.SequenceStartType:
-			open++
-		case token.MappingEndType, token.SequenceEndType:
-			open--
-		case token.SequenceEntryType, token.MappingKeyType, token.AnchorType, token.TagType, token.MappingValueType:
-			inLine++
-		case token.CollectEntryType:
-			inLine = 0
-		case token.InvalidType:
-			return &SyntaxError{line, firstOf(t.Error, "this is no YAML")}
-		}
-		if open > maxNested || inLine > maxNested {
-			return &SyntaxError{line, "lists and mappings are nested too deep"}
-		}
+	if at, why := tree.Unreadable(tokens); at != nil {
+		return &SyntaxError{at.Position.Line, why}
 	}
 	return nil
-}
-
-func firstOf(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }

@@ -170,7 +170,11 @@ func (c *Cloud) boot(m *machine, now time.Time) {
 	m.state = driver.Running
 	if m.more != nil {
 		m.more.reason = ""
-		if m.more.exitAfter >= 0 {
+		switch {
+		case m.more.exitAfter == 0: // it has ended before anybody could see it run
+			m.state, m.exit = driver.Exited, m.more.exitCode
+			return
+		case m.more.exitAfter > 0:
 			c.events.add(now.Add(m.more.exitAfter), m, exited)
 		}
 	}

@@ -159,6 +159,32 @@ func TestTimes(t *testing.T) {
 	})
 }
 
+// A machine with an exit code and no time of its own is never seen running.
+func TestEndsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := open(t, sim.NewCloud(sim.Options{}).Kind(), driver.Config{})
+		w, _ := driver.As[driver.Watcher](d)
+		ctx, cancel := context.WithCancel(t.Context())
+		var seen []driver.State
+		var wg sync.WaitGroup
+		wg.Go(func() { _ = w.Watch(ctx, func(m driver.Machine) { seen = append(seen, m.State) }) })
+		synctest.Wait()
+		if m := create(t, d, 1, map[string]any{"exit_code": 3}); m.State != driver.Exited || m.ExitCode != 3 {
+			t.Errorf("created as %s with exit code %d", m.State, m.ExitCode)
+		}
+		if m := create(t, d, 2, map[string]any{"exit_code": 3, "boot_time": "1s"}); m.State != driver.Pending {
+			t.Errorf("created as %s", m.State)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		cancel()
+		wg.Wait()
+		if slices.Contains(seen, driver.Running) || !slices.Contains(seen, driver.Exited) {
+			t.Errorf("seen as %v", seen)
+		}
+	})
+}
+
 // Same seed, same fate: whichever order the machines are made in.
 func TestSeed(t *testing.T) {
 	fates := func(order []int) map[driver.MachineID]time.Duration {

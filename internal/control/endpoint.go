@@ -36,4 +36,12 @@ func (c *Control) AccountAt(name, endpoint string) (string, error) {
 	return "", fmt.Errorf("%w: no account of driver %s reaches the end point %q; there are %s", identity.ErrInvalid, name, endpoint, strings.Join(there, ", "))
 }
 
-func sameEndpoint(a, b string) bool { return strings.TrimRight(a, "/") == strings.TrimRight(b, "/") }
+func sameEndpoint(a, b string) bool { return plainEndpoint(a) == plainEndpoint(b) }
+
+// plainEndpoint takes an end point as it is meant: unix://var/run/x.sock, as many write it, is unix:///var/run/x.sock.
+func plainEndpoint(s string) string {
+	if path, ok := strings.CutPrefix(s, "unix://"); ok {
+		s = "unix:///" + strings.TrimLeft(path, "/")
+	}
+	return strings.TrimRight(s, "/")
+}

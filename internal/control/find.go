@@ -17,6 +17,10 @@ func (c *Control) UUID(id uint64, serial uint32) string {
 	return service.UUID(c.store.Installation().ID, id, serial)
 }
 
+// Checking reports whether the checks of an instance that runs have not all been answered since this server started. The
+// service is held for reading.
+func (c *Control) Checking(id uint64, i *service.Instance) bool { return c.engine.Checking(id, i) }
+
 // FindInstances returns the serials of the instances of a role that people name, each by its number in the role, its
 // name, its UUID, the id of its machine, there or here, or any of its addresses. What names none, or several, is an
 // error that says so.

@@ -6,15 +6,17 @@ import (
 	"slices"
 
 	"github.com/troupe-dev/troupe/driver"
+	"github.com/troupe-dev/troupe/internal/identity"
 	"github.com/troupe-dev/troupe/internal/render"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
 // checkNames refuses templates that look for what is certainly not there, and warns of what will be empty. Roles
-// that run like this already (in the present spec, nil for none) are not asked again.
-func (c *Control) checkNames(spec, present *service.Spec) (warnings []string, err error) {
+// that run like this already (in the present spec, nil for none) are not asked again. Only who may use the host may
+// have commands run on it.
+func (c *Control) checkNames(who *identity.Caller, spec, present *service.Spec) (warnings []string, err error) {
 	warnings, err = render.CheckNames(spec, render.Rules{
-		Skip: func(r *service.RoleSpec) bool { return sameNames(present, spec, r) }, Commands: c.engine.RunsCommands(),
+		Skip: func(r *service.RoleSpec) bool { return sameNames(present, spec, r) }, Commands: c.engine.RunsCommands() && who.MayUseHost(),
 	})
 	for n := range spec.Roles {
 		m := &spec.Roles[n].Machine

@@ -64,7 +64,7 @@ func (c *Control) deploy(ctx context.Context, who *identity.Caller, d Deployment
 	if err := c.Check(who, d.Spec); err != nil {
 		return 0, err
 	}
-	warnings, err := c.checkNames(d.Spec, nil)
+	warnings, err := c.checkNames(who, d.Spec, nil)
 	if err != nil {
 		return 0, err
 	}
@@ -287,7 +287,7 @@ func (c *Control) order(ctx context.Context, who *identity.Caller, id uint64, cm
 		if err := c.check(who, cmd.Update.Spec, place{group, id, present}); err != nil {
 			return 0, err
 		}
-		if _, err := c.checkNames(cmd.Update.Spec, present); err != nil {
+		if _, err := c.checkNames(who, cmd.Update.Spec, present); err != nil {
 			return 0, err
 		}
 	}
@@ -296,7 +296,7 @@ func (c *Control) order(ctx context.Context, who *identity.Caller, id uint64, cm
 		c.engine.View(id, func(s *service.Service) { whole = *s.Spec })
 		present := whole
 		whole.Roles = append(slices.Clone(whole.Roles), *cmd.AddRole)
-		if _, err := c.checkNames(&whole, &present); err != nil {
+		if _, err := c.checkNames(who, &whole, &present); err != nil {
 			return 0, err
 		}
 		probe := &service.Spec{Name: "x", Strategy: service.NoOrder, Roles: []service.RoleSpec{*cmd.AddRole}}
@@ -368,7 +368,7 @@ func (c *Control) PlanDeploy(who *identity.Caller, spec *service.Spec) (service.
 	if err := c.Check(who, spec); err != nil {
 		return service.Plan{}, err
 	}
-	warnings, err := c.checkNames(spec, nil)
+	warnings, err := c.checkNames(who, spec, nil)
 	if err != nil {
 		return service.Plan{}, err
 	}
@@ -394,7 +394,7 @@ func (c *Control) Plan(who *identity.Caller, id uint64, cmd service.Command) (se
 		if err := c.check(who, cmd.Update.Spec, place{group, id, present}); err != nil {
 			return service.Plan{}, err
 		}
-		if warnings, err = c.checkNames(cmd.Update.Spec, present); err != nil {
+		if warnings, err = c.checkNames(who, cmd.Update.Spec, present); err != nil {
 			return service.Plan{}, err
 		}
 	}

@@ -40,8 +40,9 @@ type Options struct {
 	Retain time.Duration
 	// Environment is what each machine's program is told besides its definition's own, which wins; nil for nothing.
 	Environment func(id driver.MachineID) map[string]string
-	// Command runs what templates ask for with cmd, on this host, and returns what it prints; nil refuses.
-	Command func(ctx context.Context, command string) (string, error)
+	// Command runs what templates of the owner's services ask for with cmd, on this host, and returns what it prints;
+	// nil refuses.
+	Command func(ctx context.Context, owner int, command string) (string, error)
 	// Metrics counts; nil for none.
 	Metrics *Metrics
 }

@@ -56,13 +56,30 @@ func (h *health) note(r probe.Result[checkKey], f *service.Fact) bool {
 			f.Failing |= 1 << n
 		}
 	}
-	for _, v := range [...]service.Health{service.Unhealthy, service.Ailing, service.Unchecked, service.Healthy} {
+	f.Health = worst(all)
+	return true
+}
+
+// worst puts the verdicts of a machine's checks together.
+func worst(all []service.Health) service.Health {
+	for _, v := range [...]service.Health{service.Unhealthy, service.Ailing, service.Unchecked} {
 		if slices.Contains(all, v) {
-			f.Health = v
-			break
+			return v
 		}
 	}
-	return true
+	return service.Healthy
+}
+
+// Checking reports whether the checks of an instance that runs have not all been answered since this engine started: what
+// is known of its health is what was so before. The service is held for reading.
+func (e *Engine) Checking(id uint64, i *service.Instance) bool {
+	if i.Phase != service.Up || i.Machine != driver.Running || len(i.Checks()) == 0 {
+		return false
+	}
+	e.health.mu.Lock()
+	defer e.health.mu.Unlock()
+	all, ok := e.health.verdicts[checkKey{id, i.Serial, i.Incarnation, 0}]
+	return !ok || slices.Contains(all, service.Unchecked) || worst(all) != i.Healthy // the last verdict is on its way
 }
 
 // watchHealth starts and ends the checks of instances that changed. The actor is held.

@@ -94,7 +94,9 @@ func (e *Engine) blueprint(a *actor, eff service.Effect, phase service.Phase) (p
 			p.request.Address = i.Addresses[0]
 		}
 		p.scope = e.scopeOf(a, i)
-		p.scope.Command = e.opts.Command
+		if owner := svc.Meta.Owner; e.opts.Command != nil {
+			p.scope.Command = func(ctx context.Context, command string) (string, error) { return e.opts.Command(ctx, owner, command) }
+		}
 		ok = true
 	})
 	return p, ok

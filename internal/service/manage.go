@@ -145,9 +145,9 @@ func (s *Service) endPass(now Time) {
 	failure, late := "", s.Pass != nil && s.Pass.Until > 0 && s.Pass.Until <= now
 	switch {
 	case len(s.effects) > 0: // they are carried out first; not all of them have an answer that would lead to another decision
-		s.drained = late || s.settled()
+		s.drained = late || s.settled(now)
 		return
-	case s.settled():
+	case s.settled(now):
 		if s.State.Failed() || s.State == Warning {
 			failure = s.State.String() + because(s.Reason)
 		}
@@ -160,8 +160,9 @@ func (s *Service) endPass(now Time) {
 	s.drained = true // decide again: what it looks like is another matter now
 }
 
-// settled reports whether nothing is under way: all that is wished is there, or has failed for now.
-func (s *Service) settled() bool {
+// settled reports whether nothing is under way: all that is wished is there, and has been up for long enough to be
+// believed, or has failed for now.
+func (s *Service) settled(now Time) bool {
 	waits := slices.ContainsFunc(s.Roles, func(r *Role) bool { return r.State == Hold }) // for a person
 	if s.State.Transient() && s.State != Cooldown && !waits || s.resourcesAtWork() || s.suppliersAtWork() {
 		return false
@@ -171,6 +172,9 @@ func (s *Service) settled() bool {
 			if r.lists[p].n > 0 {
 				return false
 			}
+		}
+		if s.unproven(r, now) > 0 {
+			return false
 		}
 	}
 	return true

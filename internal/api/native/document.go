@@ -131,7 +131,7 @@ func (f *face) locate(who *identity.Caller, d *client.Document, err error) error
 	var found service.Problems
 	var misplaced *control.Misplaced
 	switch {
-	case d.Format == "oneflow", d.Format == occopus.Format, d.Format == hot.Format:
+	case d.Format == "oneflow", d.Format == hot.Format:
 		return err
 	case errors.As(err, &found):
 	case errors.As(err, &misplaced):
@@ -142,6 +142,13 @@ func (f *face) locate(who *identity.Caller, d *client.Document, err error) error
 	file, text, unread := textOf(d)
 	if unread != nil {
 		return err
+	}
+	if d.Format == occopus.Format {
+		infra, _, unread := occopus.ParseInfrastructure(file, text, occopusOptions(d))
+		if unread != nil {
+			return err
+		}
+		return &located{infra.Locate(found).Problems, err}
 	}
 	return &located{native.Locate(file, text, f.documentOptions(who, d), found), err}
 }

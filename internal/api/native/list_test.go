@@ -22,7 +22,15 @@ func TestServicesAreListed(t *testing.T) {
 		if n%3 == 0 {
 			c = ann
 		}
-		s.up(c, doc)
+		svc, err := c.Services().Create(ctx, client.CreateService{Document: source(doc), Alias: fmt.Sprintf("own-%d", n/3)})
+		if err == nil {
+			_, err = c.Services().WaitFor(ctx, svc.Ref(), "RUNNING")
+		}
+		if err != nil && n%3 != 2 {
+			t.Fatal(err)
+		} else if err != nil { // the alias is another's of the project
+			s.up(c, doc)
+		}
 	}
 	for name, c := range map[string]struct {
 		filter client.ServiceFilter
@@ -35,6 +43,8 @@ func TestServicesAreListed(t *testing.T) {
 		"project":     {client.ServiceFilter{Project: "research", Limit: 2}, 4},
 		"number":      {client.ServiceFilter{Project: "0", Limit: 3}, 8},
 		"name":        {client.ServiceFilter{Name: "s07"}, 1},
+		"alias":       {client.ServiceFilter{Alias: "own-1"}, 2},
+		"no alias":    {client.ServiceFilter{Alias: "own-7"}, 0},
 		"text":        {client.ServiceFilter{Text: "NUMBER 1", Limit: 2}, 3},
 		"label":       {client.ServiceFilter{Labels: map[string]string{"parity": "1"}, Limit: 4}, 6},
 		"two labels":  {client.ServiceFilter{Labels: map[string]string{"parity": "1", "big": ""}}, 6},

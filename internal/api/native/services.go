@@ -29,6 +29,7 @@ type listServices struct {
 	State   string   `query:"state" doc:"Such as RUNNING."`
 	Project string   `query:"project" doc:"A group, by name or number."`
 	Name    string   `query:"name" doc:"The whole name."`
+	Alias   string   `query:"alias" doc:"The id that its client gave it; services of several projects may have it."`
 	Text    string   `query:"text" doc:"Part of the name or of the description."`
 	Label   []string `query:"label,explode" doc:"KEY=VALUE, or KEY for any value; all must hold."`
 
@@ -77,6 +78,7 @@ func (in *listServices) chooses(s *service.Service) bool {
 	switch {
 	case in.State != "" && !strings.EqualFold(in.State, s.State.String()),
 		in.Name != "" && in.Name != s.Meta.Name,
+		in.Alias != "" && in.Alias != s.Meta.Alias,
 		in.Project != "" && in.group != s.Meta.Group:
 		return false
 	}

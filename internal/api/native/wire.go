@@ -147,7 +147,7 @@ func (f *face) instance(s *service.Service, i *service.Instance) client.Instance
 	if x := i.Implementation(); x != nil {
 		out.Driver, out.Account, out.Implementation, out.Choice = x.Driver, x.Account, x.Title(), s.ChoiceOf(i)
 	}
-	out.Failing = later(i.FailingSince().Time())
+	out.Failing, out.Checking = later(i.FailingSince().Time()), f.control.Checking(s.ID, i)
 	for _, a := range i.Actions {
 		out.Actions = append(out.Actions, client.PendingAction{Action: string(a.Action), Args: a.Args, At: a.At.Time()})
 	}

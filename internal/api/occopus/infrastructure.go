@@ -2,6 +2,7 @@ package occopus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -47,6 +48,10 @@ func (f *Occopus) create(r *request) (any, error) {
 		d.Warnings = append(d.Warnings, w.Error.Error())
 	}
 	if _, err := f.Control.Deploy(r.Context(), r.who, d); err != nil {
+		var problems service.Problems
+		if errors.As(err, &problems) {
+			return nil, infra.Locate(problems)
+		}
 		return nil, err
 	}
 	return named{id}, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/spf13/pflag"
@@ -102,7 +103,9 @@ func (b *builder) create(ctx context.Context) error {
 		return err
 	}
 	b.follower = b.follow(b.client, b.id, &s)
+	b.tellWarnings(ctx)
 	b.log("Submitted infrastructure: '%s'", b.id)
+	b.event(b.id, "infrastart")
 	b.log("Start maintaining the infrastructure %s", b.id)
 	s, err = b.follower.until(ctx, unmanaged)
 	if err == nil && s.Mode == "unmanaged" && s.State == "RUNNING" {
@@ -120,6 +123,25 @@ func (b *builder) create(ctx context.Context) error {
 	}
 	b.say("%s", tornDown)
 	return why
+}
+
+// tellWarnings logs what the server warns of, beyond what reading the description has told.
+func (b *builder) tellWarnings(ctx context.Context) {
+	story, err := b.client.Services().Events(ctx, b.follower.ref, 100)
+	if err != nil { // they stay in the service's story
+		return
+	}
+	told := map[string]bool{}
+	for _, w := range b.description.Warnings {
+		known := w.Error
+		known.File = b.description.File // as the server calls it
+		told[known.Error()] = true
+	}
+	for _, e := range story {
+		if text, ok := strings.CutPrefix(e.Message, "Warning: "); ok && !told[text] {
+			b.logAt(levelWarning, "WARNING: %s", text)
+		}
+	}
 }
 
 // reason says why a build has failed.
@@ -154,6 +176,7 @@ func (b *builder) tearDown(ctx context.Context) error {
 // built tells of an infrastructure that stands.
 func (b *builder) built(ctx context.Context) error {
 	b.log("Finished maintaining the infrastructure %s", b.id)
+	b.event(b.id, "infraready")
 	if err := b.enlist(b.id); err != nil {
 		return err
 	}

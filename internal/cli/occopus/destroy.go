@@ -62,6 +62,9 @@ func (f *follower) remove(ctx context.Context) error {
 		return err
 	}
 	s, err := f.until(ctx, func(s *client.Service) bool { return s.State == "FAILED_UNDEPLOYING" })
+	if err == nil && s.State == client.Gone {
+		f.event(f.id, "infradrop")
+	}
 	if err != nil || s.State == client.Gone {
 		return err
 	}

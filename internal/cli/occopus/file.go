@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"github.com/troupe-dev/troupe/client"
+	drivers "github.com/troupe-dev/troupe/driver/all"
 	"github.com/troupe-dev/troupe/internal/format/occopus"
 )
 
@@ -42,20 +43,22 @@ func inFolder(folder, file string) string {
 	return file
 }
 
-// ReadDefinitions reads a file of node definitions with all that it imports: a document for each, in the order of the
-// file. The error, if any, is an *occopus.Invalid.
-func ReadDefinitions(name string, text []byte) (names []string, out []client.Document, warnings []occopus.Warning, err error) {
-	all, warnings, err := occopus.ParseDefinitions(name, text, occopus.Options{Open: occopus.FromDisk})
+// ReadDefinitions reads a file of node definitions with all that it imports, and makes a document of each, in the order
+// of the file. The error, if any, is an *occopus.Invalid.
+func ReadDefinitions(name string, text []byte) (all []occopus.Definition, out []client.Document, warnings []occopus.Warning, err error) {
+	all, warnings, err = occopus.ParseDefinitions(name, text, occopus.Options{Open: occopus.FromDisk})
 	if err != nil {
 		return nil, nil, warnings, err
 	}
 	for n := range all {
+		if err := all[n].Check(drivers.Kinds().Find); err != nil {
+			return nil, nil, warnings, err
+		}
 		source, err := all[n].Text()
 		if err != nil {
 			return nil, nil, warnings, err
 		}
-		names = append(names, all[n].Name)
 		out = append(out, client.Document{Format: occopus.Format, Source: string(source), File: filepath.Base(name)})
 	}
-	return names, out, warnings, nil
+	return all, out, warnings, nil
 }

@@ -27,6 +27,8 @@ type follower struct {
 	mishap string
 	// leaving: all instances are being removed.
 	leaving bool
+	// troubles are why back ends do not answer, by their keys.
+	troubles map[string]string
 }
 
 // A member is an instance as it was last told of.
@@ -34,13 +36,14 @@ type member struct {
 	node, uuid, name string
 	asked, up, going bool
 	addresses        []string
+	backend          string // the key of the one that makes its machine
 }
 
 // String names the instance as Occopus does.
 func (m *member) String() string { return fmt.Sprintf("'%s'/'%s'", m.node, m.uuid) }
 
 func (r *run) follow(c *client.Client, id string, s *client.Service) *follower {
-	return &follower{run: r, client: c, id: id, ref: s.Ref(), seen: map[uint32]member{}, failed: map[string]bool{}, removed: map[string]bool{}}
+	return &follower{run: r, client: c, id: id, ref: s.Ref(), seen: map[uint32]member{}, failed: map[string]bool{}, removed: map[string]bool{}, troubles: map[string]string{}}
 }
 
 // acquaint takes in the instances that there are without telling of them.
@@ -68,6 +71,7 @@ func memberOf(i *client.Instance) member {
 	default:
 		m.asked = true
 	}
+	m.backend = strings.TrimSuffix(i.Driver+":"+i.Account, ":")
 	return m
 }
 
@@ -95,8 +99,11 @@ func (f *follower) look(ctx context.Context) error {
 	for _, serial := range slices.Backward(slices.Sorted(maps.Keys(f.seen))) {
 		if was := f.seen[serial]; !there[serial] {
 			delete(f.seen, serial)
-			if was.asked && !was.going {
+			switch {
+			case was.asked && !was.going:
 				parted = append(parted, was)
+			case was.going:
+				f.nodeEvent("nodedropped", &was)
 			}
 		}
 	}
@@ -138,10 +145,12 @@ func (f *follower) part(bad, parted []member) {
 		m := &parted[n]
 		switch {
 		case f.leaving || f.removed[m.name] && !f.failed[m.name] || !m.up:
-			f.log("Dropping node %s", m)
+			f.dropping(m)
+			f.nodeEvent("nodedropped", m)
 		case f.failed[m.name]:
 			failed = append(failed, m.uuid)
-			f.log("Dropping node %s", m)
+			f.dropping(m)
+			f.nodeEvent("nodedropped", m)
 		default:
 			lost = append(lost, m.uuid)
 		}
@@ -157,6 +166,7 @@ func (f *follower) part(bad, parted []member) {
 // tell logs what has become of one instance.
 func (f *follower) tell(was, now *member) {
 	if now.asked && !was.asked && !now.going {
+		f.nodeEvent("nodecreating", now)
 		f.log("Creating node %s", now)
 		f.log("Waiting for node %s to become ready. No timeout.", now)
 	}
@@ -164,10 +174,26 @@ func (f *follower) tell(was, now *member) {
 		f.log("Health checking for node %s", now)
 		f.log("Health checking result: ready")
 		f.log("Node %s is ready.", now)
+		f.nodeEvent("nodecreated", now)
 	}
 	if now.going && !was.going {
-		f.log("Dropping node %s", now)
+		f.dropping(now)
 	}
+}
+
+// dropping tells that a node is being removed.
+func (f *follower) dropping(m *member) {
+	f.nodeEvent("nodedropping", m)
+	f.log("Dropping node %s", m)
+}
+
+// nodeEvent puts what happens to a node into the log of events.
+func (f *follower) nodeEvent(name string, m *member) {
+	if name == "nodecreating" {
+		f.event(f.id, name, "node_id", m.uuid, "node_name", m.node)
+		return
+	}
+	f.event(f.id, name, "endpoint", m.backend, "node_id", m.uuid, "node_name", m.node)
 }
 
 // listOf shows texts as Python does.
@@ -199,10 +225,15 @@ func (f *follower) until(ctx context.Context, done func(*client.Service) bool) (
 			changed <- events
 		}
 	}()
+	patience := time.NewTicker(time.Second)
+	defer patience.Stop()
 	for {
 		var events []client.Event
 		open := true
 		select {
+		case <-patience.C:
+			f.tellTroubles(ctx)
+			continue
 		case events, open = <-changed:
 		case <-ctx.Done():
 			return client.Service{}, ctx.Err()
@@ -234,6 +265,29 @@ func (f *follower) until(ctx context.Context, done func(*client.Service) bool) (
 		case !open: // the watch of one service ends with it
 			return client.Service{State: client.Gone}, ctx.Err()
 		}
+	}
+}
+
+// tellTroubles logs of the back ends that do not answer, where instances wait for them.
+func (f *follower) tellTroubles(ctx context.Context) {
+	waiting := map[string]bool{}
+	for _, m := range f.seen {
+		if m.asked && !m.up || m.going {
+			waiting[m.backend] = true
+		}
+	}
+	if len(waiting) == 0 {
+		return
+	}
+	status, err := f.client.Status(ctx)
+	if err != nil { // it is told to administrators alone
+		return
+	}
+	for _, b := range status.Backends {
+		if waiting[b.Key] && b.Error != "" && f.troubles[b.Key] == "" {
+			f.logAt(levelWarning, "Nodes wait for %s: %s", b.Key, b.Error)
+		}
+		f.troubles[b.Key] = b.Error
 	}
 }
 

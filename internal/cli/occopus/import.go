@@ -26,7 +26,7 @@ func importDefinitions(ctx context.Context, r *run, args []string) error {
 	if err != nil {
 		return err
 	}
-	names, documents, warnings, err := ReadDefinitions(args[0], text)
+	definitions, documents, warnings, err := ReadDefinitions(args[0], text)
 	for _, w := range warnings {
 		fmt.Fprintln(r.Err, "WARNING:", w.Error.Error())
 	}
@@ -38,11 +38,18 @@ func importDefinitions(ctx context.Context, r *run, args []string) error {
 		}
 		return err
 	}
+	if r.Env("TROUPE_URL") == "" {
+		if err := r.meet(definitions); err != nil {
+			return err
+		}
+	}
 	c, err := r.connect()
 	if err != nil {
 		return err
 	}
-	for _, d := range documents {
+	names := make([]string, len(documents))
+	for n, d := range documents {
+		names[n] = definitions[n].Name
 		if _, err := c.Machines().Put(ctx, client.PutMachine{Document: d, Permissions: r.shared()}); err != nil {
 			return err
 		}

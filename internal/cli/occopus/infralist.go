@@ -80,10 +80,7 @@ func (r *run) relist(change func([]string) []string) (err error) {
 	}
 	text, err := yaml.Marshal(after)
 	if err == nil {
-		half := filepath.Join(home, ".infralist.yaml.new")
-		if err = os.WriteFile(half, text, 0o600); err == nil {
-			err = os.Rename(half, filepath.Join(home, "infralist.yaml"))
-		}
+		err = replaceFile(filepath.Join(home, "infralist.yaml"), text)
 	}
 	if err != nil {
 		return fmt.Errorf("write the list of infrastructures: %w", err)

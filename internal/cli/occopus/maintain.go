@@ -56,10 +56,10 @@ func maintain(ctx context.Context, r *run, _ []string) error {
 	case err != nil:
 		return err
 	}
-	if err := r.heard(ctx, c); err != nil {
+	f := r.follow(c, id, &s)
+	if err := f.heard(ctx); err != nil {
 		return err
 	}
-	f := r.follow(c, id, &s)
 	switch {
 	case r.options.report:
 		return f.report(ctx)
@@ -91,23 +91,52 @@ func (r *run) showList(ctx context.Context, c *client.Client) error {
 	return nil
 }
 
-// heard waits until the server knows how the machines are, as far as their back ends answer.
-func (r *run) heard(ctx context.Context, c *client.Client) error {
-	for {
-		status, err := c.Status(ctx)
-		if client.IsDenied(err) {
-			return nil // it is somebody else's server, which has been running
+// heard waits until the server knows how the infrastructure's machines are: as far as their back ends answer, and with
+// a round of health checks behind them.
+func (f *follower) heard(ctx context.Context) error {
+	denied := false
+	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		used, checking := map[string]bool{}, false
+		for i, err := range f.client.Services().Instances(ctx, f.ref, client.InstanceFilter{Limit: 1000}) {
+			if err != nil {
+				return err
+			}
+			used[memberOf(&i).backend], checking = true, checking || i.Checking
 		}
-		if err != nil {
-			return err
+		listed := denied
+		if !denied {
+			status, err := f.client.Status(ctx)
+			switch denied = client.IsDenied(err); { // it is somebody else's server, which has been running
+			case denied:
+				listed = true
+			case err != nil:
+				return err
+			default:
+				listed = !slices.ContainsFunc(status.Backends, func(b client.Backend) bool { return used[b.Key] && b.Listed == nil && b.Error == "" })
+			}
 		}
-		if !slices.ContainsFunc(status.Backends, func(b client.Backend) bool { return b.Listed == nil && b.Error == "" }) {
+		if listed && !checking {
 			return nil
 		}
-		if !wait(ctx, 2*time.Millisecond) {
+		if !wait(ctx, pause) {
 			return ctx.Err()
 		}
 	}
+}
+
+// tellDown logs which instances' services are down, as a pass of Occopus finds them.
+func (f *follower) tellDown(ctx context.Context) error {
+	for i, err := range f.client.Services().Instances(ctx, f.ref, client.InstanceFilter{Limit: 1000}) {
+		if err != nil {
+			return err
+		}
+		if m := memberOf(&i); m.up && i.Failing != nil {
+			f.log("Health checking for node %s", &m)
+			f.log("Health checking result: pending")
+			f.logAt(levelWarning, "Service on node %s is down for %.3f seconds!", &m, time.Since(*i.Failing).Seconds())
+		}
+	}
+	return nil
 }
 
 const reportHeading = "Report list of nodes/instances/addresses:"
@@ -152,8 +181,11 @@ func (f *follower) pass(ctx context.Context, s *client.Service, atATime int) (cl
 		return client.Service{}, err
 	}
 	now, err := f.until(ctx, func(s *client.Service) bool { return unmanaged(s) || f.mishap != "" })
-	if err != nil || unmanaged(&now) {
+	if err != nil || f.mishap == "" {
 		return now, err
+	}
+	if ended(&now) {
+		return now, errors.New(f.mishap)
 	}
 	if _, err := f.client.Services().Detach(context.WithoutCancel(ctx), f.ref); err != nil {
 		return now, err
@@ -175,6 +207,9 @@ func (f *follower) once(ctx context.Context, s *client.Service) error {
 		return err
 	}
 	f.log("Start maintaining the infrastructure %s", f.id)
+	if err := f.tellDown(ctx); err != nil {
+		return err
+	}
 	now, err := f.pass(ctx, s, f.atATime())
 	switch {
 	case ctx.Err() != nil:
@@ -194,6 +229,7 @@ func (f *follower) once(ctx context.Context, s *client.Service) error {
 		return err
 	}
 	f.log("Finished maintaining the infrastructure %s", f.id)
+	f.event(f.id, "infraready")
 	return nil
 }
 
@@ -245,6 +281,7 @@ func (f *follower) watchOver(ctx context.Context, interval time.Duration) error 
 		case !finished && settled(s) && !s.Failed():
 			finished = true
 			f.log("Finished maintaining the infrastructure %s", f.id)
+			f.event(f.id, "infraready")
 		}
 		return ended(s)
 	})

@@ -18,6 +18,7 @@ type run struct {
 
 	mu      sync.Mutex // of what is printed
 	sinks   []sink
+	events  []sink
 	files   []*os.File
 	release func() error
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/troupe-dev/troupe/app"
 	"github.com/troupe-dev/troupe/client"
-	"github.com/troupe-dev/troupe/driver/all"
 	"github.com/troupe-dev/troupe/internal/format/occopus"
 	"github.com/troupe-dev/troupe/internal/local"
 )
@@ -56,7 +55,7 @@ func (r *run) own(adjust func(*app.Options)) (*local.Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the server's log: %w", err)
 	}
-	o := app.Options{Accounts: r.accounts(), Version: r.Version, Log: slog.New(slog.NewTextHandler(logFile, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	o := app.Options{Accounts: r.accounts(dir), TemplateCommands: true, Version: r.Version, Log: slog.New(slog.NewTextHandler(logFile, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	if adjust != nil {
 		adjust(&o)
 	}
@@ -74,35 +73,6 @@ func (r *run) shared() string {
 		return ""
 	}
 	return "644"
-}
-
-// accounts are the back ends of a server of one's own: those without credentials, and those that auth_data.yaml lists.
-func (r *run) accounts() []app.Account {
-	process := app.Account{Driver: "process"}
-	if os.Geteuid() == 0 { // machines are the caller's, as the server is
-		process.Values = map[string]any{"user": "root"}
-	}
-	list := []app.Account{process, {Driver: "docker"}, {Driver: "sim", Values: map[string]any{"persist": true}}}
-	kinds := all.Kinds()
-	for n, d := range r.auth.Demands() {
-		kind, err := kinds.Find(d.Driver)
-		if err != nil || d.Endpoint == "" {
-			continue // refused by name when a node asks for it
-		}
-		values := map[string]any{}
-		for _, o := range kind.Account {
-			if v, ok := d.Credentials[o.Name]; ok {
-				values[o.Name] = v
-			}
-			if o.Name == "endpoint" {
-				values[o.Name] = d.Endpoint
-			}
-		}
-		if len(values) > 0 {
-			list = append(list, app.Account{Driver: d.Driver, Name: fmt.Sprintf("auth-%d", n+1), Values: values})
-		}
-	}
-	return list
 }
 
 // settle reads the configuration and the authentication file. Those that nobody named need not be there.
@@ -187,13 +157,30 @@ func (r *run) warn(warnings []occopus.Warning) {
 // infrastructure finds the service of an infrastructure. Its error tells with client.IsNotFound that there is none.
 func infrastructure(ctx context.Context, c *client.Client, id string) (client.Service, error) {
 	s, err := c.Services().Get(ctx, id)
-	if client.IsNotFound(err) { // the guests of the REST interface have theirs in this project
-		if theirs, e := c.Services().Get(ctx, "users/"+id); e == nil {
-			s, err = theirs, nil
+	if client.IsNotFound(err) {
+		if theirs, e := elsewhere(ctx, c, id); e != nil || theirs.ID != 0 {
+			s, err = theirs, e
 		}
 	}
-	if err == nil && s.Alias != id && s.Ref() != id {
+	if err == nil && s.Alias != id && s.Ref() != id && s.Project+"/"+s.Alias != id {
 		return s, &client.Problem{Status: 404, Title: "Not Found", Detail: fmt.Sprintf("%q is the name of a service, not the id of an infrastructure", id)}
 	}
 	return s, err
+}
+
+// elsewhere finds the infrastructure in a project that is not the caller's own: guests of the REST interface have theirs
+// in one. One that has not ended goes before those that have. Without any, the service has no number.
+func elsewhere(ctx context.Context, c *client.Client, id string) (found client.Service, err error) {
+	for s, err := range c.Services().List(ctx, client.ServiceFilter{Alias: id}) {
+		switch {
+		case err != nil:
+			return client.Service{}, err
+		case s.State == "DONE" && found.ID != 0:
+		case s.State == "DONE" || found.ID == 0 || found.State == "DONE":
+			found = s
+		default:
+			return client.Service{}, failed("the projects %s and %s each have an infrastructure %s: name it as PROJECT/%s", found.Project, s.Project, id, id)
+		}
+	}
+	return found, nil
 }

@@ -154,12 +154,14 @@ func same(a, b any) bool {
 	return err1 == nil && err2 == nil && bytes.Equal(x, y)
 }
 
-// Demands returns what the entries for resources ask of accounts, in the order of the file.
+// Demands returns what the entries for resources ask of accounts, in the order of the file. The key of each is the same
+// for as long as the entry belongs to the same resources, whatever else is in the file.
 func (a *Authentication) Demands() []Demand {
 	if a == nil {
 		return nil
 	}
 	var out []Demand
+	seen := map[string]bool{}
 	for _, e := range a.entries {
 		kind, _ := e.match["type"].(string)
 		t := typeOf(kind)
@@ -167,7 +169,12 @@ func (a *Authentication) Demands() []Demand {
 			continue
 		}
 		endpoint, _ := e.match["endpoint"].(string)
-		out = append(out, Demand{Driver: t.driver, Endpoint: endpoint, Credentials: e.data})
+		key, err := json.Marshal(e.match)
+		if err != nil || seen[string(key)] {
+			continue // an entry that stands there twice belongs to nothing: see Match
+		}
+		seen[string(key)] = true
+		out = append(out, Demand{Key: string(key), Driver: t.driver, Endpoint: endpoint, Credentials: e.data})
 	}
 	return out
 }

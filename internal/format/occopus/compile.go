@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/troupe-dev/troupe/driver"
-	"github.com/troupe-dev/troupe/internal/format/tree"
 	"github.com/troupe-dev/troupe/internal/render"
 	"github.com/troupe-dev/troupe/internal/service"
 )
@@ -44,16 +43,26 @@ type Demand struct {
 	Driver      string
 	Endpoint    string
 	Credentials map[string]any // auth_data; nil when no entry matches
+	Key         string         // of the entry of auth_data.yaml that it comes from; "" for none
 }
 
 // Compile turns a description and the definitions of its types into a specification. The error, if any, is an
 // *Invalid.
 func Compile(i *Infrastructure, opts CompileOptions) (*service.Spec, []Warning, error) {
+	return newCompiler(i, opts).compile()
+}
+
+func newCompiler(i *Infrastructure, opts CompileOptions) *compiler {
 	c := &compiler{decoder: newDecoder(Options{}), infra: i, opts: opts, needs: map[string][]Dependency{}, neededBy: map[string][]Dependency{}}
 	for _, d := range i.Dependencies {
 		c.needs[d.Connection[0]] = append(c.needs[d.Connection[0]], d)
 		c.neededBy[d.Connection[1]] = append(c.neededBy[d.Connection[1]], d)
 	}
+	return c
+}
+
+func (c *compiler) compile() (*service.Spec, []Warning, error) {
+	i := c.infra
 	document, err := i.JSON()
 	if err != nil {
 		return nil, nil, err
@@ -84,36 +93,8 @@ type compiler struct {
 	opts  CompileOptions
 	// Of each node by name, the dependencies that it has and those that others have on it.
 	needs, neededBy map[string][]Dependency
-}
-
-// at returns the place of a node: the one of the file it was read from.
-func (c *compiler) at(n int) tree.Place {
-	if at := c.infra.Nodes[n].at; at.File != nil {
-		return at
-	}
-	return tree.Place{File: &tree.File{Name: c.infra.Name}}
-}
-
-// report notes what validation found, at the nodes of the roles.
-func (c *compiler) report(err error) {
-	var problems service.Problems
-	if !errors.As(err, &problems) {
-		return
-	}
-	for _, p := range problems {
-		rest, ok := strings.CutPrefix(p.Path, "roles[")
-		number, rest, _ := strings.Cut(rest, "]")
-		n, err := strconv.Atoi(number)
-		if !ok || err != nil || n >= len(c.infra.Nodes) {
-			c.fail(tree.Place{File: &tree.File{Name: c.infra.Name}}, p.Path, "", "%s", p.Text)
-			continue
-		}
-		node, compatible := &c.infra.Nodes[n], ""
-		if strings.HasPrefix(rest, ".filter") {
-			compatible, p.Text = noDefinition, noDefinition+": "+p.Text
-		}
-		c.fail(c.at(n), fmt.Sprintf("nodes[%d]%s", n, rest), compatible, "%s (node %s of type %s)", p.Text, node.Name, node.Type)
-	}
+	// alone: a definition is looked at by itself, without the place where it is to run.
+	alone *Definition
 }
 
 // noDefinition is what Occopus says of a node that it cannot make.
@@ -132,7 +113,7 @@ func (c *compiler) role(n int) service.RoleSpec {
 	}
 	definition, err := c.opts.Definition(node.Type)
 	if err != nil {
-		c.fail(c.at(n), fmt.Sprintf("nodes[%d].type", n), noDefinition, "%v", err)
+		c.fail(c.typeAt(n), fmt.Sprintf("nodes[%d].type", n), noDefinition, "%v", err)
 		return r
 	}
 	for k := range definition.Implementations {
@@ -169,14 +150,27 @@ func (c *compiler) drivers(n int, r *service.RoleSpec) {
 		kind, err := c.opts.Kinds(x.Driver)
 		switch {
 		case err == nil:
-			if _, err := kind.Check(x.Options); err != nil {
-				c.fail(c.at(n), path, "", "implementation %d of %s: %v", k, c.infra.Nodes[n].Type, err)
-			}
+			c.options(n, k, kind, x)
+		case c.alone != nil: // that is told where it is to run
 		case slices.Contains(fit, k):
 			c.fail(c.at(n), path, "", "implementation %d of %s is made by the driver %s: %v", k, c.infra.Nodes[n].Type, x.Driver, err)
 		default:
 			c.warn(c.at(n), path, "", "implementation %d of %s, which the filter leaves out, is made by the driver %s: %v", k, c.infra.Nodes[n].Type, x.Driver, err)
 		}
+	}
+}
+
+// options refuses options that the driver of an implementation does not know.
+func (c *compiler) options(n, k int, kind *driver.Kind, x *service.Implementation) {
+	_, err := kind.Check(x.Options)
+	var wrong *driver.OptionError
+	switch {
+	case err == nil:
+	case c.alone != nil && errors.As(err, &wrong):
+		key := "resource." + wrong.Option
+		c.fail(c.alone.Implementations[k].place(key), fmt.Sprintf("%s%s[%d].%s", definitionPrefix, c.alone.Name, k, key), "", "%s", wrong.Problem)
+	default:
+		c.fail(c.at(n), fmt.Sprintf("nodes[%d].type", n), "", "implementation %d of %s: %v", k, c.infra.Nodes[n].Type, err)
 	}
 }
 
@@ -193,7 +187,11 @@ func (b *builder) path(key string) string {
 }
 
 func (b *builder) wrong(key, format string, args ...any) {
-	b.fail(b.at(b.node), b.path(key), "", format, args...)
+	at := b.at(b.node)
+	if b.alone != nil {
+		at = b.in.place(key)
+	}
+	b.fail(at, b.path(key), "", format, args...)
 }
 
 func (b *builder) implementation(d *Definition) service.Implementation {
@@ -208,6 +206,9 @@ func (b *builder) implementation(d *Definition) service.Implementation {
 	x.Checks = b.checks()
 	b.contextualise(t, &x)
 	if kind, _ := b.in.ConfigManagement["type"].(string); kind == "chef" {
+		if b.alone != nil { // that is told where it is to run
+			return x
+		}
 		if b.opts.Simulate {
 			b.warn(b.at(b.node), b.path("config_management"), "", "the Chef server is not asked either")
 		} else {

@@ -300,14 +300,14 @@ func TestCompileRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ node, want, compatible string }{
-		{"type: wep", `infra.yaml:3:5: nodes[0].type: no node definition "wep"; did you mean "web"?`, noDefinition},
-		{"type: web, filter: {name: us}", `infra.yaml:3:5: nodes[0].filter.name: No matching node definition: no implementation of the machine has the label name with the value "us", but with eu (node n of type web)`, noDefinition},
+		{"type: wep", `infra.yaml:3:20: nodes[0].type: no node definition "wep"; did you mean "web"?`, noDefinition},
+		{"type: web, filter: {name: us}", `infra.yaml:3:34: nodes[0].filter.name: No matching node definition: no implementation of the machine has the label name with the value "us", but with eu (node n of type web)`, noDefinition},
 		{"type: proc", `infra.yaml:3:5: nodes[0].type: implementation 0 of proc: option "comand": there is no such option; did you mean "command"?`, ""},
 		{"type: chef", `infra.yaml:3:5: node_def:chef[0].config_management.type: nodes cannot be registered with a Chef server here: leave the section out, or use puppet_solo`, ""},
 		{"type: env", `infra.yaml:3:5: node_def:env[0].contextualisation.env: "{{x}}=1": the name of the variable must stand before =, without a template
 infra.yaml:3:5: node_def:env[0].contextualisation.env: "plain" is no variable: write NAME=VALUE
 infra.yaml:3:5: node_def:env[0].contextualisation.command: "a 'b": a quotation mark is not closed`, ""},
-		{"type: template", `infra.yaml:3:5: nodes[0].machine.implementations[0].user_data: line 1:`, ""},
+		{"type: template", `infra.yaml:3:5: node_def:template[0].contextualisation.context_template: line 1:`, ""},
 	} {
 		i, _, err := ParseInfrastructure("infra.yaml", []byte("infra_name: i\nnodes:\n - {name: n, "+c.node+"}\n"), Options{})
 		if err != nil {
@@ -381,7 +381,7 @@ func TestAccounts(t *testing.T) {
 		demands = append(demands, d)
 		return "account-of-" + d.Driver, nil
 	}})
-	want := Demand{"ec2", "https://ec2.example.org:8773/services/Cloud", map[string]any{"accesskey": "A", "secretkey": "S"}}
+	want := Demand{"ec2", "https://ec2.example.org:8773/services/Cloud", map[string]any{"accesskey": "A", "secretkey": "S"}, ""}
 	if diff := cmp.Diff(want, demands[0]); diff != "" || len(demands) != 9 || demands[2].Endpoint != "unix:///var/run/docker.sock" {
 		t.Errorf("%v, -want +got\n%s", demands, diff)
 	}

@@ -20,6 +20,8 @@ type Configuration struct {
 	Handlers map[string]Handler
 	// Log names the handlers that the programs' log goes to, in their order.
 	Log []string
+	// EventLog names those of the log of events, and DataLog those of the log of data; nil for none.
+	EventLog, DataLog []string
 }
 
 // A Store is the key-value store of Occopus.
@@ -145,7 +147,10 @@ func (d *decoder) logging(n *tree.Node, c *Configuration) {
 			}
 		}
 	}
-	c.Log = logHandlers(n)
+	c.EventLog, c.DataLog = handlersOf(n, "occo.eventlog"), handlersOf(n, "occo.data")
+	if c.Log = handlersOf(n, "occo"); c.Log == nil {
+		c.Log = handlerNames(n.Get("root"))
+	}
 	handlers := n.Get("handlers")
 	if handlers == nil {
 		return
@@ -164,19 +169,21 @@ func (d *decoder) logging(n *tree.Node, c *Configuration) {
 	}
 }
 
-// logHandlers returns the names of the handlers of the logger occo, or else of the root.
-func logHandlers(n *tree.Node) (names []string) {
-	logger := n.Get("root")
-	if all := n.Get("loggers"); all != nil && all.Get("occo") != nil {
-		logger = all.Get("occo")
-	}
-	if logger == nil {
+// handlersOf returns the names of the handlers of a logger; nil when the configuration has none of that name.
+func handlersOf(n *tree.Node, logger string) []string {
+	all := n.Get("loggers")
+	if all == nil {
 		return nil
 	}
-	if list := logger.Get("handlers"); list != nil {
-		for _, item := range list.Items {
-			names = append(names, item.Text)
-		}
+	return handlerNames(all.Get(logger))
+}
+
+func handlerNames(logger *tree.Node) (names []string) {
+	if logger == nil || logger.Get("handlers") == nil {
+		return nil
+	}
+	for _, item := range logger.Get("handlers").Items {
+		names = append(names, item.Text)
 	}
 	return names
 }

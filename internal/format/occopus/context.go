@@ -180,6 +180,8 @@ const (
 	defaultTimeout = 600 * time.Second // a service that is down for longer is replaced
 	pingWait       = time.Second
 	urlWait        = 10 * time.Second
+	// checkEvery is the time between two rounds. Occopus looks once a pass, every 10 s, and so learns late of what fails.
+	checkEvery = time.Second
 )
 
 // timeout returns how long the service may be down.
@@ -211,6 +213,9 @@ func (b *builder) checks() []service.Check {
 	for _, item := range items("mysqldbs") {
 		db, _ := item.(map[string]any)
 		out = append(out, service.Check{MySQL: &service.MySQL{Database: text(db["name"]), User: text(db["user"]), Password: text(db["pass"])}, Down: down})
+	}
+	for n := range out {
+		out[n].Interval = checkEvery
 	}
 	return out
 }

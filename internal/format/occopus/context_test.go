@@ -175,7 +175,7 @@ func TestContextVariables(t *testing.T) {
 			want := render.Parts{
 				Env:     map[string]string{"URL": "http://10.0.0.9:8080", "LIST": "a-web", "ENCODED": "aHR0cDovLzEwLjAuMC45OjgwODA="},
 				Options: map[string]any{"image": "i:1.0", "pull": "never", "command": []any{"serve", "--port", "80", "web x"}},
-				Checks:  []service.Check{{Ping: true, Timeout: pingWait, Down: defaultTimeout}},
+				Checks:  []service.Check{{Ping: true, Interval: checkEvery, Timeout: pingWait, Down: defaultTimeout}},
 			}
 			if diff := cmp.Diff(want, parts); diff != "" {
 				t.Errorf("-want +got\n%s", diff)

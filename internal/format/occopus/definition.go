@@ -23,6 +23,8 @@ type Implementation struct {
 	Contextualisation service.Values `json:"contextualisation,omitempty"`
 	ConfigManagement  service.Values `json:"config_management,omitempty"`
 	HealthCheck       service.Values `json:"health_check,omitempty"`
+
+	places map[string]tree.Place // of its keys, while it comes from a file
 }
 
 const definitionPrefix = "node_def:"
@@ -43,6 +45,21 @@ func ParseDefinitions(name string, data []byte, opts Options) ([]Definition, []W
 		return nil, d.warnings, err
 	}
 	return out, d.warnings, nil
+}
+
+// Endpoints returns where the daemons are that the implementations of a driver name. Those of Docker need no credentials.
+func (def *Definition) Endpoints(driver string) (out []string) {
+	for n := range def.Implementations {
+		r := def.Implementations[n].Resource
+		kind, _ := r["type"].(string)
+		if t := typeOf(kind); t == nil || t.driver != driver {
+			continue
+		}
+		if endpoint, ok := r["endpoint"].(string); ok && endpoint != "" {
+			out = append(out, endpoint)
+		}
+	}
+	return out
 }
 
 // EncodeDefinition returns a definition in the form in which it is kept: JSON that DecodeDefinition reads.
@@ -110,6 +127,7 @@ func (d *decoder) definition(e tree.Entry) Definition {
 			Contextualisation: r.contextualisation(item, path),
 			ConfigManagement:  r.configManagement(item, path),
 			HealthCheck:       r.healthCheck(item, path),
+			places:            placesOf(item),
 		})
 	}
 	return out

@@ -1,6 +1,7 @@
 package occopus
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -33,7 +34,7 @@ type Node struct {
 	Scaling   Scaling        `json:"scaling,omitzero"`
 	Variables service.Values `json:"variables,omitempty"` // its own
 
-	at tree.Place
+	at, typeAt, filterAt tree.Place
 }
 
 // A Scaling is what a node says of its number of instances.
@@ -167,7 +168,7 @@ func (d *decoder) nodes(root *tree.Node, i *Infrastructure) []*tree.Node {
 	}
 	switch {
 	case list == nil:
-		d.fail(tree.Place{File: root.At.File}, "", schemaError+"nodes section must be defined in infrastructure description",
+		d.fail(root.At, "", schemaError+"nodes section must be defined in infrastructure description",
 			"the infrastructure needs nodes; write [] for none")
 		return nil
 	case list.Kind != tree.List:
@@ -204,6 +205,7 @@ func (d *decoder) node(item *tree.Node, path string) (out Node) {
 		d.fail(item.At, path, fmt.Sprintf(schemaError+`missing key "type" in node '%s'`, out.Name), "the node needs a type: the name of its node definition")
 	} else {
 		out.Type, _ = d.text(n, path+".type")
+		out.typeAt = n.At
 	}
 	d.scaling(item, path, &out)
 	if n := item.Get("filter"); n != nil {
@@ -211,7 +213,7 @@ func (d *decoder) node(item *tree.Node, path string) (out Node) {
 			d.fail(n.At, path+".filter", fmt.Sprintf(schemaError+"unknown type of filter in node '%s' - has to be a dict!", out.Name),
 				"expected keys of the resource section with their values, found %s", n.Kind)
 		} else {
-			out.Filter = values(n)
+			out.Filter, out.filterAt = values(n), n.At
 		}
 	}
 	for _, e := range item.Entries {
@@ -240,7 +242,7 @@ func (d *decoder) scaling(item *tree.Node, path string, out *Node) {
 		at := path + "." + e.Key
 		if e.Key != "min" && e.Key != "max" {
 			d.fail(e.At, at, fmt.Sprintf(schemaError+`unknown key "%s" in scaling of node '%s'`, repr(e.Key), out.Name),
-				"unknown key%s", nearest.Hint(e.Key, []string{"min", "max"}))
+				"unknown key%s", cmp.Or(nearest.Hint(e.Key, []string{"min", "max"}), "; there are min and max"))
 			continue
 		}
 		if e.Value.Kind == tree.Null {

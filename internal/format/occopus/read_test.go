@@ -225,7 +225,7 @@ func TestConfiguration(t *testing.T) {
 	want := &Configuration{
 		Host: "127.0.0.1", Port: 5000,
 		Store: Store{Protocol: "redis", Host: "localhost", Port: 6379, Databases: map[string]int{"node_def": 1, "infra": 10}},
-		Log:   []string{"console", "file"}, Handlers: map[string]Handler{
+		Log:   []string{"console", "file"}, EventLog: []string{"events"}, DataLog: []string{"datafile"}, Handlers: map[string]Handler{
 			"console": {Level: "INFO", Format: "** %(asctime)s\t%(message)s", Stream: "ext://sys.stdout"},
 			"file":    file("occopus.log"), "datafile": file("occopus-data.log"), "events": file("occopus-events.log"),
 		},

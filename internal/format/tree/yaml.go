@@ -81,6 +81,15 @@ func (b *builder) bounded(tokens token.Tokens) error {
 	if len(tokens) > b.limit {
 		return b.wrong(b.place(tokens[b.limit]), "the document holds too many values; %d is the most", b.limit)
 	}
+	if at, why := Unreadable(tokens); at != nil {
+		return b.wrong(b.place(at), "%s", why)
+	}
+	return nil
+}
+
+// Unreadable finds the first token at which a text is no YAML, or too deep for the parser, which recurses, and says why;
+// nil for none.
+func Unreadable(tokens token.Tokens) (at *token.Token, why string) {
 	flow, line, dashes := 0, 0, 0
 	for _, t := range tokens {
 		if t.Position.Line != line {
@@ -96,13 +105,13 @@ func (b *builder) bounded(tokens token.Tokens) error {
 		case token.CollectEntryType:
 			dashes = 0
 		case token.InvalidType:
-			return b.wrong(b.place(t), "%s", inWords(cmp.Or(t.Error, "this is no YAML")))
+			return t, inWords(cmp.Or(t.Error, "this is no YAML"))
 		}
 		if flow > MaxDepth || dashes > MaxDepth {
-			return b.tooDeep(b.place(t))
+			return t, tooDeep
 		}
 	}
-	return nil
+	return nil, ""
 }
 
 // inWords puts what the library says of a tab, which shows as nothing, into words.
@@ -113,9 +122,9 @@ func inWords(message string) string {
 	return message
 }
 
-func (b *builder) tooDeep(at Place) error {
-	return b.wrong(at, "lists and maps are nested too deep; %d levels is the most", MaxDepth)
-}
+var tooDeep = fmt.Sprintf("lists and maps are nested too deep; %d levels is the most", MaxDepth)
+
+func (b *builder) tooDeep(at Place) error { return b.wrong(at, "%s", tooDeep) }
 
 func (b *builder) place(t *token.Token) Place {
 	if t == nil || t.Position == nil {
