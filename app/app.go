@@ -54,6 +54,7 @@ type App struct {
 	onegate   gate        // the OneGate face at the root
 	occopus   gate        // the Occopus face at the root
 	monasca   gate        // the Monasca face at the root
+	heat      gate        // the Heat face at the root
 	keystone  gate        // the Keystone face at the root
 	dnsAPI    gate        // the DNS face at the root
 	dns       *dns.Server // nil for none
@@ -157,7 +158,7 @@ func (a *App) listen(ctx context.Context) error {
 	mux := http.NewServeMux()
 	a.api.Operations(mux)
 	mux.Handle("/", &a.main)
-	served := map[string]http.Handler{"main": mux, "socket": mux, "oneflow": &a.flow, "onegate": &a.onegate, "occopus": &a.occopus, "monasca": &a.monasca, "keystone": &a.keystone, "dns-api": &a.dnsAPI}
+	served := map[string]http.Handler{"main": mux, "socket": mux, "oneflow": &a.flow, "onegate": &a.onegate, "occopus": &a.occopus, "monasca": &a.monasca, "keystone": &a.keystone, "heat": &a.heat, "dns-api": &a.dnsAPI}
 	for _, l := range a.opts.listeners() {
 		l.Handler = served[l.Name]
 		switch {
@@ -175,7 +176,7 @@ func (a *App) listen(ctx context.Context) error {
 
 // gates are those of all listeners.
 func (a *App) gates() []*gate {
-	return []*gate{&a.main, &a.flow, &a.onegate, &a.occopus, &a.monasca, &a.keystone, &a.dnsAPI}
+	return []*gate{&a.main, &a.flow, &a.onegate, &a.occopus, &a.monasca, &a.keystone, &a.heat, &a.dnsAPI}
 }
 
 func (a *App) readiness() (word, reason string) {
@@ -287,7 +288,7 @@ func (a *App) Ready() <-chan struct{} { return a.ready }
 func (a *App) Password() string { return a.password }
 
 // Addrs returns the URLs of the listeners by name: "main", "socket", "oneflow", "onegate", "occopus", "monasca", "keystone",
-// "dns-api", and "dns" for the name server.
+// "heat", "dns-api", and "dns" for the name server.
 func (a *App) Addrs() map[string]string {
 	all := a.api.Addrs()
 	if a.dns != nil {

@@ -73,6 +73,7 @@ func (o *Options) verify(kinds all.Drivers) (v verified, err error) {
 	check(o.verifyReadyFile())
 	check(o.verifyOneGate())
 	check(o.verifyOccopus())
+	check(o.verifyHeat(kinds))
 	check(o.verifyMonasca())
 	v.countries, err = o.verifyDNS()
 	check(err)
@@ -199,7 +200,8 @@ func (o *Options) listeners() []api.Listener {
 		list = append(list, api.Listener{Name: "socket", Address: "unix:" + o.Socket})
 	}
 	for _, face := range [...]api.Listener{{Name: "oneflow", Address: o.OneFlowListen}, {Name: "onegate", Address: o.OneGateListen},
-		{Name: "occopus", Address: o.OccopusListen, Guest: o.Occopus.guests()}, {Name: "monasca", Address: o.MonascaListen}, {Name: "keystone", Address: o.KeystoneListen}, {Name: "dns-api", Address: o.DNS.APIListen}} {
+		{Name: "occopus", Address: o.OccopusListen, Guest: o.Occopus.guests()}, {Name: "monasca", Address: o.MonascaListen}, {Name: "keystone", Address: o.KeystoneListen}, {Name: "heat", Address: o.HeatListen},
+		{Name: "dns-api", Address: o.DNS.APIListen}} {
 		if face.Address != "" {
 			list = append(list, face)
 		}
