@@ -40,7 +40,9 @@ func (o *sourceOptions) addTemplateFlags(f *pflag.FlagSet) {
 }
 
 // inputs returns the values of inputs.
-func (o *sourceOptions) inputs() (map[string]string, error) { return assignments("--set", append(slices.Clone(o.set), o.params...)) }
+func (o *sourceOptions) inputs() (map[string]string, error) {
+	return assignments("--set", append(slices.Clone(o.set), o.params...))
+}
 
 // readService reads a file that describes a service, with what goes with it.
 func (o *sourceOptions) readService(t *terminal, name string) (*document, error) {
