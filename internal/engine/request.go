@@ -88,7 +88,7 @@ func (e *Engine) blueprint(a *actor, eff service.Effect, phase service.Phase) (p
 			Options: impl.Options, CPUs: p.machine.CPUs, Memory: p.machine.Memory, Data: svc.DataName(i),
 			Hold: eff.Hold, Generation: e.store.Installation().Generation,
 		}
-		if x := r.Bears(); x != nil {
+		if x := i.Bears(); x != nil {
 			p.request.Address = x.Address()
 		} else if r.Spec.Identity == service.Stable && len(i.Addresses) > 0 {
 			p.request.Address = i.Addresses[0]

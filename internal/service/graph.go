@@ -128,6 +128,8 @@ func (v *validator) bearers(s *Spec) {
 			v.fail(at, "%q is no resource that the role needs%s", r.Address, nearest.Hint(r.Address, r.Needs))
 		case r.Cardinality > 1 || r.MaxOf() != 1:
 			v.fail(at, "an address is that of one machine: give the role a max of 1")
+		case r.Identity != Stable:
+			v.fail(at, "a successor takes the address when the machine before is gone: give the role a stable identity")
 		case first[r.Address] != "":
 			v.fail(at, "the machine of role %s has the address of %s already", first[r.Address], r.Address)
 		}

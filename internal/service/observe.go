@@ -147,7 +147,7 @@ func (s *Service) seen(i *Instance, m driver.Machine, now Time) {
 		had := len(i.Addresses) > 0
 		i.Addresses = m.Addresses
 		s.dirty(i)
-		s.bear(i.role, m.Addresses, now)
+		s.bear(i, m.Addresses, now)
 		s.stale = true
 		if had {
 			s.refreshChildren(i.role)

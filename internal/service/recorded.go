@@ -123,8 +123,14 @@ func usable(within netip.Prefix, a netip.Addr) bool {
 	}
 }
 
-// Bears returns the resource whose address the role's machine bears, or nil.
-func (r *Role) Bears() *Resource { return r.bears }
+// Bears returns the resource whose address the instance's machine bears, or nil: it is the first of its role, if there
+// are more for once.
+func (i *Instance) Bears() *Resource {
+	if i.Number > 0 {
+		return nil
+	}
+	return i.role.bears
+}
 
 // Address is the address that a resource has, or "".
 func (x *Resource) Address() string { return x.Outputs[outputAddress] }
@@ -140,14 +146,20 @@ func (s *Service) bearer(r *Role) *Role {
 			return other
 		}
 	}
+	for _, other := range r.bears.before {
+		if other != r && other.outdated > 0 {
+			return other
+		}
+	}
 	return nil
 }
 
 // bear writes down which address the machine of a role really has, where its back end did not give it the one that
 // the resource had.
-func (s *Service) bear(r *Role, addresses []string, now Time) {
+func (s *Service) bear(i *Instance, addresses []string, now Time) {
+	r := i.role
 	x := r.bears
-	if x == nil || !x.recorded() || x.Spec == nil || len(addresses) == 0 || slices.Contains(addresses, x.Address()) {
+	if x == nil || i.Number > 0 || !x.recorded() || x.Spec == nil || len(addresses) == 0 || slices.Contains(addresses, x.Address()) {
 		return
 	}
 	before := x.Address()

@@ -74,7 +74,7 @@ func TestRecorded(t *testing.T) {
 func TestBornAddress(t *testing.T) {
 	spec := roleOf(1)
 	one := 1
-	spec.Roles[0].Max, spec.Roles[0].Needs, spec.Roles[0].Address = &one, []string{"port"}, "port"
+	spec.Roles[0].Max, spec.Roles[0].Needs, spec.Roles[0].Address, spec.Roles[0].Identity = &one, []string{"port"}, "port", Stable
 	spec.Resources = []ResourceSpec{{Name: "port", Kind: "port", Driver: Recorded, Addresses: "10.0.0.0/24"}}
 	s := running(t, 7, spec) // whose back end gives 127.0.0.2
 	if a := s.Resource("port").Address(); a != "127.0.0.2" {
@@ -91,13 +91,14 @@ func TestBearersAreChecked(t *testing.T) {
 	one, two := 1, 2
 	for want, change := range map[string]func(*Spec){
 		"no resource that the role needs": func(s *Spec) { s.Roles[0].Needs = nil },
+		"give the role a stable identity": func(s *Spec) { s.Roles[0].Identity = New },
 		"give the role a max of 1":        func(s *Spec) { s.Roles[0].Max = &two },
 		"has the address of port already": func(s *Spec) { s.Roles = append(s.Roles, s.Roles[0]); s.Roles[1].Name = "other" },
 		"no range of addresses":           func(s *Spec) { s.Resources[0].Addresses = "10.0.0.0" },
 		"only a resource of the driver":   func(s *Spec) { s.Resources[0].Driver = "sim" },
 	} {
 		spec := roleOf(1)
-		spec.Roles[0].Max, spec.Roles[0].Needs, spec.Roles[0].Address = &one, []string{"port"}, "port"
+		spec.Roles[0].Max, spec.Roles[0].Needs, spec.Roles[0].Address, spec.Roles[0].Identity = &one, []string{"port"}, "port", Stable
 		spec.Resources = []ResourceSpec{{Name: "port", Kind: "port", Driver: Recorded, Addresses: "10.0.0.0/24"}}
 		if err := Validate(spec); err != nil {
 			t.Fatal(err)

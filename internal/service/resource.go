@@ -40,6 +40,7 @@ type Resource struct {
 	needs, children []*Resource
 	users           []*Role
 	bearers         []*Role     // whose machines have its address, leaving ones too
+	before          []*Role     // whose machines had it before the update that is under way
 	supplies        []*Supplier // that need it
 	issued          bool
 	asks            uint32 // calls asked for since it was loaded: the number of the last one
@@ -162,7 +163,7 @@ func (s *Service) linkResources() {
 	byName := make(map[string]*Resource, len(s.Resources))
 	for _, x := range s.Resources {
 		x.Spec = nil
-		x.needs, x.children, x.users, x.bearers, x.supplies = nil, nil, nil, nil, nil
+		x.needs, x.children, x.users, x.bearers, x.before, x.supplies = nil, nil, nil, nil, nil, nil
 		byName[x.Name] = x
 	}
 	for n := range s.Spec.Resources {
@@ -189,6 +190,23 @@ func (s *Service) linkResources() {
 		}
 		if r.bears = byName[r.Spec.Address]; r.bears != nil {
 			r.bears.bearers = append(r.bears.bearers, r)
+		}
+	}
+	s.linkBefore(byName)
+}
+
+// linkBefore notes whose machines had an address before the update that is under way.
+func (s *Service) linkBefore(resources map[string]*Resource) {
+	if s.Previous == nil || !slices.ContainsFunc(s.Previous.Roles, func(r RoleSpec) bool { return r.Address != "" }) {
+		return
+	}
+	was := make(map[string]string, len(s.Previous.Roles))
+	for n := range s.Previous.Roles {
+		was[s.Previous.Roles[n].Name] = s.Previous.Roles[n].Address
+	}
+	for _, r := range s.Roles {
+		if x := resources[was[r.Name]]; x != nil && x != r.bears {
+			x.before = append(x.before, r)
 		}
 	}
 }

@@ -26,11 +26,17 @@ func drawResources(t *rapid.T, s *Spec, strict bool) {
 				x.Needs = append(x.Needs, fmt.Sprintf("n%d", p))
 			}
 		}
+		if rapid.IntRange(0, 2).Draw(t, "recorded") == 0 {
+			x.Driver, x.Addresses = Recorded, "10.0.0.0/24"
+		}
 		s.Resources = append(s.Resources, x)
 		for n := range s.Roles {
 			if rapid.Bool().Draw(t, "needed") {
 				s.Roles[n].Needs = append(s.Roles[n].Needs, x.Name)
 			}
+		}
+		if n := rapid.IntRange(0, len(s.Roles)-1).Draw(t, "bears"); x.Driver == Recorded && slices.Contains(s.Roles[n].Needs, x.Name) && s.Roles[n].Cardinality < 2 {
+			s.Roles[n].Max, s.Roles[n].Identity, s.Roles[n].Address = intp(1), Stable, x.Name
 		}
 	}
 }
@@ -41,6 +47,19 @@ func changeResources(t *rapid.T, s *Spec) {
 	case 0:
 		s.Resources = append(slices.Clone(s.Resources), ResourceSpec{Name: fmt.Sprintf("m%d", rapid.IntRange(0, 1<<20).Draw(t, "name")), Kind: "network", Driver: "sim"})
 		s.Roles[0].Needs = append(slices.Clone(s.Roles[0].Needs), s.Resources[len(s.Resources)-1].Name)
+	case 2: // an address goes from one role to another
+		from := slices.IndexFunc(s.Roles, func(r RoleSpec) bool { return r.Address != "" })
+		to := rapid.IntRange(0, len(s.Roles)-1).Draw(t, "takes the address")
+		if r := &s.Roles[to]; from >= 0 && to != from && r.Identity == Stable && r.Cardinality < 2 && r.MinOf() < 2 {
+			other := &s.Roles[from]
+			r.Address, other.Address, r.Max = other.Address, r.Address, intp(1)
+			if !slices.Contains(r.Needs, r.Address) {
+				r.Needs = append(slices.Clone(r.Needs), r.Address)
+			}
+			if other.Address != "" && !slices.Contains(other.Needs, other.Address) {
+				other.Needs = append(slices.Clone(other.Needs), other.Address)
+			}
+		}
 	case 1:
 		if len(s.Resources) == 0 {
 			return
@@ -50,7 +69,9 @@ func changeResources(t *rapid.T, s *Spec) {
 			return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == s.Resources[n].Name })
 		}
 		for k := range s.Roles {
-			s.Roles[k].Needs = without(s.Roles[k].Needs)
+			if s.Roles[k].Needs = without(s.Roles[k].Needs); s.Roles[k].Address == s.Resources[n].Name {
+				s.Roles[k].Address = ""
+			}
 		}
 		s.Services = slices.Clone(s.Services)
 		for k := range s.Services {
@@ -169,7 +190,7 @@ func (w *world) truthOfResources() {
 		}
 	}
 	for _, x := range w.svc.Resources {
-		if f := w.resources[ResourceID(w.svc.ID, x.Serial)]; x.Phase == ResourceReady && (f == nil || f.state != driver.Running) {
+		if f := w.resources[ResourceID(w.svc.ID, x.Serial)]; x.Phase == ResourceReady && !x.recorded() && (f == nil || f.state != driver.Running) {
 			w.violate("law 3: resource %s is ready and does not exist", x.Name)
 		}
 	}

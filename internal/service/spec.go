@@ -65,7 +65,7 @@ type RoleSpec struct {
 	// Needs names resources and services that must be ready before machines of the role are made.
 	Needs []string `json:"needs,omitempty"`
 	// Address names one of the needed resources whose address the machine of the role bears, where its back end grants
-	// wishes. The role has one instance at most, and a role that takes the resource over from another one waits until
+	// wishes. The role has one instance at most, of a stable identity, and a role that takes the resource over from another one waits until
 	// the machine of that is gone.
 	Address string `json:"address,omitempty"`
 	// Machine is the definition as it was when the spec was stored: later changes of the

@@ -32,9 +32,10 @@ type world struct {
 	events    []Event
 	broken    []string // violations of the laws
 	asked     map[driver.MachineID]bool
-	wakeAt    time.Time       // when the service wants to be woken
-	refuse    map[string]bool // roles whose creations are refused
-	crashes   []int           // the ticks of calm at which to crash
+	borne     map[driver.MachineID]string // the resource whose address a machine was made with
+	wakeAt    time.Time                   // when the service wants to be woken
+	refuse    map[string]bool             // roles whose creations are refused
+	crashes   []int                       // the ticks of calm at which to crash
 	ticks     int
 	room      uint8 // blocks a transaction; 0 for the usual
 	batch     int   // answers observed before a decision; 0 for one
@@ -58,7 +59,7 @@ var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 func newWorld(spec *Spec) *world {
 	w := &world{now: epoch, specs: map[uint32][]byte{}, blocks: map[uint32][]byte{}, specOf: map[uint32]*Spec{},
 		machines: map[driver.MachineID]*fakeMachine{}, made: map[driver.MachineID]int{}, resources: map[driver.MachineID]*fakeResource{},
-		suppliers: map[uint32]*fakeSupplier{}, heard: map[uint32]Supply{}, tried: map[uint32]bool{}, asked: map[driver.MachineID]bool{}}
+		suppliers: map[uint32]*fakeSupplier{}, heard: map[uint32]Supply{}, tried: map[uint32]bool{}, asked: map[driver.MachineID]bool{}, borne: map[driver.MachineID]string{}}
 	w.svc = NewService(7, spec, Meta{Name: spec.Name}, w.now)
 	w.decide()
 	return w
@@ -383,6 +384,14 @@ func (w *world) checkCreation(e Effect) {
 	}
 	if n := w.trulyLive(r); n > r.Cardinality+r.surge() {
 		w.violate("law 2: role %s has %d machines, wished are %d with a surge of %d", r.Name, n, r.Cardinality, r.surge())
+	}
+	if i := s.Instance(e.Serial); i != nil && i.Bears() != nil {
+		for other, address := range w.borne {
+			if _, serial, _, _ := ParseMachineID(other); w.machines[other] != nil && serial != e.Serial && address == r.Spec.Address {
+				w.violate("law 3: %s is made with the address of %s while %s has it", id, address, other)
+			}
+		}
+		w.borne[id] = r.Spec.Address
 	}
 	if r.Spec.Identity == Stable {
 		for other := range w.machines {

@@ -107,7 +107,7 @@ func (b *Bundle) evaluate() (*evaluation, error) {
 		return nil, err
 	}
 	e := t.evaluate(CompileOptions{Name: b.Name, Project: b.Project, Parameters: b.Parameters, Driver: b.Driver, Account: b.Account, Previous: b})
-	if err := e.errs.Sorted(); err != nil {
+	if err := e.problems(); err != nil {
 		return nil, err
 	}
 	for node, name := range b.Renamed {

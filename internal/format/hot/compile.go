@@ -44,7 +44,8 @@ type CompileOptions struct {
 // will not work as it may be meant.
 func (t *Template) Compile(opts CompileOptions) (*service.Spec, []string, error) {
 	e := t.evaluate(opts)
-	if err := e.errs.Sorted(); err != nil {
+	e.checkOutputs()
+	if err := e.problems(); err != nil {
 		return nil, e.warnings(), err
 	}
 	c := &compiler{evaluation: e, byRole: map[string]*roleBuild{}, made: map[string]bool{}}
@@ -54,10 +55,10 @@ func (t *Template) Compile(opts CompileOptions) (*service.Spec, []string, error)
 	}
 	if c.kind, err = opts.Kinds(opts.Driver); err != nil {
 		e.errs.Note(tree.Place{File: t.root.At.File}, "", err.Error())
-		return nil, e.warnings(), e.errs.Sorted()
+		return nil, e.warnings(), e.problems()
 	}
 	spec := c.compile(t)
-	if err := e.errs.Sorted(); err != nil {
+	if err := e.problems(); err != nil {
 		return nil, e.warnings(), err
 	}
 	return spec, e.warnings(), nil
@@ -105,7 +106,27 @@ func (t *Template) evaluate(opts CompileOptions) *evaluation {
 	return e
 }
 
-func (e *evaluation) warnings() []string { return append(slices.Clone(e.document.warnings), e.told...) }
+// warnings are what was passed over, without what is never shown in them.
+func (e *evaluation) warnings() []string {
+	all := append(slices.Clone(e.document.warnings), e.told...)
+	for i := range all {
+		all[i] = e.masked(all[i])
+	}
+	return all
+}
+
+// checkOutputs notes what is wrong with outputs, before anything is made.
+func (e *evaluation) checkOutputs() {
+	if e.root == nil || len(e.errs) > 0 {
+		return
+	}
+	for i := range e.root.t.Outputs {
+		o := &e.root.t.Outputs[i]
+		if _, err := e.root.output(o); err != nil {
+			e.note(err, o.at, "outputs."+o.Name)
+		}
+	}
+}
 
 // A compiler makes a specification of an evaluation.
 type compiler struct {

@@ -70,7 +70,7 @@ func computeKinds(add adder) {
 		"software_config_transport deployment_swift_data{} tags[]",
 		"addresses networks first_address name instance_name accessIPv4 accessIPv6 console_urls os_collect_config server_groups tags status id")
 	k.attribute = serverAttribute
-	k = add("OS::Nova::KeyPair", asNothing, "", "name! public_key save_private_key type user", "name public_key private_key")
+	k = add("OS::Nova::KeyPair", asResource, "key", "name! public_key save_private_key type user", "name public_key private_key")
 	k.attribute = propertyAttribute
 	k.reference = func(r *resource) (any, error) { return r.named("name"), nil }
 	add("OS::Nova::ServerGroup", asResource, "server_group", "name policies[] rules{}", "name")

@@ -303,6 +303,9 @@ func counts(n *tree.Node, variable string, within bool) bool {
 // groupAttribute is an attribute of a group: of all members, or of one.
 func (r *resource) groupAttribute(at tree.Place, name string, path []any) (any, error) {
 	size := r.present()
+	if size > maxMembers {
+		return nil, wrong(at, "%s has %d members: attributes of %d are the most", r.path, size, maxMembers)
+	}
 	each := func(f func(i int) (any, error)) (any, error) {
 		out := make([]any, size)
 		for i := range size {
@@ -387,5 +390,8 @@ func (r *resource) present() int {
 	if r.server == nil {
 		return len(r.group)
 	}
-	return min(r.size, 10_000)
+	return r.size
 }
+
+// maxMembers is of how many members of a group attributes can be had.
+const maxMembers = 10_000

@@ -71,7 +71,7 @@ func Outputs(document json.RawMessage, view View) ([]OutputValue, error) {
 // Evaluate evaluates the outputs against a service as it stands. The error, if any, is of type tree.Errors.
 func (t *Template) Evaluate(opts CompileOptions, view View) ([]OutputValue, error) {
 	e := t.evaluate(opts)
-	if err := e.errs.Sorted(); err != nil {
+	if err := e.problems(); err != nil {
 		return nil, err
 	}
 	return e.outputs(view), nil
@@ -94,7 +94,7 @@ func (e *evaluation) outputs(view View) []OutputValue {
 			v, err = e.root.output(o)
 		}
 		if err != nil {
-			value.Error = placed(err, o.at)
+			value.Error = e.masked(placed(err, o.at))
 		} else {
 			value.Value = e.shown(v, &view)
 		}

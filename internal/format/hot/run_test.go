@@ -52,7 +52,7 @@ func (s *stage) carryOut(e service.Effect) {
 	switch e.Kind {
 	case service.DoCreate:
 		address := "10.7.7.7"
-		if x := i.Role().Bears(); x != nil {
+		if x := i.Bears(); x != nil {
 			address = x.Address()
 		}
 		s.did = append(s.did, "create "+i.Role().Name)

@@ -24,7 +24,9 @@ func (c *compiler) deploy(r *resource, server any) {
 		r.warn("server", "the server is none of the stack's, so that nothing is carried out")
 		return
 	}
-	b.deployments = append(b.deployments, r)
+	if !slices.Contains(b.deployments, r) { // once in a role, whose instances are alike
+		b.deployments = append(b.deployments, r)
+	}
 	if r.text("signal_transport") != "NO_SIGNAL" {
 		b.gate = max(b.gate, time.Hour)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/troupe-dev/troupe/internal/format/tree"
 	"github.com/troupe-dev/troupe/internal/nearest"
+	"github.com/troupe-dev/troupe/internal/service"
 )
 
 // pseudo are the parameters that every stack has.
@@ -103,13 +104,58 @@ func (e *evaluation) parameter(p *Parameter, v any, at tree.Place, where string)
 		err = p.keeps(read)
 	}
 	if err != nil {
+		if s, ok := v.(string); ok && p.Hidden { // what is wrong with it must not show it
+			e.keepSecret(p.Name, s)
+		}
 		e.errs.Note(at, where, err.Error())
 		return nil
 	}
-	if s, ok := read.(string); ok && p.Hidden && s != "" {
-		e.secrets[secretName(p.Name)] = s
+	if p.Hidden {
+		e.keepSecret(p.Name, read)
 	}
 	return read
+}
+
+// keepSecret notes what is never shown, under a name of its own: all texts that a value holds.
+func (e *evaluation) keepSecret(name string, v any) {
+	switch v := v.(type) {
+	case string:
+		if v == "" || marked(v) {
+			return
+		}
+		name = secretName(name)
+		for key, n := name, 2; ; key, n = fmt.Sprintf("%s_%d", name, n), n+1 {
+			if was, ok := e.secrets[key]; !ok || was == v {
+				e.secrets[key] = v
+				return
+			}
+		}
+	case []any:
+		for _, x := range v {
+			e.keepSecret(name, x)
+		}
+	case map[string]any:
+		for _, k := range sortedKeys(v) {
+			e.keepSecret(name, v[k])
+		}
+	}
+}
+
+// problems are the mistakes that were noted, without what is never shown in them; nil for none.
+func (e *evaluation) problems() error {
+	for _, x := range e.errs {
+		x.Text = e.masked(x.Text)
+	}
+	return e.errs.Sorted()
+}
+
+// masked returns a text without the secrets that it shows.
+func (e *evaluation) masked(text string) string {
+	inputs := service.Spec{Inputs: e.secrets}
+	for name := range e.secrets {
+		inputs.Secrets = append(inputs.Secrets, name)
+	}
+	return service.Mask(&inputs, nil, text)
 }
 
 // holdsMark reports whether a value, which need not be text, is known only later.
@@ -209,7 +255,7 @@ func (r *resource) randomText() (string, error) {
 		x = randomText{value, print}
 	}
 	e.random[r.path] = x
-	e.secrets[secretName(r.path)] = x.Value
+	e.keepSecret(r.path, x.Value)
 	return x.Value, nil
 }
 

@@ -208,7 +208,7 @@ func TestMachineDocument(t *testing.T) {
 		"machine: {name: a}":                "m.yaml:1:11: machine: nothing says how the machine is made; name a driver",
 		"name: a\nroles: {}":                "this is a service, not a machine definition",
 		"machine: {name: a, driver: docke}": `m.yaml:1:28: machine.driver: no driver "docke"; did you mean "docker"?`,
-		"machine: {name: a b, run: x}":      `m.yaml:1:17: machine.name: "a b" is no name for a machine definition: use letters, digits, _ and -`,
+		"machine: {name: a b, run: x}":      `m.yaml:1:17: machine.name: "a b" is no name for a machine definition: use letters, digits, _, - and ., 63 at most`,
 	} {
 		_, err := ParseMachine("m.yaml", []byte(text), options(nil))
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -307,12 +307,15 @@ func drawSpec(t *rapid.T) *service.Spec {
 				r.Needs = append(r.Needs, x.Name)
 			}
 		}
+		addressed := false
 		if len(r.Needs) > 0 && r.Cardinality < 2 && r.MaxOf() == 1 && !slices.ContainsFunc(s.Roles, func(o service.RoleSpec) bool { return o.Address == r.Needs[0] }) {
-			r.Address = r.Needs[0]
+			r.Address, addressed = r.Needs[0], true
 		}
 		r.Heal = rapid.SampledFrom([]service.Heal{service.HealAuto, service.HealManual}).Draw(t, "heal")
 		r.OnGone = rapid.SampledFrom([]service.OnGone{service.Replace, service.Forget}).Draw(t, "gone")
-		r.Identity = rapid.SampledFrom([]service.Identity{service.New, service.Stable}).Draw(t, "identity")
+		if r.Identity = rapid.SampledFrom([]service.Identity{service.New, service.Stable}).Draw(t, "identity"); addressed {
+			r.Identity = service.Stable
+		}
 		r.Restart = rapid.SampledFrom([]service.Restart{service.Always, service.OnFailureExit, service.Never}).Draw(t, "restart")
 		r.Restarts, r.ActionNumber = amount.Draw(t, "restarts"), amount.Draw(t, "number")
 		r.ScaleIn = rapid.SampledFrom([]service.ScaleIn{"", service.Youngest}).Draw(t, "scale in")

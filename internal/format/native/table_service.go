@@ -99,7 +99,7 @@ var roleFields = append([]field[service.RoleSpec]{
 		write: writeCount,
 	},
 	needsField(),
-	textField("address", "port", "The resource among those that the role needs whose address its machine bears, where the back end grants wishes. Such a role has a max of 1.",
+	textField("address", "port", "The resource among those that the role needs whose address its machine bears, where the back end grants wishes. Such a role has a max of 1 and a stable identity.",
 		func(r *service.RoleSpec) *string { return &r.Address }),
 	{
 		key: "machine", shape: machineShape, example: "small",

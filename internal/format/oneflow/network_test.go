@@ -2,6 +2,7 @@ package oneflow
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -112,7 +113,7 @@ func TestNetworkResources(t *testing.T) {
 	}
 	body.root.Set("networks_values", []any{many})
 	opts.Running = nil
-	if _, _, err := body.ToSpec(opts); err == nil || !strings.Contains(err.Error(), "networks_values: 101 networks") {
+	if _, _, err := body.ToSpec(opts); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("networks_values: %d networks", service.MaxResources+1)) {
 		t.Error(err)
 	}
 }
