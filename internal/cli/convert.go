@@ -86,8 +86,9 @@ func (t *terminal) specOf(name string, text []byte, o *convertOptions) (*service
 	case formatOf(text) == "oneflow":
 		return t.specOfOneFlow(name, text)
 	}
-	d := &document{}
-	spec, err := native.Parse(name, text, d.offline(name))
+	options := (&document{}).offline(name)
+	options.Template = nil // what it says would be missing
+	spec, err := native.Parse(name, text, options)
 	return spec, withCode(exitInvalid, err)
 }
 

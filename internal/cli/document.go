@@ -133,8 +133,13 @@ func (d *document) offline(name string) native.Options {
 			}
 			return text, err
 		},
-		Machine: unknownMachine,
+		Machine: unknownMachine, Template: unknownTemplate, Offline: true,
 	}
+}
+
+// unknownTemplate stands for a template that only the server knows.
+func unknownTemplate(name string) (*service.Spec, uint64, error) {
+	return &service.Spec{Name: name, Strategy: service.Straight}, 0, nil
 }
 
 // unknownMachine stands for a definition that only the server knows.

@@ -103,6 +103,9 @@ func step(t *rapid.T, w *world) {
 			e := w.pending[n]
 			w.pending = append(w.pending[:n:n], w.pending[n+1:]...)
 			how := rapid.SampledFrom([]string{"", "", "", "pending", "fail", "lost", "full", "dead", "invalid"}).Draw(t, "how")
+			if e.Kind == DoSupply && how == "pending" && rapid.Bool().Draw(t, "running") {
+				how = "mute" // it runs, and its outputs come later
+			}
 			w.answer(e, how)
 		}
 	case k < 13:

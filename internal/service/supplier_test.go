@@ -127,8 +127,8 @@ func (w *world) answerSupplier(e Effect, how string) {
 	if there != nil && (how == "full" || how == "invalid") {
 		how = ""
 	}
-	if there == nil && (how == "" || how == "lost" || how == "pending" || how == "dead") {
-		there = &fakeSupplier{state: Running, mute: how == "pending"}
+	if there == nil && (how == "" || how == "lost" || how == "pending" || how == "mute" || how == "dead") {
+		there = &fakeSupplier{state: Running, mute: how == "mute"}
 		if x := w.svc.SupplierOf(e); x != nil {
 			there.name, there.owned = x.Name, x.Owned
 		}

@@ -36,6 +36,9 @@ type Options struct {
 	// Template returns the service that a stored template describes, and the template's number. Its error is shown to the
 	// user as it is.
 	Template func(ref string) (*service.Spec, uint64, error)
+	// Offline takes for granted that templates which Template knows by name alone, and returns without roles, have the
+	// inputs and outputs that the document speaks of.
+	Offline bool
 	// Kinds returns a driver's description, by which options are checked. Its error is shown to
 	// the user as it is. When nil, options are not checked.
 	Kinds func(driver string) (*driver.Kind, error)

@@ -2,6 +2,7 @@ package native
 
 import (
 	"fmt"
+	"maps"
 	"strconv"
 	"time"
 
@@ -177,8 +178,19 @@ func (d *decoder) connect(at string, s *service.Spec) {
 	render.Connect(s)
 	for i := range s.Services {
 		if x := &s.Services[i]; x.Spec != nil {
+			if d.opts.Offline && len(x.Spec.Roles)+len(x.Spec.Services) == 0 {
+				grant(x)
+			}
 			d.connect(fmt.Sprintf("%sservices[%d].spec.", at, i), x.Spec)
 		}
+	}
+}
+
+// grant gives a template that is known by name alone what a document takes from it.
+func grant(x *service.SupplierSpec) {
+	x.Spec.Inputs, x.Spec.Outputs = maps.Clone(x.Inputs), nil
+	for _, name := range x.Uses {
+		x.Spec.Outputs = append(x.Spec.Outputs, service.OutputSpec{Name: name, Value: name})
 	}
 }
 

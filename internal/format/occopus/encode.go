@@ -208,6 +208,8 @@ func (e *encoder) serviceLost() {
 		{s.Strategy == service.NoOrder, "strategy: none is not there: nodes that others need are made first"},
 		{s.OnFailure != service.Rollback, "on_failure: keep is not there: a failed build is rolled back"},
 		{len(s.Resources) > 0, "resources: networks and volumes must be there before"},
+		{len(s.Services) > 0, "services: what this one needs must be there before"},
+		{len(s.Outputs) > 0, "outputs: there are none"},
 		{len(s.Alarms) > 0, "alarms: there are none"},
 		{s.Hold, "hold: it is not there"},
 		{s.AutoDelete, "auto_delete: it is not there"},
