@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/troupe-dev/troupe/app"
+	"github.com/troupe-dev/troupe/app/apptest"
 	"github.com/troupe-dev/troupe/client"
 	"github.com/troupe-dev/troupe/driver/process"
 )
@@ -124,27 +125,5 @@ func serve(ctx context.Context, t *testing.T, change ...func(*app.Options)) *cli
 	for _, f := range change {
 		f(&o)
 	}
-	a, err := app.New(ctx, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- a.Run(context.WithoutCancel(ctx)) }()
-	t.Cleanup(func() {
-		if err := errors.Join(a.Stop(), <-ended); err != nil {
-			t.Error(err)
-		}
-	})
-	select {
-	case <-a.Ready():
-	case err := <-ended:
-		ended <- nil
-		t.Fatal(err)
-	}
-	c, err := client.New(a.Addrs()["main"], client.Options{User: "oneadmin", Password: a.Password()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Close)
-	return c
+	return apptest.Start(t, o).Client()
 }

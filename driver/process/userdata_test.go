@@ -44,12 +44,12 @@ func TestUserData(t *testing.T) {
 		})
 		return text
 	}
-	text := said("1")
-	for _, want := range []string{"cloud-init: packages is ignored\n", "boot\n", "port: 80\n", "77\n", "cloud-init: runcmd[2] ended with status 1\n", "$HOME\n", "main\n"} {
-		if !strings.Contains(text, want) {
-			t.Errorf("%q is not in\n%s", want, text)
-		}
+	for _, want := range []string{"cloud-init: packages is ignored\n", "boot\n", "port: 80\n", "77\n", "cloud-init: runcmd[2] ended with status 1\n", "$HOME\n"} {
+		until(t, "the log has "+want, func() bool { // output and errors come by pipes of their own
+			return strings.Contains(logText(t, h, m.ID, driver.LogOptions{}), want)
+		})
 	}
+	text := said("1")
 	if strings.Index(text, "$HOME\n") > strings.Index(text, "main\n") {
 		t.Errorf("the main program did not wait:\n%s", text)
 	}

@@ -63,7 +63,7 @@ backend = dogpile.cache.memory
 	t.Cleanup(func() {
 		s.stop()
 		if t.Failed() {
-			t.Logf("Keystone said, at its end:\n%s", s.output.Bytes()[max(0, s.output.Len()-4000):])
+			t.Logf("Keystone said, at its end:\n%s", s.output.Bytes()[max(0, s.output.Len()-1000):])
 		}
 	})
 	return s

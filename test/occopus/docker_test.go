@@ -23,6 +23,7 @@ import (
 	mobyclient "github.com/moby/moby/client"
 
 	"github.com/troupe-dev/troupe/app"
+	"github.com/troupe-dev/troupe/app/apptest"
 	"github.com/troupe-dev/troupe/client"
 	"github.com/troupe-dev/troupe/driver/all"
 	"github.com/troupe-dev/troupe/driver/docker/dockertest"
@@ -47,25 +48,8 @@ func newScene(t *testing.T) *scene {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
 	s.ctx = ctx
-	a, err := app.New(ctx, app.Options{DataDir: t.TempDir(), Listen: "127.0.0.1:0", Accounts: []app.Account{
-		{Driver: "docker", Values: map[string]any{"endpoint": s.daemon.Endpoint, "import_allow": []string{"127.0.0.1/32"}}}}})
-	s.must(err)
-	ended := make(chan error, 1)
-	go func() { ended <- a.Run(context.WithoutCancel(ctx)) }()
-	t.Cleanup(func() {
-		if err := errors.Join(a.Stop(), <-ended); err != nil {
-			t.Error(err)
-		}
-	})
-	select {
-	case <-a.Ready():
-	case err := <-ended:
-		ended <- nil
-		t.Fatal(err)
-	}
-	s.client, err = client.New(a.Addrs()["main"], client.Options{User: "oneadmin", Password: a.Password()})
-	s.must(err)
-	t.Cleanup(s.client.Close)
+	s.client = apptest.Start(t, app.Options{Accounts: []app.Account{
+		{Driver: "docker", Values: map[string]any{"endpoint": s.daemon.Endpoint, "import_allow": []string{"127.0.0.1/32"}}}}}).Client()
 	return s
 }
 

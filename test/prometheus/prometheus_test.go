@@ -3,7 +3,6 @@ package prometheus
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -17,29 +16,13 @@ import (
 	"time"
 
 	"github.com/troupe-dev/troupe/app"
+	"github.com/troupe-dev/troupe/app/apptest"
 )
 
 // serve runs a whole Troupe in this process.
-func serve(t *testing.T) *app.App {
+func serve(t *testing.T) *apptest.Server {
 	t.Helper()
-	a, err := app.New(t.Context(), app.Options{DataDir: t.TempDir(), Listen: "127.0.0.1:0", Accounts: []app.Account{{Driver: "sim"}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- a.Run(context.Background()) }()
-	t.Cleanup(func() {
-		if err := a.Stop(); err != nil {
-			t.Error(err)
-		}
-		<-done
-	})
-	select {
-	case <-a.Ready():
-	case err := <-done:
-		t.Fatal(err)
-	}
-	return a
+	return apptest.Start(t, app.Options{Accounts: []app.Account{{Driver: "sim"}}})
 }
 
 // prometheus runs the distribution's Prometheus with a configuration.
@@ -124,7 +107,7 @@ type answer struct {
 	}
 }
 
-func query(t *testing.T, a *app.App, promql string) (out answer) {
+func query(t *testing.T, a *apptest.Server, promql string) (out answer) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, a.Addrs()["main"]+"/v1/prometheus/api/v1/query", strings.NewReader("query="+promql))
 	if err != nil {

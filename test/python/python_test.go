@@ -2,13 +2,13 @@
 package python
 
 import (
-	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 
 	"github.com/troupe-dev/troupe/app"
+	"github.com/troupe-dev/troupe/app/apptest"
 )
 
 func TestModule(t *testing.T) {
@@ -21,26 +21,10 @@ func TestModule(t *testing.T) {
 	}
 	dir := t.TempDir()
 	socket := filepath.Join(dir, "socket")
-	a, err := app.New(t.Context(), app.Options{DataDir: filepath.Join(dir, "data"), Listen: "127.0.0.1:0", Socket: socket, Accounts: []app.Account{{Driver: "sim"}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- a.Run(context.Background()) }()
-	t.Cleanup(func() {
-		if err := a.Stop(); err != nil {
-			t.Error(err)
-		}
-		<-done
-	})
-	select {
-	case <-a.Ready():
-	case err := <-done:
-		t.Fatal(err)
-	}
+	a := apptest.Start(t, app.Options{DataDir: filepath.Join(dir, "data"), Socket: socket, Accounts: []app.Account{{Driver: "sim"}}})
 	cmd := exec.CommandContext(t.Context(), python, "-B", "-m", "unittest", "-v", "test_troupe")
 	cmd.Dir = filepath.Join("..", "..", "clients", "python")
-	cmd.Env = append(os.Environ(), "TROUPE_URL="+a.Addrs()["main"], "TROUPE_USER=oneadmin", "TROUPE_PASSWORD="+a.Password(),
+	cmd.Env = append(os.Environ(), "TROUPE_URL="+a.URL(), "TROUPE_USER=oneadmin", "TROUPE_PASSWORD="+a.Password(),
 		"TROUPE_TOKEN=", "TROUPE_TEST_SOCKET="+socket)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"strconv"
 	"strings"
 
 	"github.com/troupe-dev/troupe/internal/api"
@@ -20,9 +21,26 @@ type Options struct {
 	Control *control.Control
 	// Monasca is the URL of the Monasca face, with its version: what the catalogue says.
 	Monasca func(*http.Request) string
+	// Services are the other services that the catalogue lists; nil for none.
+	Services func(*http.Request) []Service
 	// PublicURL is where clients reach this server; see api.BaseURL.
 	PublicURL string
 	Log       *slog.Logger // nil for none
+}
+
+// A Service is an entry of the catalogue. In its URL, $(tenant_id)s stands for the id of the project.
+type Service struct{ Type, Name, URL string }
+
+// services returns all that the catalogue of a project lists; identity is where this face is.
+func (k *Keystone) services(r *http.Request, group int, identity string) []Service {
+	list := []Service{{"monitoring", "monasca", k.Monasca(r)}, {"identity", "keystone", identity}}
+	if k.Services != nil {
+		list = append(list, k.Services(r)...)
+	}
+	for i := range list {
+		list[i].URL = strings.ReplaceAll(list[i].URL, "$(tenant_id)s", strconv.Itoa(group))
+	}
+	return list
 }
 
 // A Keystone serves the API.
