@@ -242,7 +242,7 @@ func (c *Client) path(location string) string {
 		return location
 	}
 	path := u.Path
-	if root, err := url.Parse(c.root()); err == nil && strings.HasPrefix(path, root.Path+"/") {
+	if root, err := url.Parse(c.root()); err == nil && root.Path != "" && strings.HasPrefix(path, root.Path+"/") {
 		path = path[len(root.Path):]
 	}
 	if !strings.HasPrefix(path, "/") {

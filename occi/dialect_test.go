@@ -217,6 +217,36 @@ func TestMixinStore(t *testing.T) {
 	}
 }
 
+// TestInjection: nothing that a backend returns ends a line, whatever it comes from.
+func TestInjection(t *testing.T) {
+	b := newMemory(occi.MustModel(append(occi.Core(), occi.Infrastructure()...)...))
+	if _, err := b.Create(t.Context(), &occi.Entity{Path: "/compute/a\r\nX-Evil: 1\"", Kind: occi.Compute, ID: "a\r\nX-Evil: 1", Attributes: occi.Attributes{{Name: "b\r\nX-Evil: 1", Value: "c\r\nX-Evil: 1"}},
+		Links: []*occi.Entity{{Path: "/networkinterface/1", Kind: occi.NetworkInterface, Target: occi.Reference{Location: "http://x/\r\nX-Evil: 1>"}}}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Create(t.Context(), &occi.Entity{Path: "/compute/2", Kind: occi.Compute, ID: "a\r\nX-Evil: 1", Attributes: occi.Attributes{{Name: "b\r\nX-Evil: 1", Value: "c\r\nX-Evil: 1"}},
+		Links: []*occi.Entity{{Path: "/networkinterface/2", Kind: occi.NetworkInterface, Target: occi.Reference{Location: "http://x/\r\nX-Evil: 1>"}}}}); err != nil {
+		t.Fatal(err)
+	}
+	s := occi.NewServer(occi.Options{Backend: b})
+	if w := call(t, s, "GET", "/compute/2"); w.Code != http.StatusOK {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	for _, target := range []string{"/compute/2", "/compute/a%0d%0aX-Evil:%201%22", "/compute/"} {
+		for _, accept := range []string{occi.TextPlain, occi.TextOCCI, occi.TextURIList} {
+			w := call(t, s, "GET", target, "Accept: "+accept)
+			for _, values := range w.Header() {
+				if strings.ContainsAny(strings.Join(values, ""), "\r\n") {
+					t.Errorf("%s as %s: a header holds a line: %q", target, accept, values)
+				}
+			}
+			if strings.Contains(w.Body.String(), "\nX-Evil") || strings.Contains(w.Body.String(), "\r") {
+				t.Errorf("%s as %s: the body is %q", target, accept, w.Body)
+			}
+		}
+	}
+}
+
 // TestModel: contradictions in a model are found when it is made.
 func TestModel(t *testing.T) {
 	kind := func(id occi.TypeID, change func(*occi.Category)) occi.Category {
@@ -234,6 +264,7 @@ func TestModel(t *testing.T) {
 		"has no class":             {kind("http://x#a", func(c *occi.Category) { c.Class = 0 })},
 		"has no location":          {kind("http://x#a", func(c *occi.Category) { c.Class, c.Location = occi.Mixin, "" })},
 		"has the action":           {kind("http://x#a", func(c *occi.Category) { c.Actions = []occi.TypeID{"http://x#go"} })},
+		"whose name is none":       {kind("http://x#a", func(c *occi.Category) { c.Attributes = []occi.AttributeDef{{Name: "a\r\nX-Evil: 1"}} })},
 		"has the parent":           {kind("http://x#a", func(c *occi.Category) { c.Parent = "http://x#b" })},
 		"descends from itself":     {kind("http://x#a", func(c *occi.Category) { c.Parent = "http://x#a" })},
 		"refers to http://x#os_tp": {kind("http://x#a", func(c *occi.Category) { c.Class, c.Depends = occi.Mixin, []occi.TypeID{"http://x#os_tpl"} })},

@@ -70,6 +70,8 @@ func (m *Model) add(c Category) error {
 		return fmt.Errorf("category %s: the location %q does not begin and end with /", id, c.Location)
 	case c.Location != "" && m.byLocation[c.Location] != nil:
 		return fmt.Errorf("categories %s and %s have the same location %s", m.byLocation[c.Location].ID, id, c.Location)
+	case slices.ContainsFunc(c.Attributes, func(d AttributeDef) bool { return !isName(d.Name) }):
+		return fmt.Errorf("category %s has an attribute whose name is none", id)
 	case c.Class == Mixin && c.Location == "":
 		return fmt.Errorf("mixin %s has no location", id)
 	}

@@ -121,7 +121,7 @@ func (v *view) appendPath(b []byte, path string) []byte {
 	return append(b, escapePath(path)...)
 }
 
-// appendHeader appends a URL without the characters that would end it.
+// appendHeader appends a URL or a name without the characters that would end it.
 func appendHeader(b []byte, s string) []byte {
 	for i := range len(s) {
 		if c := s[i]; c <= ' ' || c == 0x7f || c == '"' || c == '<' || c == '>' || c == '\\' {
@@ -154,7 +154,7 @@ func (v *view) appendTyped(b []byte, e *entry) []byte {
 
 // appendValue appends an attribute.
 func (v *view) appendValue(b []byte, name string, value any) []byte {
-	b = append(b, name...)
+	b = appendHeader(b, name) // of a backend's own, perhaps from elsewhere
 	b = append(b, '=')
 	text := valueText(value)
 	if !v.hurtle && isBare(value) {
