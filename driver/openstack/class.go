@@ -40,9 +40,6 @@ func classed(err error) error {
 	if class := classOf(err); class != nil {
 		return fmt.Errorf("%w: %s", class, wordsOf(err))
 	}
-	if login, ok := errors.AsType[*loginError](err); ok {
-		return fmt.Errorf("%w: %s", driver.ErrUnavailable, login)
-	}
 	var dial *net.OpError
 	if errors.As(err, &dial) && dial.Op == "dial" {
 		return fmt.Errorf("%w: %w: %s", driver.ErrUnavailable, driver.ErrUnasked, err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack"
+	"github.com/gophercloud/gophercloud/v2/openstack/identity/v3/tokens"
 
 	"github.com/troupe-dev/troupe/driver"
 )
@@ -45,6 +46,7 @@ type cloud struct {
 type services struct {
 	nova, neutron, glance *gophercloud.ServiceClient
 	cinder                *gophercloud.ServiceClient // nil where the cloud has no volumes
+	project               *tokens.Project            // of the account; nil where Keystone does not tell
 }
 
 // open asks the cloud nothing: it need not be there before it is used.
@@ -113,6 +115,11 @@ func (c *cloud) logIn(ctx context.Context) (*services, error) {
 		return nil, &loginError{err}
 	}
 	s := &services{}
+	if token, ok := p.GetAuthResult().(tokens.CreateResult); ok {
+		if s.project, err = token.ExtractProject(); err != nil {
+			return nil, err
+		}
+	}
 	for _, part := range []struct {
 		to   **gophercloud.ServiceClient
 		open func(*gophercloud.ProviderClient, gophercloud.EndpointOpts) (*gophercloud.ServiceClient, error)

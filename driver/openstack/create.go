@@ -39,6 +39,9 @@ func (c *cloud) make(ctx context.Context, req *driver.Request) (driver.Machine, 
 		return driver.Machine{}, fmt.Errorf("%w: Nova starts what it makes", driver.ErrUnsupported)
 	}
 	s, err := c.connect(ctx)
+	if err == nil {
+		err = s.isProject(p.project)
+	}
 	if err != nil {
 		return driver.Machine{}, err
 	}

@@ -89,6 +89,9 @@ func follow(ctx context.Context, s *services, id string, text []byte, w io.Write
 
 // added returns what a console shows now that it did not before. What it has lost at its beginning is no matter.
 func added(before, now []byte) []byte {
+	if len(before) == 0 {
+		return now
+	}
 	end := before[max(0, len(before)-1024):]
 	if i := bytes.LastIndex(now, end); i >= 0 {
 		return now[i+len(end):]

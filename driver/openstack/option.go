@@ -72,7 +72,7 @@ type plan struct {
 	size, dataSize                  int
 	volumeType                      string
 	volumes                         []string
-	name                            string
+	name, project                   string
 	grace                           time.Duration
 	userData                        []byte
 }
@@ -94,7 +94,7 @@ func (c *cloud) newPlan(req *driver.Request) (*plan, error) {
 		hints: driver.Get[map[string]string](options, "scheduler_hints"), metadata: maps.Clone(driver.Get[map[string]string](options, "metadata")),
 		boot: yes(options, "boot_volume"), keep: yes(options, "keep_volume"), drive: yes(options, "config_drive"),
 		size: number(options, "volume_size"), dataSize: number(options, "data_size"), volumeType: text(options, "volume_type"), volumes: list(options, "volumes"),
-		name: text(options, "server_name"), grace: driver.Get[time.Duration](options, "grace"),
+		name: text(options, "server_name"), project: text(options, "project"), grace: driver.Get[time.Duration](options, "grace"),
 	}
 	if p.name == "" {
 		p.name = req.Name
@@ -117,7 +117,7 @@ func (c *cloud) newPlan(req *driver.Request) (*plan, error) {
 	if err := p.setMetadata(c, req); err != nil {
 		return nil, err
 	}
-	if err := c.access.meant(text(options, "endpoint"), text(options, "project"), text(options, "region"), text(options, "user_domain")); err != nil {
+	if err := c.access.meant(text(options, "endpoint"), p.project, text(options, "region"), text(options, "user_domain")); err != nil {
 		return nil, err
 	}
 	p.userData, err = userData(req)
@@ -170,14 +170,32 @@ func (a *access) meant(endpoint, project, region, userDomain string) error {
 	if endpoint != "" && trim(endpoint) != trim(a.auth.IdentityEndpoint) {
 		return refuse("endpoint", fmt.Sprintf("the account is of %s, not of %s", trim(a.auth.IdentityEndpoint), endpoint))
 	}
-	if s := a.auth.Scope; project != "" && s != nil && s.ProjectID+s.ProjectName != "" && project != s.ProjectID && project != s.ProjectName {
-		return refuse("project", fmt.Sprintf("the account is of project %s, not of %s; name an account of that project", s.ProjectName+s.ProjectID, project))
+	// Whether the id and the name of a project are one the cloud tells (see services.isProject).
+	if s := a.auth.Scope; project != "" && s != nil && (isProjectID(project) && s.ProjectID != "" && s.ProjectID != project || !isProjectID(project) && s.ProjectName != "" && s.ProjectName != project) {
+		return otherProject(s.ProjectName+s.ProjectID, project)
 	}
 	if region != "" && a.at.Region != "" && region != a.at.Region {
 		return refuse("region", fmt.Sprintf("the account is of region %s, not of %s", a.at.Region, region))
 	}
 	if own := []string{a.auth.DomainName, a.auth.DomainID}; userDomain != "" && own[0]+own[1] != "" && !slices.ContainsFunc(own, func(d string) bool { return strings.EqualFold(d, userDomain) }) {
 		return refuse("user_domain", fmt.Sprintf("the account's user is of domain %s, not of %s", own[0]+own[1], userDomain))
+	}
+	return nil
+}
+
+// isProjectID tells ids of projects from names, as good as one can.
+func isProjectID(text string) bool {
+	return len(text) == 32 && strings.Trim(text, "0123456789abcdef") == ""
+}
+
+func otherProject(own, meant string) error {
+	return refuse("project", fmt.Sprintf("the account is of project %s, not of %s; name an account of that project", own, meant))
+}
+
+// isProject refuses a machine that says that it belongs to another project.
+func (s *services) isProject(meant string) error {
+	if p := s.project; meant != "" && p != nil && meant != p.ID && meant != p.Name {
+		return otherProject(p.Name, meant)
 	}
 	return nil
 }

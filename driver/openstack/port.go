@@ -139,10 +139,12 @@ func (c *cloud) makePort(ctx context.Context, s *services, p *plan, req *driver.
 	return port, problem(err)
 }
 
-// addressRefused reports whether a port was refused because of its address: another has it, or it is none of the network's.
+// addressRefused reports whether a port was refused because of its address: another has it, it is none of the network's, or
+// the network belongs to another project, whose alone the choice is then.
 func addressRefused(err error) bool {
 	answer, ok := answerOf(err)
-	return ok && (answer.Actual == 409 && strings.Contains(string(answer.Body), "IpAddressAlreadyAllocated") || answer.Actual == 400)
+	return ok && (answer.Actual == 409 && strings.Contains(string(answer.Body), "IpAddressAlreadyAllocated") || answer.Actual == 400 ||
+		answer.Actual == 403 && strings.Contains(string(answer.Body), "fixed_ips"))
 }
 
 // Address makes the machine's first port, or its floating address, ahead of the machine.
