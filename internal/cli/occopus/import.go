@@ -38,6 +38,9 @@ func importDefinitions(ctx context.Context, r *run, args []string) error {
 		}
 		return err
 	}
+	if err := r.notePlaces(args[0], text); err != nil {
+		return err
+	}
 	c, err := r.connect()
 	if err != nil {
 		return err

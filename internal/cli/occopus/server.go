@@ -56,7 +56,11 @@ func (r *run) own(adjust func(*app.Options)) (*local.Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the server's log: %w", err)
 	}
-	o := app.Options{Accounts: r.accounts(), Version: r.Version, Log: slog.New(slog.NewTextHandler(logFile, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	accounts, err := r.accounts()
+	if err != nil {
+		return nil, errors.Join(err, logFile.Close())
+	}
+	o := app.Options{Accounts: accounts, Version: r.Version, Log: slog.New(slog.NewTextHandler(logFile, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	if adjust != nil {
 		adjust(&o)
 	}
@@ -76,8 +80,9 @@ func (r *run) shared() string {
 	return "644"
 }
 
-// accounts are the back ends of a server of one's own: those without credentials, and those that auth_data.yaml lists.
-func (r *run) accounts() []app.Account {
+// accounts are the back ends of a server of one's own: those without credentials, those that auth_data.yaml lists, and those
+// that it has credentials for and imported definitions name.
+func (r *run) accounts() ([]app.Account, error) {
 	process := app.Account{Driver: "process"}
 	if os.Geteuid() == 0 { // machines are the caller's, as the server is
 		process.Values = map[string]any{"user": "root"}
@@ -86,8 +91,8 @@ func (r *run) accounts() []app.Account {
 	kinds := all.Kinds()
 	for n, d := range r.auth.Demands() {
 		kind, err := kinds.Find(d.Driver)
-		if err != nil || d.Endpoint == "" {
-			continue // refused by name when a node asks for it
+		if err != nil || d.Endpoint == "" || kind.Reaches != nil {
+			continue // refused by name when a node asks for it, or told by definitions
 		}
 		values := map[string]any{}
 		for _, o := range kind.Account {
@@ -102,7 +107,8 @@ func (r *run) accounts() []app.Account {
 			list = append(list, app.Account{Driver: d.Driver, Name: fmt.Sprintf("auth-%d", n+1), Values: values})
 		}
 	}
-	return list
+	more, err := r.placed()
+	return append(list, more...), err
 }
 
 // settle reads the configuration and the authentication file. Those that nobody named need not be there.
