@@ -39,7 +39,7 @@ func (c *cloud) body(ctx context.Context, s *services, req *driver.ResourceReque
 		return body, err
 	case "port":
 		return c.portBody(ctx, s, req, options)
-	case "address":
+	case "floating_ip":
 		id, err := c.pool(ctx, s, text("pool"), "pool")
 		body["floating_network_id"] = id
 		if err == nil && text("port") != "" {

@@ -50,7 +50,7 @@ func TestContract(t *testing.T) {
 		Options: machine(),
 		Resources: map[string]map[string]any{
 			"network": {"router": "way"}, "subnet": {"network": openstacktest.Network}, "router": {"external": openstacktest.External},
-			"port": {"network": openstacktest.Network}, "address": nil, "security_group": {"rules": []string{"tcp 22", "icmp", "egress any to 10.0.0.0/8"}},
+			"port": {"network": openstacktest.Network}, "floating_ip": nil, "security_group": {"rules": []string{"tcp 22", "icmp", "egress any to 10.0.0.0/8"}},
 			"volume": {"size": 1}, "key": {"public_key": publicKey}, "server_group": nil,
 		},
 		Refused: []map[string]any{

@@ -41,7 +41,7 @@ var resourceKinds = []driver.ResourceKind{
 		{Name: "security_groups", Type: driver.List, Help: "Its security groups; the project's default if absent."},
 		{Name: "allowed_addresses", Type: driver.List, Advanced: true, Help: "Further addresses or networks that may be used behind it."},
 	}},
-	{Name: "address", Help: "A floating address.", Options: []driver.Option{
+	{Name: "floating_ip", Help: "A floating address.", Options: []driver.Option{
 		{Name: "pool", Type: driver.String, Examples: []string{"public"}, Help: "The external network that it is from; the only one if absent."},
 		{Name: "port", Type: driver.String, Help: "The port that it leads to; machines take it by themselves (floating_ip) where there is none."},
 	}},
@@ -65,7 +65,7 @@ var resourceKinds = []driver.ResourceKind{
 }
 
 // collections are the kinds of resource that Neutron has, by their names here.
-var collections = map[string]collection{"network": networks, "subnet": subnets, "router": routers, "port": ports, "address": floatings, "security_group": securityGroups}
+var collections = map[string]collection{"network": networks, "subnet": subnets, "router": routers, "port": ports, "floating_ip": floatings, "security_group": securityGroups}
 
 // MakeResource makes a resource. What it consists of is looked for before it is made; its tags come last, so that a
 // resource without them is not done.
@@ -123,7 +123,7 @@ func (c *cloud) neutronResource(ctx context.Context, s *services, req *driver.Re
 			return driver.Resource{}, err
 		}
 		body["description"] = c.description("resource", req.ID)
-		if req.Kind != "address" {
+		if req.Kind != "floating_ip" {
 			body["name"] = req.Name
 		}
 		if i, err = c.post(ctx, s, kind, body); err != nil {
@@ -186,7 +186,7 @@ func (c *cloud) showItem(kind string, i *item, nets []item) driver.Resource {
 		out("network", i.NetworkID)
 		out("address", i.address())
 		out("mac", i.MAC)
-	case "address":
+	case "floating_ip":
 		out("address", i.Floating)
 	}
 	if i.Status == "ERROR" {

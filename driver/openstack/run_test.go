@@ -124,7 +124,7 @@ func TestWhole(t *testing.T) {
 	s.resource("server_group", "apart", nil)
 	volume := s.resource("volume", "disk", map[string]any{"size": 2})
 	s.resource("port", "fixed", map[string]any{"network": "front", "address": "10.77.0.50", "security_groups": []string{"web"}})
-	own := s.resource("address", "entry", nil)
+	own := s.resource("floating_ip", "entry", nil)
 	if router.Outputs["address"] == "" || router.Generation != 3 {
 		t.Errorf("the router is %+v", router)
 	}
