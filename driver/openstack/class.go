@@ -49,8 +49,7 @@ func classed(err error) error {
 
 // classOf returns the class of an answer; nil where err is none.
 func classOf(err error) error {
-	var none *gophercloud.ErrEndpointNotFound
-	if errors.As(err, &none) || errors.As(err, new(gophercloud.ErrEndpointNotFound)) {
+	if isNone(err) {
 		return driver.ErrDenied
 	}
 	var again *gophercloud.ErrUnableToReauthenticate
@@ -89,6 +88,12 @@ func classOf(err error) error {
 		return driver.ErrInvalid
 	}
 	return driver.ErrUnavailable
+}
+
+// isNone reports whether a cloud has no service of a kind.
+func isNone(err error) bool {
+	var none *gophercloud.ErrEndpointNotFound
+	return errors.As(err, &none) || errors.As(err, new(gophercloud.ErrEndpointNotFound))
 }
 
 func answerOf(err error) (gophercloud.ErrUnexpectedResponseCode, bool) {

@@ -2,7 +2,6 @@ package openstack
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/http"
 	"strings"
@@ -46,6 +45,7 @@ type cloud struct {
 type services struct {
 	nova, neutron, glance *gophercloud.ServiceClient
 	cinder                *gophercloud.ServiceClient // nil where the cloud has no volumes
+	heat                  *gophercloud.ServiceClient // nil where it has no stacks
 	project               *tokens.Project            // of the account; nil where Keystone does not tell
 }
 
@@ -123,10 +123,9 @@ func (c *cloud) logIn(ctx context.Context) (*services, error) {
 	for _, part := range []struct {
 		to   **gophercloud.ServiceClient
 		open func(*gophercloud.ProviderClient, gophercloud.EndpointOpts) (*gophercloud.ServiceClient, error)
-	}{{&s.nova, openstack.NewComputeV2}, {&s.neutron, openstack.NewNetworkV2}, {&s.glance, openstack.NewImageV2}, {&s.cinder, openstack.NewBlockStorageV3}} {
-		var none *gophercloud.ErrEndpointNotFound
+	}{{&s.nova, openstack.NewComputeV2}, {&s.neutron, openstack.NewNetworkV2}, {&s.glance, openstack.NewImageV2}, {&s.cinder, openstack.NewBlockStorageV3}, {&s.heat, openstack.NewOrchestrationV1}} {
 		client, err := part.open(p, c.access.at)
-		if part.to == &s.cinder && (errors.As(err, &none) || errors.As(err, new(gophercloud.ErrEndpointNotFound))) {
+		if (part.to == &s.cinder || part.to == &s.heat) && isNone(err) {
 			continue
 		}
 		if err != nil {

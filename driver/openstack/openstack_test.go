@@ -51,7 +51,7 @@ func TestContract(t *testing.T) {
 		Resources: map[string]map[string]any{
 			"network": {"router": "way"}, "subnet": {"network": openstacktest.Network}, "router": {"external": openstacktest.External},
 			"port": {"network": openstacktest.Network}, "floating_ip": nil, "security_group": {"rules": []string{"tcp 22", "icmp", "egress any to 10.0.0.0/8"}},
-			"volume": {"size": 1}, "key": {"public_key": publicKey}, "server_group": nil,
+			"volume": {"size": 1}, "key": {"public_key": publicKey}, "server_group": nil, "stack": {"template": "heat_template_version: 2018-08-31\noutputs: {a: {value: b}}\n"},
 		},
 		Refused: []map[string]any{
 			{}, {"image": ""}, machine("image", "no-such-image"), machine("flavor", "no-such-flavor"), machine("networks", []string{"nosuch"}), machine("ports", []string{"nosuch"}),
@@ -60,6 +60,6 @@ func TestContract(t *testing.T) {
 			machine("project", "another"), machine("endpoint", "http://other.example.org:5000/v3"), machine("region", "other"), machine("user_domain", "other"),
 		},
 		Remove:  func(t testing.TB, m driver.Machine) { t.Fatal("not used") },
-		Timeout: 2 * time.Minute,
+		Timeout: 4 * time.Minute,
 	})
 }

@@ -62,6 +62,13 @@ var resourceKinds = []driver.ResourceKind{
 	{Name: "server_group", Help: "Machines that Nova is to keep together or apart.", Options: []driver.Option{
 		{Name: "policy", Type: driver.String, Default: "anti-affinity", Choices: []string{"affinity", "anti-affinity", "soft-affinity", "soft-anti-affinity"}, Help: "On one host, or on different ones; the soft ones where it can be."},
 	}},
+	{Name: "stack", Help: "A stack of Heat: a whole template that Heat makes and removes. Its outputs are those of the resource.", Options: []driver.Option{
+		{Name: "template", Type: driver.String, Required: true, Help: "The text of the template."},
+		{Name: "parameters", Type: driver.Map, Help: "Its parameters."},
+		{Name: "environment", Type: driver.String, Help: "The text of an environment."},
+		{Name: "files", Type: driver.Map, Help: "The texts of files that template and environment name (get_file, nested templates), by those names."},
+		{Name: "timeout", Type: driver.Duration, Help: "How long Heat may take; an hour if absent."},
+	}},
 }
 
 // collections are the kinds of resource that Neutron has, by their names here.
@@ -97,10 +104,12 @@ func (c *cloud) makeResource(ctx context.Context, req *driver.ResourceRequest) (
 		return c.keyResource(ctx, s, req, options)
 	case "server_group":
 		return c.groupResource(ctx, s, req, options)
+	case "stack":
+		return c.stackResource(ctx, req, options)
 	}
 	r, err := c.neutronResource(ctx, s, req, options)
 	if err = classed(err); err != nil && driver.Definite(err) {
-		if rerr := c.removeNeutron(ctx, s, req.ID); rerr != nil {
+		if _, rerr := c.removeNeutron(ctx, s, req.ID); rerr != nil {
 			return r, fmt.Errorf("%w: %v; and what was made of it could not be removed: %v", driver.ErrUnavailable, err, classed(rerr))
 		}
 	}
@@ -214,11 +223,15 @@ func (c *cloud) RemoveResource(ctx context.Context, ref driver.Ref) error {
 	}
 	defer release()
 	s, err := c.connect(ctx)
+	found := false
 	if err == nil {
-		err = c.removeNeutron(ctx, s, ref.ID)
+		found, err = c.removeNeutron(ctx, s, ref.ID)
 	}
-	if err == nil {
+	if err == nil && !found { // it is one thing
 		err = c.removeOther(ctx, s, ref.ID)
+	}
+	if err == nil && !found && s.heat != nil {
+		err = c.deleteStack(ctx, ref.ID)
 	}
 	if err != nil {
 		return failed(err, "remove %s", ref.ID)
@@ -226,22 +239,26 @@ func (c *cloud) RemoveResource(ctx context.Context, ref driver.Ref) error {
 	return nil
 }
 
-func (c *cloud) removeNeutron(ctx context.Context, s *services, id driver.MachineID) error {
+// removeNeutron reports whether there was something of Neutron's to remove.
+func (c *cloud) removeNeutron(ctx context.Context, s *services, id driver.MachineID) (there bool, err error) {
 	for _, kind := range []collection{floatings, routers, ports, subnets, networks, securityGroups} {
 		found, err := s.list(ctx, kind, "description", c.description("resource", id))
 		if err != nil {
-			return err
+			return false, err
 		}
 		for i := range found {
 			if err := c.part(ctx, s, kind, &found[i]); err != nil {
-				return err
+				return true, err
 			}
 			if err := s.remove(ctx, kind, found[i].ID); err != nil {
-				return err
+				return true, err
 			}
 		}
+		if len(found) > 0 {
+			return true, nil
+		}
 	}
-	return nil
+	return false, nil
 }
 
 // ListResources yields the resources of all kinds: one question for each kind.
@@ -270,6 +287,9 @@ func (c *cloud) ListResources(ctx context.Context) iter.Seq2[driver.Resource, er
 func (c *cloud) listKind(ctx context.Context, s *services, kind string) (out []driver.Resource, err error) {
 	if kind == "volume" || kind == "key" || kind == "server_group" {
 		return c.listOther(ctx, s, kind)
+	}
+	if kind == "stack" {
+		return c.stackResources(ctx)
 	}
 	found, err := s.list(ctx, collections[kind], "tags", c.mark())
 	var nets []item

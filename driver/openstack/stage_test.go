@@ -5,6 +5,7 @@ package openstack
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -202,9 +203,15 @@ func (s *stage) clean() {
 		}
 		list = append(list, r)
 	}
-	for range len(list) { // what others need goes only after them
-		for _, r := range list {
-			_ = s.c.RemoveResource(ctx, driver.Ref{ID: r.ID})
+	number := func(r driver.Resource) int {
+		var n int
+		_, _ = fmt.Sscanf(string(r.ID), "4-r%d", &n)
+		return n
+	}
+	slices.SortFunc(list, func(a, b driver.Resource) int { return number(b) - number(a) }) // what others need goes after them
+	for _, r := range list {
+		if err := s.c.RemoveResource(ctx, driver.Ref{ID: r.ID}); err != nil {
+			s.Errorf("clean up: %v", err)
 		}
 	}
 	for r, err := range s.c.ListResources(ctx) {
