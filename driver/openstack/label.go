@@ -142,7 +142,7 @@ func (c *cloud) groupResource(ctx context.Context, s *services, req *driver.Reso
 // volumeResource makes a volume, which is pending until it can be attached.
 func (c *cloud) volumeResource(ctx context.Context, s *services, req *driver.ResourceRequest, options map[string]any) (driver.Resource, error) {
 	if s.cinder == nil {
-		return driver.Resource{}, noVolumes
+		return driver.Resource{}, errNoVolumes
 	}
 	have, err := c.volumesWith(ctx, s, metaMachine, string(req.ID))
 	if err != nil {

@@ -261,7 +261,7 @@ func TestFull(t *testing.T) {
 		var err error
 		switch id := s.services().project.ID; client {
 		case "nova":
-			_, err = admin.nova.Put(s.ctx(), admin.nova.ServiceURL("os-quota-sets", id), fields{"quota_set": body}, nil, nil)
+			_, err = admin.nova.Put(s.ctx(), admin.nova.ServiceURL("os-quota-sets", id), fields{"quota_set": body}, nil, &gophercloud.RequestOpts{OkCodes: []int{200}})
 		default:
 			err = admin.put(s.ctx(), fields{"quota": body}, "quotas", id)
 		}

@@ -15,8 +15,8 @@ import (
 	"github.com/troupe-dev/troupe/driver"
 )
 
-// noStacks is what a cloud without Heat is told.
-var noStacks = fmt.Errorf("%w: this cloud has no Heat", driver.ErrUnsupported)
+// errNoStacks is what a cloud without Heat is told.
+var errNoStacks = fmt.Errorf("%w: this cloud has no Heat", driver.ErrUnsupported)
 
 // A stack is one of Heat's. Its name derives from its id and the installation, and Heat refuses a second one of a name;
 // tags say the rest. They are written with it.
@@ -139,7 +139,7 @@ func (c *cloud) stack(ctx context.Context, id driver.MachineID) (driver.Stack, e
 		return driver.Stack{}, err
 	}
 	if s.heat == nil {
-		return driver.Stack{}, noStacks
+		return driver.Stack{}, errNoStacks
 	}
 	var answer struct{ Stack stack }
 	if _, err := s.heat.Get(ctx, s.heat.ServiceURL("stacks", c.stackName(id)), &answer, nil); err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/troupe-dev/troupe/driver"
 )
 
-// noVolumes is what a cloud without Cinder is told.
-var noVolumes = fmt.Errorf("%w: this cloud has no volumes", driver.ErrUnsupported)
+// errNoVolumes is what a cloud without Cinder is told.
+var errNoVolumes = fmt.Errorf("%w: this cloud has no volumes", driver.ErrUnsupported)
 
 // disks returns the machine's volumes: the one that it boots from, those that it names, and that of its data. None of them
 // outlives its caller's wish but the ones that were there before.
@@ -21,7 +21,7 @@ func (c *cloud) disks(ctx context.Context, s *services, p *plan, req *driver.Req
 		return nil, nil
 	}
 	if s.cinder == nil {
-		return nil, noVolumes
+		return nil, errNoVolumes
 	}
 	root := servers.BlockDevice{SourceType: servers.SourceImage, UUID: image, DestinationType: servers.DestinationLocal, DeleteOnTermination: true}
 	if p.boot {

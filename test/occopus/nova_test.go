@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -51,7 +50,6 @@ type site struct {
 	project string
 	nova    *gophercloud.ServiceClient // the administrator's, in the user's project
 
-	mu    sync.Mutex
 	ports []net.Listener
 }
 

@@ -35,7 +35,7 @@ const (
 const Variable = "TROUPE_TEST_OPENSTACK"
 
 // startTime is how long a start may take on a machine that does much else.
-const startTime = 8 * time.Minute
+const startTime = 15 * time.Minute
 
 // A Cloud is an OpenStack.
 type Cloud struct {

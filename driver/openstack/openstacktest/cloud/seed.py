@@ -68,7 +68,7 @@ def things(computes):
         subnets[name] = call('POST', network + '/subnets', json={'subnet': {'network_id': nets[name], 'cidr': cidr, 'ip_version': 4, 'name': name}})['subnet']['id']
     router = call('POST', network + '/routers', json={'router': {'name': 'way', 'external_gateway_info': {'network_id': nets['public']}}})['router']['id']
     call('PUT', network + '/routers/%s/add_router_interface' % router, json={'subnet_id': subnets['private']})
-    for _ in range(600):
+    for _ in range(3000):
         up = [h for h in call('GET', nova + '/os-hypervisors')['hypervisors'] if h['state'] == 'up']
         if len(up) >= computes:
             return
