@@ -107,7 +107,11 @@ func (a *access) fromClouds(name, file string) error {
 	}
 	var err error
 	if a.auth, a.at, a.tls, err = clouds.Parse(opts...); err != nil {
-		return refuse("cloud", err.Error())
+		text := err.Error()
+		if strings.Contains(text, "yaml:") { // it shows a piece of the file, which holds secrets
+			text = "clouds.yaml or secure.yaml is no YAML of the right form"
+		}
+		return refuse("cloud", text)
 	}
 	return nil
 }

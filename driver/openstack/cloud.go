@@ -110,7 +110,7 @@ func (c *cloud) logIn(ctx context.Context) (*services, error) {
 		return nil, err
 	}
 	p.UserAgent.Prepend("troupe")
-	p.HTTPClient = http.Client{Transport: c.transport}
+	p.HTTPClient = http.Client{Transport: c.transport, CheckRedirect: sameHost}
 	if err := openstack.Authenticate(ctx, p, c.access.auth); err != nil {
 		return nil, &loginError{err}
 	}
@@ -138,6 +138,14 @@ func (c *cloud) logIn(ctx context.Context) (*services, error) {
 		s.cinder.Microversion = cinderVersion
 	}
 	return s, nil
+}
+
+// sameHost lets services redirect to themselves, as Heat does: the token goes with the request.
+func sameHost(req *http.Request, via []*http.Request) error {
+	if len(via) > 5 || req.URL.Host != via[0].URL.Host || req.URL.Scheme != via[0].URL.Scheme {
+		return http.ErrUseLastResponse
+	}
+	return nil
 }
 
 // A loginError is one of Keystone's.

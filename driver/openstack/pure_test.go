@@ -43,6 +43,7 @@ func TestAccess(t *testing.T) {
 	openrc := file("openrc", "export OS_AUTH_URL=https://k:5000\nexport OS_USERNAME=ann\nexport OS_PASSWORD='s e'\nexport OS_PROJECT_NAME=web\nexport OS_USER_DOMAIN_NAME=people\nexport OS_REGION_NAME=One\nexport OS_INTERFACE=internalURL\n")
 	clouds := file("clouds.yaml", "clouds:\n  farm:\n    region_name: Two\n    auth: {auth_url: 'https://c/identity/v3', username: bob, project_id: 12, user_domain_id: default}\n")
 	file("secure.yaml", "clouds: {farm: {auth: {password: hidden}}}\n")
+	broken := file("broken.yaml", "clouds:\n  farm: [verysecret]\n")
 	asks := file("asks", "export OS_AUTH_URL=https://k\nexport OS_USERNAME=ann\nread -sr OS_PASSWORD_INPUT\nexport OS_PASSWORD=$OS_PASSWORD_INPUT\n")
 	scope := func(s gophercloud.AuthScope) *gophercloud.AuthScope { return &s }
 	for name, c := range map[string]struct {
@@ -74,6 +75,7 @@ func TestAccess(t *testing.T) {
 		"no project":         {values: map[string]any{"endpoint": "http://k", "username": "ann", "password": "verysecret"}, says: `option "project"`},
 		"no secret":          {values: map[string]any{"endpoint": "http://k", "application_credential_id": "a"}, says: `option "application_credential_secret"`},
 		"no such cloud":      {values: map[string]any{"cloud": "frm", "clouds_file": clouds}, says: `"frm"`},
+		"no YAML":            {values: map[string]any{"cloud": "farm", "clouds_file": broken}, says: "no YAML of the right form"},
 		"no such file":       {values: map[string]any{"cloud": "farm", "clouds_file": clouds + "x"}, says: "no such file"},
 		"no openrc":          {values: map[string]any{"openrc": openrc + "x"}, says: "no such file"},
 		"two sources":        {values: map[string]any{"openrc": openrc, "cloud": "farm"}, says: "beside"},
