@@ -32,7 +32,7 @@ setup: ## install what the tests need (as root on Debian; elsewhere it says what
 
 .PHONY: test
 test: setup ## all tests, with the race detector
-	$(GO) test -race -timeout 20m $(PKG)
+	@scripts/with-openstack "$(PKG)" $(GO) test -race -timeout 30m $(PKG)
 
 .PHONY: race
 race: test ## the same as test

@@ -325,7 +325,11 @@ func (a *App) backends(ctx context.Context) ([]*engine.Backend, error) {
 			return nil, fmt.Errorf("open driver %s: %w", account.key(), err)
 		}
 		d = driver.Wrap(d, kind, driver.WrapOptions{Log: log, Observer: a.engines.Observer(account.key())})
-		out = append(out, &engine.Backend{Account: account.Name, Endpoint: kind.EndpointOf(values), Kind: kind, Driver: d})
+		b := &engine.Backend{Account: account.Name, Endpoint: kind.EndpointOf(values), Kind: kind, Driver: d}
+		if kind.Reaches != nil {
+			b.Reaches = func(options map[string]any) error { return kind.Reaches(values, options) }
+		}
+		out = append(out, b)
 	}
 	return out, nil
 }

@@ -227,6 +227,9 @@ type Kind struct {
 	// Endpoint returns the end point that an account with these values reaches; nil where that is the account's option
 	// endpoint.
 	Endpoint func(values map[string]any) string
+	// Reaches says why a machine with these options, not checked yet, cannot be made by an account with these values: it
+	// says that it belongs elsewhere. nil where machines say no such thing.
+	Reaches func(values, options map[string]any) error
 	// Verify says, without touching anything, what New would refuse of the configuration beyond the types
 	// of its values; nil where that is nothing. Installation and Generation are not known yet.
 	Verify func(cfg Config) error

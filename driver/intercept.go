@@ -80,6 +80,9 @@ func Intercept(d Driver, around Around) Driver {
 	if t, ok := As[Resourcer](d); ok {
 		l.next = &resourcerFacet{l.facet(), t}
 	}
+	if t, ok := As[StackDriver](d); ok {
+		l.next = &stackFacet{l.facet(), t}
+	}
 	return l
 }
 

@@ -29,9 +29,9 @@ func newOrder() *order {
 
 func (o *order) around(ctx context.Context, call *Call, do func(context.Context) error) error {
 	switch call.Name {
-	case "create", "make-resource":
+	case "create", "make-resource", "create-stack":
 		return o.create(ctx, call.ID, do)
-	case "destroy", "remove-resource":
+	case "destroy", "remove-resource", "delete-stack":
 		return o.destroy(ctx, call.ID, do)
 	}
 	return do(ctx)

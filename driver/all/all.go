@@ -7,6 +7,7 @@ import (
 
 	"github.com/troupe-dev/troupe/driver"
 	"github.com/troupe-dev/troupe/driver/docker"
+	"github.com/troupe-dev/troupe/driver/openstack"
 	"github.com/troupe-dev/troupe/driver/process"
 	"github.com/troupe-dev/troupe/driver/sim"
 	"github.com/troupe-dev/troupe/internal/nearest"
@@ -17,7 +18,7 @@ type Drivers []*driver.Kind
 
 // Kinds returns every driver, each anew. The simulated back ends of one result are not those of another,
 // so a program calls it once.
-func Kinds() Drivers { return Drivers{process.Kind(), docker.Kind(), sim.Kind()} }
+func Kinds() Drivers { return Drivers{process.Kind(), docker.Kind(), openstack.Kind(), sim.Kind()} }
 
 // Find returns the driver of that name. The error, of class driver.ErrInvalid, says which was meant.
 func (d Drivers) Find(name string) (*driver.Kind, error) {

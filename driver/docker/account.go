@@ -40,10 +40,12 @@ type host struct {
 	fetcher      *http.Client // of what is imported
 	importSize   int64
 
+	// claims are of machines and resources. A creation that was sent to the daemon keeps its claim until that is
+	// answered, whatever became of its caller, so that a removal comes after it.
+	claims driver.Claims
+	tokens driver.Tokens
 	mu     sync.Mutex
-	busy   map[driver.MachineID]chan struct{} // machines and resources that are worked on, closed at the end
 	pulls  map[string]*pull
-	tokens map[driver.MachineID][]string // of the last actions
 }
 
 // verify says what open would refuse.
@@ -71,7 +73,7 @@ func open(ctx context.Context, cfg driver.Config) (driver.Driver, error) {
 	context.AfterFunc(ctx, func() { _ = cli.Close() })
 	h := &host{cli: cli, ctx: ctx, installation: cfg.Installation, registries: registries,
 		fetcher: newFetcher(&egress.Guard{Allow: allow, Setting: "the account's import_allow:"}), importSize: driver.Get[int64](cfg.Values, "import_size"),
-		busy: map[driver.MachineID]chan struct{}{}, pulls: map[string]*pull{}, tokens: map[driver.MachineID][]string{}}
+		pulls: map[string]*pull{}}
 	return driver.Order(h), nil
 }
 
@@ -180,35 +182,6 @@ func openNetworks(values map[string]any) (open []netip.Prefix, err error) {
 
 func refuse(option, problem string) error {
 	return &driver.OptionError{Option: option, Problem: problem}
-}
-
-// claim waits until nobody works on the machine or resource, and keeps it until release is called. A creation that was
-// sent to the daemon keeps it until that is answered, whatever became of its caller, so that a removal comes after it.
-func (h *host) claim(ctx context.Context, id driver.MachineID) (release func(), err error) {
-	for {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		h.mu.Lock()
-		other := h.busy[id]
-		if other == nil {
-			mine := make(chan struct{})
-			h.busy[id] = mine
-			h.mu.Unlock()
-			return func() {
-				h.mu.Lock()
-				delete(h.busy, id)
-				h.mu.Unlock()
-				close(mine)
-			}, nil
-		}
-		h.mu.Unlock()
-		select {
-		case <-other:
-		case <-ctx.Done():
-			return nil, fmt.Errorf("an earlier call for it has not been answered yet: %w", ctx.Err())
-		}
-	}
 }
 
 // answered runs a call that makes something to its end even when ctx ends first, and then lets nobody near what it is

@@ -3,7 +3,6 @@ package docker
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
@@ -11,9 +10,6 @@ import (
 
 	"github.com/troupe-dev/troupe/driver"
 )
-
-// rememberedTokens is how many actions on one machine are known again.
-const rememberedTokens = 16
 
 // Act does what Docker can: stopping and powering off are the same.
 func (h *host) Act(ctx context.Context, ref driver.Ref, action driver.Action, _, token string) error {
@@ -27,7 +23,7 @@ func (h *host) Act(ctx context.Context, ref driver.Ref, action driver.Action, _,
 }
 
 func (h *host) act(ctx context.Context, id driver.MachineID, action driver.Action, token string) error {
-	release, err := h.claim(ctx, id)
+	release, err := h.claims.Claim(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -36,25 +32,14 @@ func (h *host) act(ctx context.Context, id driver.MachineID, action driver.Actio
 	if err != nil {
 		return err
 	}
-	if h.acted(id, token) {
+	if h.tokens.Seen(id, token) {
 		return nil
 	}
 	if err := h.do(ctx, c, action); err != nil {
 		return err
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if token != "" {
-		list := append(h.tokens[id], token)
-		h.tokens[id] = list[max(0, len(list)-rememberedTokens):]
-	}
+	h.tokens.Keep(id, token)
 	return nil
-}
-
-func (h *host) acted(id driver.MachineID, token string) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return slices.Contains(h.tokens[id], token)
 }
 
 // do brings the container into the state that the action means. One that is in that state is left alone.

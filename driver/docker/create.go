@@ -64,7 +64,7 @@ func (h *host) make(ctx context.Context, req *driver.Request) (driver.Machine, e
 	if err != nil {
 		return driver.Machine{}, err
 	}
-	release, err := h.claim(ctx, req.ID)
+	release, err := h.claims.Claim(ctx, req.ID)
 	if err != nil {
 		return driver.Machine{}, err
 	}

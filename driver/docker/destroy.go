@@ -14,7 +14,7 @@ import (
 
 // Destroy removes whatever container bears the machine's id, with its unnamed volumes and its notes.
 func (h *host) Destroy(ctx context.Context, ref driver.Ref, mode driver.Shutdown) error {
-	release, err := h.claim(ctx, ref.ID)
+	release, err := h.claims.Claim(ctx, ref.ID)
 	if err != nil {
 		return failed(err, "destroy %s", ref.ID)
 	}
@@ -39,9 +39,7 @@ func (h *host) Destroy(ctx context.Context, ref driver.Ref, mode driver.Shutdown
 
 // forget removes what is noted of a machine.
 func (h *host) forget(ctx context.Context, id driver.MachineID) error {
-	h.mu.Lock()
-	delete(h.tokens, id)
-	h.mu.Unlock()
+	h.tokens.Forget(id)
 	n, err := h.notesOf(ctx, id)
 	for _, name := range n.volumes {
 		if err == nil {

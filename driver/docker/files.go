@@ -81,7 +81,7 @@ func (h *host) Refresh(ctx context.Context, ref driver.Ref, files []driver.File)
 }
 
 func (h *host) refresh(ctx context.Context, id driver.MachineID, files []driver.File) error {
-	release, err := h.claim(ctx, id)
+	release, err := h.claims.Claim(ctx, id)
 	if err != nil {
 		return err
 	}

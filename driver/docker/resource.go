@@ -48,7 +48,7 @@ func (h *host) makeResource(ctx context.Context, req *driver.ResourceRequest) (d
 	if err != nil {
 		return driver.Resource{}, err
 	}
-	release, err := h.claim(ctx, req.ID)
+	release, err := h.claims.Claim(ctx, req.ID)
 	if err != nil {
 		return driver.Resource{}, err
 	}
@@ -162,7 +162,7 @@ func showNetwork(n *network.Network) driver.Resource {
 
 // RemoveResource removes what bears the resource's id.
 func (h *host) RemoveResource(ctx context.Context, ref driver.Ref) error {
-	release, err := h.claim(ctx, ref.ID)
+	release, err := h.claims.Claim(ctx, ref.ID)
 	if err != nil {
 		return failed(err, "remove %s", ref.ID)
 	}

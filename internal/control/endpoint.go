@@ -9,10 +9,10 @@ import (
 	"github.com/troupe-dev/troupe/internal/identity"
 )
 
-// AccountAt returns the account by which a driver reaches an end point, for formats that name end points instead of
-// accounts. Drivers that have none are used by their default account. None is guessed: the error names those that
-// there are.
-func (c *Control) AccountAt(name, endpoint string) (string, error) {
+// AccountAt returns the account by which a driver reaches an end point, and makes a machine with these options where they
+// say more of where it belongs, for formats that name end points instead of accounts. Drivers that have none are used by
+// their default account. None is guessed: the error names those that there are.
+func (c *Control) AccountAt(name, endpoint string, options map[string]any) (string, error) {
 	kind, err := c.kinds.Find(name)
 	if err != nil { // that it is not there is told of the driver itself
 		return "", nil
@@ -21,9 +21,16 @@ func (c *Control) AccountAt(name, endpoint string) (string, error) {
 		return "", nil
 	}
 	var there []string
+	var why error
 	for _, b := range c.engine.Backends() {
 		switch {
 		case b.Kind.Name != name:
+		case b.Reaches != nil && endpoint != "":
+			if err := b.Reaches(options); err != nil {
+				there, why = append(there, fmt.Sprintf("%s (%s)", b.Key(), b.Endpoint)), err
+				continue
+			}
+			return b.Account, nil
 		case endpoint != "" && sameEndpoint(b.Endpoint, endpoint):
 			return b.Account, nil
 		default:
@@ -32,6 +39,9 @@ func (c *Control) AccountAt(name, endpoint string) (string, error) {
 	}
 	if len(there) == 0 {
 		return "", fmt.Errorf("%w: this server has no account of driver %s", identity.ErrInvalid, name)
+	}
+	if len(there) == 1 && why != nil {
+		return "", fmt.Errorf("%w: account %s: %w", identity.ErrInvalid, there[0], why)
 	}
 	return "", fmt.Errorf("%w: no account of driver %s reaches the end point %q; there are %s", identity.ErrInvalid, name, endpoint, strings.Join(there, ", "))
 }

@@ -20,8 +20,10 @@ import (
 type Backend struct {
 	Account  string // "" for the default account
 	Endpoint string // that it reaches; "" for none
-	Kind     *driver.Kind
-	Driver   driver.Driver // wrapped
+	// Reaches says why the account cannot make machines with these options (see driver.Kind); nil for none of them.
+	Reaches func(options map[string]any) error
+	Kind    *driver.Kind
+	Driver  driver.Driver // wrapped
 
 	engine  *Engine
 	creates *jobQueue

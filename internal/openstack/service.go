@@ -3,8 +3,8 @@ package openstack
 import (
 	"cmp"
 	"fmt"
-	"os"
-	"strings"
+
+	"github.com/troupe-dev/troupe/internal/openrc"
 )
 
 // A Service is whoever validates tokens: a user in a project, or an application credential.
@@ -24,21 +24,9 @@ type Reference struct {
 
 // ReadService reads an openrc file: lines such as export OS_USERNAME=monasca.
 func ReadService(file string) (Service, error) {
-	text, err := os.ReadFile(file)
+	values, err := openrc.Read(file)
 	if err != nil {
 		return Service{}, fmt.Errorf("read the service user of Keystone: %w", err)
-	}
-	values := make(map[string]string)
-	for line := range strings.Lines(string(text)) {
-		line = strings.TrimPrefix(strings.TrimSpace(line), "export ")
-		name, value, ok := strings.Cut(line, "=")
-		if !ok || strings.HasPrefix(name, "#") {
-			continue
-		}
-		if n := len(value); n >= 2 && (value[0] == '"' || value[0] == '\'') && value[n-1] == value[0] {
-			value = value[1 : n-1]
-		}
-		values[strings.TrimSpace(name)] = value
 	}
 	if id := values["OS_APPLICATION_CREDENTIAL_ID"]; id != "" {
 		s := Service{Credential: id, Secret: values["OS_APPLICATION_CREDENTIAL_SECRET"]}

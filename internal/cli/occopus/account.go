@@ -20,7 +20,7 @@ const dockerDriver = "docker"
 
 // accounts are the back ends of a server of one's own: those without credentials, those that auth_data.yaml lists, and
 // the Docker daemons that imported node definitions name. dir is the server's folder.
-func (r *run) accounts(dir string) []app.Account {
+func (r *run) accounts(dir string) ([]app.Account, error) {
 	process := app.Account{Driver: "process"}
 	if os.Geteuid() == 0 { // machines are the caller's, as the server is
 		process.Values = map[string]any{"user": "root"}
@@ -30,8 +30,8 @@ func (r *run) accounts(dir string) []app.Account {
 	covered := map[string]bool{}
 	for _, d := range r.auth.Demands() {
 		kind, err := kinds.Find(d.Driver)
-		if err != nil || d.Endpoint == "" {
-			continue // refused by name when a node asks for it
+		if err != nil || d.Endpoint == "" || kind.Reaches != nil && d.Driver != dockerDriver {
+			continue // refused by name when a node asks for it, or told by definitions
 		}
 		values := map[string]any{}
 		for _, o := range kind.Account {
@@ -55,7 +55,8 @@ func (r *run) accounts(dir string) []app.Account {
 			list = append(list, dockerAccount(accountName("at", endpoint), map[string]any{"endpoint": endpoint}))
 		}
 	}
-	return list
+	more, err := r.placed()
+	return append(list, more...), err
 }
 
 // dockerAccount is an account whose images may be imported from wherever its user could fetch them, too.

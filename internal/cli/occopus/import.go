@@ -39,7 +39,7 @@ func importDefinitions(ctx context.Context, r *run, args []string) error {
 		return err
 	}
 	if r.Env("TROUPE_URL") == "" {
-		if err := r.meet(definitions); err != nil {
+		if err := errors.Join(r.meet(definitions), r.notePlaces(definitions)); err != nil {
 			return err
 		}
 	}

@@ -55,7 +55,11 @@ func (r *run) own(adjust func(*app.Options)) (*local.Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the server's log: %w", err)
 	}
-	o := app.Options{Accounts: r.accounts(dir), TemplateCommands: true, Version: r.Version, Log: slog.New(slog.NewTextHandler(logFile, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	accounts, err := r.accounts(dir)
+	if err != nil {
+		return nil, errors.Join(err, logFile.Close())
+	}
+	o := app.Options{Accounts: accounts, TemplateCommands: true, Version: r.Version, Log: slog.New(slog.NewTextHandler(logFile, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	if adjust != nil {
 		adjust(&o)
 	}

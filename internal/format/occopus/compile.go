@@ -42,6 +42,7 @@ type CompileOptions struct {
 type Demand struct {
 	Driver      string
 	Endpoint    string
+	Options     map[string]any // of its machine
 	Credentials map[string]any // auth_data; nil when no entry matches
 	Key         string         // of the entry of auth_data.yaml that it comes from; "" for none
 }
@@ -219,7 +220,7 @@ func (b *builder) implementation(d *Definition) service.Implementation {
 	case b.opts.Simulate && t.driver != "sim":
 		x = b.simulated(t, x)
 	case b.opts.Account != nil:
-		x.Account = b.account(t)
+		x.Account = b.account(t, x.Options)
 	}
 	return x
 }
@@ -267,10 +268,7 @@ func (b *builder) options(t *resourceType) map[string]any {
 	}
 	switch t.name {
 	case "nova":
-		if out["floating_ip_pool"] != nil {
-			out["floating_ip"] = true
-		}
-		out["user_domain"] = cmp.Or(out["user_domain"], any("Default"))
+		nova(out)
 	case "azure_aci":
 		if out["gpu_type"] != nil {
 			out["gpu_count"] = cmp.Or(out["gpu_count"], any(1))
@@ -287,6 +285,23 @@ func (b *builder) options(t *resourceType) map[string]any {
 		delete(out, "name")
 	}
 	return out
+}
+
+// nova turns what Occopus asks of Nova into what the driver takes.
+func nova(out map[string]any) {
+	if out["floating_ip_pool"] != nil {
+		out["floating_ip"] = true
+	}
+	if v, ok := out["networks"]; ok {
+		out["networks"] = []any{v}
+	}
+	if v, ok := out["volume_size"]; ok { // 0 is as much as the image needs
+		if out["boot_volume"] = true; text(v) == "0" {
+			delete(out, "volume_size")
+		}
+	}
+	out["user_domain"] = cmp.Or(out["user_domain"], any("Default"))
+	delete(out, "name") // a label
 }
 
 // image says where a container's image comes from.
@@ -326,8 +341,8 @@ func text(v any) string {
 	return fmt.Sprint(v)
 }
 
-func (b *builder) account(t *resourceType) string {
-	demand := Demand{Driver: t.driver, Endpoint: text(b.in.Resource["endpoint"])}
+func (b *builder) account(t *resourceType, options map[string]any) string {
+	demand := Demand{Driver: t.driver, Endpoint: text(b.in.Resource["endpoint"]), Options: options}
 	var err error
 	demand.Credentials, err = b.opts.Authentication.Match("resource", b.in.Resource)
 	if err != nil {

@@ -381,7 +381,7 @@ func TestAccounts(t *testing.T) {
 		demands = append(demands, d)
 		return "account-of-" + d.Driver, nil
 	}})
-	want := Demand{"ec2", "https://ec2.example.org:8773/services/Cloud", map[string]any{"accesskey": "A", "secretkey": "S"}, ""}
+	want := Demand{Driver: "ec2", Endpoint: "https://ec2.example.org:8773/services/Cloud", Options: spec.Roles[0].Machine.Implementations[0].Options, Credentials: map[string]any{"accesskey": "A", "secretkey": "S"}}
 	if diff := cmp.Diff(want, demands[0]); diff != "" || len(demands) != 9 || demands[2].Endpoint != "unix:///var/run/docker.sock" {
 		t.Errorf("%v, -want +got\n%s", demands, diff)
 	}

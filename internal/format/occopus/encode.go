@@ -375,8 +375,11 @@ func (e *encoder) resource(at string, x *service.Implementation) yaml.MapSlice {
 	for k, v := range x.Options {
 		options[k] = v
 	}
-	if t.name == "docker" {
+	switch t.name {
+	case "docker":
 		e.image(options)
+	case "nova":
+		e.nova(at, options)
 	}
 	if !t.free {
 		delete(options, "command") // which is the contextualisation's
@@ -397,6 +400,19 @@ func (e *encoder) resource(at string, x *service.Implementation) yaml.MapSlice {
 		}
 	}
 	return out
+}
+
+// nova turns options of the driver into what Occopus asks of Nova, as far as it can.
+func (e *encoder) nova(at string, options map[string]any) {
+	if list, ok := options["networks"].([]any); ok && len(list) > 0 {
+		if options["networks"] = list[0]; len(list) > 1 {
+			e.lose(at+".options.networks", "a nova resource has one network")
+		}
+	}
+	if boot, _ := options["boot_volume"].(bool); boot {
+		options["volume_size"] = cmp.Or(options["volume_size"], any(0))
+	}
+	delete(options, "boot_volume")
 }
 
 // image turns where a container's image comes from into the keys of Occopus.

@@ -67,7 +67,7 @@ var resourceTypes = []resourceType{
 	{name: "nova", driver: "openstack", keys: []resourceKey{
 		must("endpoint", "endpoint"), must("image_id", "image"), must("flavor_name", "flavor"), must("project_id", "project"),
 		may("server_name", "server_name"), may("key_name", "key"), may("security_groups", "security_groups").of(textList),
-		may("floating_ip", "floating_ip").of(anyScalar), may("floating_ip_pool", "floating_ip_pool"), may("network_id", "network"),
+		may("floating_ip", "floating_ip").of(anyScalar), may("floating_ip_pool", "floating_ip_pool"), may("network_id", "networks"),
 		may("user_domain_name", "user_domain"), may("region_name", "region"), may("volume_size", "volume_size").of(whole),
 		may("volume_persist", "keep_volume").of(truth), may("tenant_name", "tenant").withoutEffect("Occopus ignores it"), may("name", "name"),
 	}},

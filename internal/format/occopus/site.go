@@ -13,8 +13,8 @@ type Site struct {
 	Documents func(name string) (json.RawMessage, error)
 	// Kinds returns a driver's description.
 	Kinds func(driver string) (*driver.Kind, error)
-	// AccountAt returns the account by which a driver reaches an end point.
-	AccountAt func(driver, endpoint string) (string, error)
+	// AccountAt returns the account by which a driver reaches an end point and makes a machine with these options.
+	AccountAt func(driver, endpoint string, options map[string]any) (string, error)
 }
 
 // Options are what Compile needs of a site. id is what templates see as infra_id; "" for the service's own.
@@ -28,7 +28,7 @@ func (s *Site) Options(id string, simulate bool) CompileOptions {
 			return DecodeDefinition(document)
 		},
 		Kinds:   s.Kinds,
-		Account: func(d Demand) (string, error) { return s.AccountAt(d.Driver, d.Endpoint) },
+		Account: func(d Demand) (string, error) { return s.AccountAt(d.Driver, d.Endpoint, d.Options) },
 		ID:      id, Simulate: simulate,
 	}
 }
