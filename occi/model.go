@@ -25,10 +25,13 @@ type entry struct {
 
 // NewModel returns the model of the categories, which the query interface lists in that order. It refuses identifiers
 // and locations that are used twice, and references to categories that are neither listed nor of the core model.
-func NewModel(categories ...Category) (*Model, error) {
+func NewModel(categories ...Category) (*Model, error) { return newModel(categories, false) }
+
+// newModel is NewModel; a tolerant one leaves out what is wrong, as it is of another service.
+func newModel(categories []Category, tolerant bool) (*Model, error) {
 	m := &Model{byID: make(map[TypeID]*entry, len(categories)+3), byLocation: make(map[string]*entry, len(categories))}
 	for _, c := range categories {
-		if err := m.add(c); err != nil {
+		if err := m.add(c); err != nil && !tolerant {
 			return nil, err
 		}
 	}
@@ -38,7 +41,7 @@ func NewModel(categories ...Category) (*Model, error) {
 		}
 	}
 	for _, e := range m.byID {
-		if err := m.link(e); err != nil {
+		if err := m.link(e); err != nil && !tolerant {
 			return nil, err
 		}
 	}
@@ -96,8 +99,12 @@ func isClean(path string) bool {
 
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
-// link checks what e refers to, and works out what it inherits.
+// link works out what e inherits, and checks what it refers to.
 func (m *Model) link(e *entry) error {
+	e.text = renderCategory(&e.Category)
+	if err := m.inherit(e); err != nil {
+		return err
+	}
 	for _, id := range e.Actions {
 		if a := m.byID[id]; a == nil || a.Class != Action {
 			return fmt.Errorf("category %s has the action %s, which is not in the model", e.ID, id)
@@ -108,6 +115,10 @@ func (m *Model) link(e *entry) error {
 			return fmt.Errorf("mixin %s refers to %s, which is not in the model", e.ID, id)
 		}
 	}
+	return nil
+}
+
+func (m *Model) inherit(e *entry) error {
 	for k := e; ; {
 		if slices.Contains(e.ancestors, k.ID) {
 			return fmt.Errorf("kind %s descends from itself", k.ID)
@@ -120,15 +131,13 @@ func (m *Model) link(e *entry) error {
 		if parent == "" {
 			// Models that render a core kind without its parent still have it.
 			if parent = implied(k); parent == "" {
-				break
+				return nil
 			}
 		}
 		if k = m.byID[parent]; k == nil {
 			return fmt.Errorf("kind %s has the parent %s, which is not in the model", e.ID, parent)
 		}
 	}
-	e.text = renderCategory(&e.Category)
-	return nil
 }
 
 // implied returns the parent of a kind that names none.
