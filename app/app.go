@@ -53,6 +53,7 @@ type App struct {
 	occopus   gate // the Occopus face at the root
 	monasca   gate // the Monasca face at the root
 	keystone  gate // the Keystone face at the root
+	hurtle    hurtleGates
 
 	control atomic.Pointer[control.Control]
 	state   atomic.Pointer[state]
@@ -75,7 +76,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 	if err := o.fill(); err != nil {
 		return nil, optionsError{err}
 	}
-	a := &App{opts: o, started: time.Now(), kinds: all.Kinds(), ready: make(chan struct{}), done: make(chan struct{}), registry: prometheus.NewRegistry()}
+	a := &App{opts: o, hurtle: newHurtleGates(&o), started: time.Now(), kinds: all.Kinds(), ready: make(chan struct{}), done: make(chan struct{}), registry: prometheus.NewRegistry()}
 	a.release = sync.OnceFunc(a.close)
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.state.Store(&state{"starting", "the state is being read"})
@@ -153,6 +154,7 @@ func (a *App) listen(ctx context.Context) error {
 	a.api.Operations(mux)
 	mux.Handle("/", &a.main)
 	served := map[string]http.Handler{"main": mux, "socket": mux, "oneflow": &a.flow, "onegate": &a.onegate, "occopus": &a.occopus, "monasca": &a.monasca, "keystone": &a.keystone}
+	a.hurtle.serve(&a.opts, served)
 	for _, l := range a.opts.listeners() {
 		l.Handler = served[l.Name]
 		switch {
@@ -170,7 +172,7 @@ func (a *App) listen(ctx context.Context) error {
 
 // gates are those of all listeners.
 func (a *App) gates() []*gate {
-	return []*gate{&a.main, &a.flow, &a.onegate, &a.occopus, &a.monasca, &a.keystone}
+	return append([]*gate{&a.main, &a.flow, &a.onegate, &a.occopus, &a.monasca, &a.keystone}, a.hurtle.all()...)
 }
 
 func (a *App) readiness() (word, reason string) {
@@ -275,7 +277,8 @@ func (a *App) Ready() <-chan struct{} { return a.ready }
 // is ready.
 func (a *App) Password() string { return a.password }
 
-// Addrs returns the URLs of the listeners by name: "main", "socket", "oneflow", "onegate", "occopus", "monasca", "keystone".
+// Addrs returns the URLs of the listeners by name: "main", "socket", "oneflow", "onegate", "occopus", "monasca", "keystone",
+// "hurtle" and "hurtle-TERM", "hurtle-cc".
 func (a *App) Addrs() map[string]string { return a.api.Addrs() }
 
 // backends opens the accounts of drivers.

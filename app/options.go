@@ -35,6 +35,10 @@ type Options struct {
 	PublicURL, OneGateURL string
 	// OneGateListen, OccopusListen, MonascaListen and KeystoneListen are where these faces are served at the root as well; "" for nowhere.
 	OneGateListen, OccopusListen, MonascaListen, KeystoneListen string
+	// HurtleListen are where single service managers are served at the root, each as ADDR or TERM=ADDR: without a term the first
+	// address is for the manager that was added first, and so on. HurtleCloudListen is where the Cloud Controller is.
+	HurtleListen      []string
+	HurtleCloudListen string
 	// Certificate and Key are PEM files: with them every listener speaks TLS.
 	Certificate, Key string
 	Insecure         bool // allow listeners beyond loopback without TLS

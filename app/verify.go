@@ -70,6 +70,7 @@ func (o *Options) verify(kinds all.Drivers) (v verified, err error) {
 	check(o.verifyReadyFile())
 	check(o.verifyOneGate())
 	check(o.verifyOccopus())
+	check(o.verifyHurtle())
 	check(o.verifyMonasca())
 	v.guests, err = o.Keystone.guests()
 	check(err)
@@ -199,7 +200,7 @@ func (o *Options) listeners() []api.Listener {
 			list = append(list, face)
 		}
 	}
-	return list
+	return append(list, o.hurtleListeners()...)
 }
 
 func (o *Options) apiOptions() api.Options {

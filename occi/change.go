@@ -132,7 +132,7 @@ func without(a, b []TypeID) []TypeID {
 
 // apply carries out a change and answers with the entity.
 func (x *exchange) apply(e *Entity, change Change, put, take []TypeID) error {
-	if !change.Empty() {
+	if !change.Empty() || x.s.opts.Hurtle { // an update that says nothing is one there
 		var err error
 		if e, err = x.s.opts.Backend.Update(x.ctx, e.Path, change); err != nil {
 			return err

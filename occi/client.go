@@ -223,6 +223,12 @@ func (c *Client) Undefine(ctx context.Context, mixins ...TypeID) error {
 	return err
 }
 
+// Set changes those attributes of an entity that are given, none perhaps, and does not ask how it is then.
+func (c *Client) Set(ctx context.Context, path string, attributes Attributes) error {
+	_, err := c.do(ctx, http.MethodPost, path, "", writeRequest(nil, attributes, nil))
+	return err
+}
+
 // typed returns the categories of an entity.
 func typed(e *Entity) []Category {
 	out := []Category{{ID: e.Kind, Class: Kind}}

@@ -17,6 +17,7 @@ import (
 	"github.com/troupe-dev/troupe/internal/alerting"
 	"github.com/troupe-dev/troupe/internal/audit"
 	"github.com/troupe-dev/troupe/internal/engine"
+	"github.com/troupe-dev/troupe/internal/hurtle"
 	"github.com/troupe-dev/troupe/internal/identity"
 	"github.com/troupe-dev/troupe/internal/notify"
 	"github.com/troupe-dev/troupe/internal/service"
@@ -44,6 +45,7 @@ type Options struct {
 	Alerts    *alerting.Alerting
 	Intake    *telemetry.Intake
 	History   *telemetry.History // nil keeps none
+	Hurtle    *hurtle.Hurtle     // nil has no service managers
 	// MethodRules check notification methods.
 	MethodRules notify.Rules
 	Log         *slog.Logger
@@ -60,6 +62,7 @@ type Control struct {
 	alerts      *alerting.Alerting
 	intake      *telemetry.Intake
 	history     *telemetry.History
+	hurtle      *hurtle.Hurtle
 	macs        *store.Vault // of instance tokens
 	methodRules notify.Rules
 	log         *slog.Logger
@@ -74,7 +77,7 @@ type Control struct {
 // New returns a Control over what the store holds.
 func New(ctx context.Context, o Options) (*Control, error) {
 	c := &Control{store: o.Store, vault: o.Vault, engine: o.Engine, directory: o.Directory, audit: o.Audit, kinds: o.Kinds, log: o.Log,
-		alerts: o.Alerts, intake: o.Intake, history: o.History, macs: o.Vault, methodRules: o.MethodRules,
+		alerts: o.Alerts, intake: o.Intake, history: o.History, hurtle: o.Hurtle, macs: o.Vault, methodRules: o.MethodRules,
 		templates: make(map[uint64]*Template), machines: make(map[int]*Definition)}
 	if c.macs == nil { // plain states are for tests; tokens are secrets there, too
 		var err error

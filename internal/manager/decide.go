@@ -88,6 +88,12 @@ func (i *Instance) expire(now time.Time) {
 	p := &i.rules.Policy
 	limit := time.Duration(0)
 	switch i.Step {
+	case Probing, Hosting, Locating:
+		if limit = p.Host; now.Sub(i.Created) >= limit {
+			i.fail(now, "the program of the orchestrator could not be made within %v%s", limit, because(i.Message))
+			i.cut = true
+		}
+		return
 	case Starting:
 		limit = p.Start
 	case Building:
@@ -356,8 +362,10 @@ func (i *Instance) relocated(a *Answer, now time.Time) {
 func (i *Instance) again(a *Answer, now time.Time) {
 	if i.tries++; i.tries >= i.rules.Policy.Attempts {
 		i.fail(now, "%s: tried %d times: %s", what(a.Call), i.tries, a.Message)
+		i.cut = a.Outcome != Unreadable
 		return
 	}
+	i.Message = what(a.Call) + ": " + a.Message // for whoever asks what it waits for
 	if i.lost = i.Hosted && a.Outcome == Unreachable && a.Call.Orchestrator(); !i.lost {
 		i.pause(now)
 	}

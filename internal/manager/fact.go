@@ -11,17 +11,17 @@ type CallKind uint8
 
 // The calls. All but those to act and to make may be repeated at will.
 const (
-	ProbeHost   CallKind = iota + 1 // GET  <cc>/-/
-	MakeApp                         // POST <cc>/app/
-	ShowApp                         // GET  <cc>/app/<id>
-	RemoveApp                       // DELETE <cc>/app/<id>
-	Touch                           // GET  <so>/
-	Init                            // PUT  <so>/orchestrator/default
-	Show                            // GET  <so>/orchestrator/default
-	ActDeploy                       // POST <so>/orchestrator/default?action=deploy
-	ActProvision                    // POST <so>/orchestrator/default?action=provision
-	Renew                           // POST <so>/orchestrator/default: an update
-	Dispose                         // DELETE <so>/orchestrator/default
+	ProbeHost    CallKind = iota + 1 // GET  <cc>/-/
+	MakeApp                          // POST <cc>/app/
+	ShowApp                          // GET  <cc>/app/<id>
+	RemoveApp                        // DELETE <cc>/app/<id>
+	Touch                            // GET  <so>/
+	Init                             // PUT  <so>/orchestrator/default
+	Show                             // GET  <so>/orchestrator/default
+	ActDeploy                        // POST <so>/orchestrator/default?action=deploy
+	ActProvision                     // POST <so>/orchestrator/default?action=provision
+	Renew                            // POST <so>/orchestrator/default: an update
+	Dispose                          // DELETE <so>/orchestrator/default
 )
 
 // Orchestrator reports whether the call goes to the orchestrator, not to the Cloud Controller.

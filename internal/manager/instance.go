@@ -17,6 +17,8 @@ type Policy struct {
 	// Poll is how soon it looks again at what is not ready; each time half as long again, up to MaxPoll.
 	Poll    time.Duration `json:"poll,omitempty"`
 	MaxPoll time.Duration `json:"max_poll,omitempty"`
+	// Host bounds how long the Cloud Controller may take to accept an orchestrator's program: the creation of an instance waits for it.
+	Host time.Duration `json:"host,omitempty"`
 	// Start bounds how long an orchestrator's program may take to answer, Build how long its stack may take to be complete.
 	Start time.Duration `json:"start,omitempty"`
 	Build time.Duration `json:"build,omitempty"`
@@ -29,12 +31,12 @@ type Policy struct {
 
 // DefaultPolicy is far less patient than the original, which polls every few seconds.
 var DefaultPolicy = Policy{Wait: 100 * time.Millisecond, MaxWait: 5 * time.Second, Attempts: 25, Poll: 10 * time.Millisecond, MaxPoll: time.Second,
-	Start: 10 * time.Minute, Build: time.Hour, Call: 30 * time.Second, Act: 5 * time.Minute, Dispose: 10 * time.Minute}
+	Host: 30 * time.Second, Start: 10 * time.Minute, Build: time.Hour, Call: 30 * time.Second, Act: 5 * time.Minute, Dispose: 10 * time.Minute}
 
 // Filled returns the policy with the defaults for what is not set.
 func (p Policy) Filled() Policy {
 	d := DefaultPolicy
-	for _, f := range [...]struct{ own, usual *time.Duration }{{&p.Wait, &d.Wait}, {&p.MaxWait, &d.MaxWait}, {&p.Poll, &d.Poll}, {&p.MaxPoll, &d.MaxPoll}, {&p.Start, &d.Start},
+	for _, f := range [...]struct{ own, usual *time.Duration }{{&p.Wait, &d.Wait}, {&p.MaxWait, &d.MaxWait}, {&p.Poll, &d.Poll}, {&p.MaxPoll, &d.MaxPoll}, {&p.Host, &d.Host}, {&p.Start, &d.Start},
 		{&p.Build, &d.Build}, {&p.Call, &d.Call}, {&p.Act, &d.Act}, {&p.Dispose, &d.Dispose}} {
 		if *f.own <= 0 {
 			*f.own = *f.usual
@@ -139,6 +141,7 @@ type Instance struct {
 	next    time.Time // the earliest next call
 	lost    bool      // its address may be another by now
 	ready   bool      // the program is active: now it has to answer
+	cut     bool      // it failed because nobody answered
 	changed bool
 	events  []Event
 }
@@ -260,6 +263,9 @@ func (i *Instance) Live() bool {
 	return false
 }
 
+// Unreachable reports whether the instance failed because nobody answered.
+func (i *Instance) Unreachable() bool { return i.cut }
+
 // Hosting reports whether the instance's program is still to be made: its creation is answered afterwards.
 func (i *Instance) Hosting() bool {
 	return i.State == Initialise && (i.Step == Probing || i.Step == Hosting || i.Step == Locating)
@@ -321,3 +327,6 @@ func (i *Instance) Events() []Event {
 	i.events = nil
 	return e
 }
+
+// Rule has the instance go by other rules: its manager has changed.
+func (i *Instance) Rule(r *Rules) { i.rules = r }

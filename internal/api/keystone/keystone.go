@@ -20,9 +20,23 @@ type Options struct {
 	Control *control.Control
 	// Monasca is the URL of the Monasca face, with its version: what the catalogue says.
 	Monasca func(*http.Request) string
+	// Services are the other services that the catalogue lists; nil for none.
+	Services func(*http.Request) []Service
 	// PublicURL is where clients reach this server; see api.BaseURL.
 	PublicURL string
 	Log       *slog.Logger // nil for none
+}
+
+// A Service is an entry of the catalogue.
+type Service struct{ Type, Name, URL string }
+
+// services returns all that the catalogue lists; identity is where this face is.
+func (k *Keystone) services(r *http.Request, identity string) []Service {
+	list := []Service{{"monitoring", "monasca", k.Monasca(r)}, {"identity", "keystone", identity}}
+	if k.Services != nil {
+		list = append(list, k.Services(r)...)
+	}
+	return list
 }
 
 // A Keystone serves the API.

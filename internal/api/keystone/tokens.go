@@ -146,16 +146,17 @@ func project(id int, name string) object {
 	return object{"id": strconv.Itoa(id), "name": name, "domain": theDomain}
 }
 
-// catalog tells where Monasca and this face are.
+// catalog tells where the services are.
 func (k *Keystone) catalog(r *http.Request) []object {
-	entry := func(kind, name, url string) object {
+	var list []object
+	for _, s := range k.services(r, self(r)) {
 		var points []object
 		for _, side := range []string{"public", "internal", "admin"} {
-			points = append(points, object{"id": name + "-" + side, "interface": side, "region": region, "region_id": region, "url": url})
+			points = append(points, object{"id": s.Name + "-" + side, "interface": side, "region": region, "region_id": region, "url": s.URL})
 		}
-		return object{"id": name, "type": kind, "name": name, "endpoints": points}
+		list = append(list, object{"id": s.Name, "type": s.Type, "name": s.Name, "endpoints": points})
 	}
-	return []object{entry("monitoring", "monasca", k.Monasca(r)), entry("identity", "keystone", self(r))}
+	return list
 }
 
 func (k *Keystone) showCatalog(w http.ResponseWriter, r *http.Request) error {

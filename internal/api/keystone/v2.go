@@ -78,16 +78,17 @@ func (k *Keystone) access(r *http.Request, text string, s *identity.Session) obj
 	for _, name := range names {
 		held = append(held, object{"name": name})
 	}
-	entry := func(kind, name, url string) object {
-		return object{"type": kind, "name": name, "endpoints_links": []string{},
-			"endpoints": []object{{"id": name, "region": region, "publicURL": url, "internalURL": url, "adminURL": url}}}
+	var catalog []object
+	for _, s := range k.services(r, self(r)+"/v2.0") {
+		catalog = append(catalog, object{"type": s.Type, "name": s.Name, "endpoints_links": []string{},
+			"endpoints": []object{{"id": s.Name, "region": region, "publicURL": s.URL, "internalURL": s.URL, "adminURL": s.URL}}})
 	}
 	user := users.UserName(s.User)
 	return object{"access": object{
 		"token": object{"id": text, "expires": stampV2(s.Expires), "issued_at": stamp(s.Issued), "audit_ids": []string{s.ID},
 			"tenant": tenant(s.Group, users.GroupName(s.Group))},
 		"user":           object{"id": strconv.Itoa(s.User), "name": user, "username": user, "roles": held, "roles_links": []string{}},
-		"serviceCatalog": []object{entry("monitoring", "monasca", k.Monasca(r)), entry("identity", "keystone", self(r)+"/v2.0")},
+		"serviceCatalog": catalog,
 		"metadata":       object{"is_admin": 0, "roles": names},
 	}}
 }
