@@ -201,9 +201,14 @@ func (c *Client) Act(ctx context.Context, path string, i Invocation) error {
 	return err
 }
 
-// Delete removes an entity, or all members of a collection.
-func (c *Client) Delete(ctx context.Context, path string) error {
-	_, err := c.do(ctx, http.MethodDelete, path, "", nil)
+// Delete removes an entity, or all members of a collection. The attributes are for services that want to be told some; none are
+// usual.
+func (c *Client) Delete(ctx context.Context, path string, attributes ...Attribute) error {
+	var say *request
+	if len(attributes) > 0 {
+		say = writeRequest(nil, attributes, nil)
+	}
+	_, err := c.do(ctx, http.MethodDelete, path, "", say)
 	return err
 }
 

@@ -45,7 +45,7 @@ type Options struct {
 	Alerts    *alerting.Alerting
 	Intake    *telemetry.Intake
 	History   *telemetry.History // nil keeps none
-	Hurtle    *hurtle.Hurtle     // nil has no service managers
+	Hurtle    *hurtle.Hurtle
 	// MethodRules check notification methods.
 	MethodRules notify.Rules
 	Log         *slog.Logger

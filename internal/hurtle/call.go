@@ -193,7 +193,7 @@ func (h *Hurtle) callOrchestrator(ctx context.Context, t target, c *manager.Call
 	case manager.ActProvision:
 		err = so.Act(ctx, theOrchestrator, occi.Invocation{Action: actProvision, Attributes: attributes})
 	case manager.Dispose:
-		err = so.Delete(ctx, theOrchestrator)
+		err = so.Delete(ctx, theOrchestrator, attributes...)
 	default:
 		panic(fmt.Sprintf("hurtle: call %v is none that an instance decides on", c.Kind))
 	}

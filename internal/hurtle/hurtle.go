@@ -134,11 +134,14 @@ func (h *Hurtle) Tap(f func(Event)) { h.sinks = append(h.sinks, f) }
 // tell logs events in the shape of the original, and passes them on.
 func (h *Hurtle) tell(i *manager.Instance, events []manager.Event) {
 	for _, e := range events {
-		word := "start"
+		word, level := "start", slog.LevelInfo
 		if e.Done {
 			word = "done"
 		}
-		h.log.Info("phase", "so_id", i.ID, "sm_name", i.Manager, "so_phase", string(e.Phase), "phase_event", word, "response_time", e.Took.Seconds(), "tenant", h.users.GroupName(i.Tenant))
+		if e.Phase == manager.EventRetrieve {
+			level = slog.LevelDebug // there are many
+		}
+		h.log.Log(h.ctx, level, "phase", "so_id", i.ID, "sm_name", i.Manager, "so_phase", string(e.Phase), "phase_event", word, "response_time", e.Took.Seconds(), "tenant", h.users.GroupName(i.Tenant))
 		for _, f := range h.sinks {
 			f(Event{Instance: i.ID, Manager: i.Manager, Tenant: i.Tenant, Event: e})
 		}

@@ -131,6 +131,11 @@ func (i *Instance) updated(list []Attribute, now time.Time) error {
 	}
 	for _, a := range list {
 		i.show(a)
+		for n := range i.Given {
+			if i.Given[n].Name == a.Name {
+				i.Given[n] = a
+			}
+		}
 	}
 	i.event(EventUpdate, false, now)
 	i.State, i.changed = Update, true

@@ -3,6 +3,7 @@ package manager
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -116,7 +117,7 @@ type Instance struct {
 	App     string `json:"app,omitempty"`     // URL of the program at the Cloud Controller
 	Address string `json:"address,omitempty"` // of the orchestrator, as HOST:PORT
 
-	// Given are the attributes that the client gave at creation: they go along with each phase.
+	// Given are the attributes that the client gave at creation, with the values of later updates: they go along with each phase.
 	Given []Attribute `json:"given,omitempty"`
 	// Shown are all that the instance shows, the client's and the orchestrator's.
 	Shown []Attribute `json:"shown,omitempty"`
@@ -271,11 +272,21 @@ func (i *Instance) Hosting() bool {
 	return i.State == Initialise && (i.Step == Probing || i.Step == Hosting || i.Step == Locating)
 }
 
-// With returns what an orchestrator is told in a phase: the provider's parameters, then the client's, then more.
+// With returns what an orchestrator is told in a phase: the provider's parameters, then the client's, then more. Of a name that comes
+// twice the last value counts.
 func (i *Instance) With(p Phase, more ...Attribute) []Attribute {
 	own := i.rules.Parameters[p]
 	out := make([]Attribute, 0, len(own)+len(i.Given)+len(more))
-	return append(append(append(out, own...), i.Given...), more...)
+	for _, list := range [][]Attribute{own, i.Given, more} {
+		for _, a := range list {
+			if n := slices.IndexFunc(out, func(x Attribute) bool { return x.Name == a.Name }); n >= 0 {
+				out[n] = a
+			} else {
+				out = append(out, a)
+			}
+		}
+	}
+	return out
 }
 
 // Pending says in words what the instance waits for; "" when it rests.

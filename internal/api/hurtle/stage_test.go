@@ -4,13 +4,13 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -223,7 +223,39 @@ func (s *stage) tick() {
 	}
 }
 
-func sortedNames(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
+// in is the stage for a part of the test, which must leave nothing behind.
+func (s *stage) in(t *testing.T) *stage {
+	part := *s
+	part.t = t
+	return &part
+}
+
+// remove deletes an instance and waits until nothing of it is left.
+func (s *stage) remove(url string) {
+	s.t.Helper()
+	if r := s.send("DELETE", url); r.status != 200 {
+		s.t.Fatalf("delete: %d %s", r.status, r.body)
+	}
+	s.eventually("the instance is gone", func() bool { return s.send("GET", url+"?tombstone=1").status == 404 })
+}
+
+// hold keeps requests of stubs waiting for orders, beside what they are directed to do, until it is called.
+func (s *stage) hold(request string) (release func()) {
+	gate := make(chan struct{})
+	s.director.mu.Lock()
+	before := s.director.orders
+	s.director.mu.Unlock()
+	s.director.direct(func(c stubCall) (o order) {
+		if c.Request == request {
+			<-gate
+		}
+		if before != nil {
+			o = before(c)
+		}
+		return o
+	})
+	return sync.OnceFunc(func() { close(gate) })
+}
 
 // account has root's machines run as root: others may not pass through the folders of its tests.
 func account() map[string]any {

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 )
 
 // The stub is an orchestrator: a program of its own, which the Cloud Controller starts as a process. It speaks what Hurtle's orchestrators
@@ -135,7 +134,7 @@ func (s *stub) serve(r *http.Request, h http.Header, body *bytes.Buffer) int {
 		h.Set("Location", "http://"+r.Host+r.URL.Path)
 		return refuse(201, "OK")
 	case r.Method == "DELETE":
-		*s = stub{attributes: map[string]string{}}
+		s.there, s.action, s.stack, s.attributes = false, "", "", map[string]string{}
 		return refuse(200, "OK")
 	case r.Method == "POST" && action != "":
 		if category != action || s.action != action {
@@ -158,10 +157,16 @@ func (s *stub) serve(r *http.Request, h http.Header, body *bytes.Buffer) int {
 	return 200
 }
 
-// merge takes over the attributes of a request.
+// merge takes over the attributes of a request. A comma in quotes does not part them.
 func (s *stub) merge(r *http.Request) {
-	for pair := range strings.SplitSeq(strings.Join(r.Header["X-Occi-Attribute"], ", "), ", ") {
-		if name, value, ok := strings.Cut(pair, "="); ok {
+	quoted := false
+	for _, pair := range strings.FieldsFunc(strings.Join(r.Header["X-Occi-Attribute"], ", "), func(c rune) bool {
+		if c == '"' {
+			quoted = !quoted
+		}
+		return c == ',' && !quoted
+	}) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(pair), "="); ok {
 			s.attributes[name] = strings.Trim(value, `"`)
 		}
 	}
@@ -230,5 +235,3 @@ func (d *director) of(instance, request string) []stubCall {
 	}
 	return out
 }
-
-var _ = time.Second
