@@ -3,6 +3,7 @@ package occi
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -285,10 +286,16 @@ type answer struct {
 func (a *answer) read() ([]*message, error) {
 	media := mediaType(a.header)
 	m := &message{limits: &clientLimits}
+	all, err := []*message{m}, error(nil)
 	if media == TextOCCI || media == "" {
-		return []*message{m}, m.readHeaders(a.header)
+		err = m.readHeaders(a.header)
+	} else {
+		all, err = m.read(media, a.header, a.body, false)
 	}
-	return m.read(media, a.header, a.body, false)
+	if err != nil { // which is no Error: no service has answered so
+		return nil, errors.New(err.Error())
+	}
+	return all, nil
 }
 
 // entity returns the entity in an answer.

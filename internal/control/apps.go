@@ -82,7 +82,7 @@ func (c *Control) StartApp(ctx context.Context, who *identity.Caller, app App, o
 	spec := &service.Spec{Name: app.Name, Description: "Program of the Cloud Controller", Strategy: service.NoOrder, Format: appFormat, Document: document,
 		Labels: map[string]string{AppLabel: app.Name},
 		Roles:  []service.RoleSpec{{Name: appRole, Cardinality: 1, Min: &one, Max: &one, Machine: m, Heal: service.HealAuto, Identity: service.Stable, Restart: service.Always}}}
-	_, err = c.Deploy(ctx, who, Deployment{Spec: spec, Alias: app.Name})
+	_, err = c.Deploy(ctx, who, Deployment{Spec: spec, Alias: app.Name, Permissions: 0o660}) // apps are the project's
 	if errors.Is(err, engine.ErrAliasTaken) {
 		err = fmt.Errorf("app %s: %w", app.Name, identity.ErrExists)
 	}

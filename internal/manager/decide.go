@@ -152,10 +152,14 @@ func (i *Instance) answered(a *Answer, now time.Time) {
 	if i.Step == Gone || i.Step == Resting {
 		return
 	}
-	if a.Outcome == Unreachable && !repeatable(a.Call) && !repeated { // it has not happened for certain
+	if (a.Outcome == Unreachable || a.Outcome == Denied) && !repeatable(a.Call) && !repeated { // it has not happened for certain
 		i.Doubt, i.changed = false, true
 	}
-	if i.lost && a.Call == ShowApp {
+	switch {
+	case a.Outcome == Denied && i.State != Destroy:
+		i.fail(now, "%s: %s", what(a.Call), a.Message)
+		return
+	case i.lost && a.Call == ShowApp:
 		i.relocated(a, now)
 		return
 	}

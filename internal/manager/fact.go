@@ -47,6 +47,7 @@ const (
 	Unreachable         // it never arrived, or came back with 503
 	Unanswered          // it may have arrived
 	Unreadable          // answered with success, but in no form that makes sense
+	Denied              // not made: the delegation has ended
 )
 
 // An Answer is what became of a call.
