@@ -64,7 +64,7 @@ func (a *App) lead(ctx context.Context) (err error) {
 		return err
 	}
 	c, err := control.New(ctx, control.Options{Store: a.store, Vault: a.vault, Engine: e, Directory: a.directory, Audit: trail, Kinds: a.kinds, Log: a.opts.Log,
-		Alerts: r.alerts, Intake: r.intake, History: r.history, MethodRules: r.rules, Hurtle: managers})
+		Alerts: r.alerts, Intake: r.intake, History: r.history, MethodRules: r.rules, Hurtle: managers, Bundles: filepath.Join(a.opts.DataDir, "bundles")})
 	if err != nil {
 		return err
 	}

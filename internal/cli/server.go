@@ -49,6 +49,8 @@ func (o *serverOptions) addFlags(f *pflag.FlagSet, env func(string) string) {
 	f.BoolVar(&o.app.Occopus.StatusCodes, "occopus-status-codes", false, "Occopus answers errors with HTTP statuses that say what they are, instead of 200")
 	f.StringVar(&o.app.MonascaListen, "monasca-listen", "", "`address` at whose root Monasca is served too")
 	f.StringVar(&o.app.KeystoneListen, "keystone-listen", "", "`address` at whose root Keystone is served too")
+	f.StringSliceVar(&o.app.HurtleListen, "hurtle-listen", nil, "`addresses` at whose roots single service managers are served, each HOST:PORT or TERM=HOST:PORT; without a term the first is for the manager that was added first")
+	f.StringVar(&o.app.HurtleCloudListen, "hurtle-cc-listen", "", "`address` at whose root Hurtle's Cloud Controller is served")
 	f.BoolVar(&o.compat, "compat", false, "serve OneFlow, OneGate, Occopus, Monasca and Keystone at 127.0.0.1 on their customary ports 2474, 5030, 5000, 8070 and 35357 too")
 	f.StringVar(&o.app.Keystone.Validate, "keystone-validate", "", "`URL` of a real Keystone whose tokens are good for Monasca")
 	f.StringVar(&o.app.Keystone.Service, "keystone-service", "", "openrc `file` of a user who may validate tokens there")

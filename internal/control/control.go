@@ -46,6 +46,8 @@ type Options struct {
 	Intake    *telemetry.Intake
 	History   *telemetry.History // nil keeps none
 	Hurtle    *hurtle.Hurtle
+	// Bundles is the folder that archives of orchestrators' programs are unpacked into; "" for none.
+	Bundles string
 	// MethodRules check notification methods.
 	MethodRules notify.Rules
 	Log         *slog.Logger
@@ -63,6 +65,7 @@ type Control struct {
 	intake      *telemetry.Intake
 	history     *telemetry.History
 	hurtle      *hurtle.Hurtle
+	bundles     string
 	macs        *store.Vault // of instance tokens
 	methodRules notify.Rules
 	log         *slog.Logger
@@ -77,7 +80,7 @@ type Control struct {
 // New returns a Control over what the store holds.
 func New(ctx context.Context, o Options) (*Control, error) {
 	c := &Control{store: o.Store, vault: o.Vault, engine: o.Engine, directory: o.Directory, audit: o.Audit, kinds: o.Kinds, log: o.Log,
-		alerts: o.Alerts, intake: o.Intake, history: o.History, hurtle: o.Hurtle, macs: o.Vault, methodRules: o.MethodRules,
+		alerts: o.Alerts, intake: o.Intake, history: o.History, hurtle: o.Hurtle, bundles: o.Bundles, macs: o.Vault, methodRules: o.MethodRules,
 		templates: make(map[uint64]*Template), machines: make(map[int]*Definition)}
 	if c.macs == nil { // plain states are for tests; tokens are secrets there, too
 		var err error
