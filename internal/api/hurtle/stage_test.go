@@ -67,7 +67,7 @@ func newStage(t *testing.T) *stage {
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	s.must(os.MkdirAll(filepath.Join(s.bundle, "wsgi"), 0o755))
 	s.must(os.WriteFile(filepath.Join(s.bundle, "wsgi/application"), []byte("#!/bin/sh\nexec "+self+" stub\n"), 0o755))
-	s.options = app.Options{DataDir: t.TempDir(), Listen: "127.0.0.1:0", Supervisor: []string{self, "supervise"}, HurtleListen: []string{"127.0.0.1:0"}, KeystoneListen: "127.0.0.1:0",
+	s.options = app.Options{DataDir: t.TempDir(), Listen: "127.0.0.1:0", Supervisor: []string{self, "supervise"}, HurtleListen: []string{"127.0.0.1:0"}, HurtleCloudListen: "127.0.0.1:0", KeystoneListen: "127.0.0.1:0",
 		Accounts: []app.Account{{Driver: "process", Values: account()}, {Driver: "sim"}}}
 	if os.Getenv("TROUPE_TEST_LOG") != "" {
 		s.options.Log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))

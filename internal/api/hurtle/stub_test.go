@@ -174,6 +174,7 @@ func (s *stub) merge(r *http.Request) {
 
 func (s *stub) render(r *http.Request, h http.Header, body *bytes.Buffer) {
 	all := maps.Clone(s.attributes)
+	maps.DeleteFunc(all, func(_, value string) bool { return value == "" })
 	all["occi.mcn.stack.state"], all["occi.mcn.stack.id"], all["occi.core.id"] = s.stack, "stack-1", "/orchestrator/default"
 	if strings.Contains(r.Header.Get("Accept"), "json") {
 		h.Set("Content-Type", "application/occi+json")
