@@ -85,7 +85,9 @@ func (a *App) lead(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	a.open(c)
+	if err := a.open(ctx, c); err != nil {
+		return err
+	}
 	defer func() {
 		for _, g := range a.gates() {
 			g.shut()
@@ -242,7 +244,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // open puts the faces on the listeners.
-func (a *App) open(c *control.Control) {
+func (a *App) open(ctx context.Context, c *control.Control) error {
 	flow := flowface.New(flowface.Options{
 		Control: c, Settings: a.verified.oneflow, Log: a.opts.Log.With("face", "oneflow"),
 		BareErrors: a.opts.OneFlow.BareErrors, Reference: a.opts.OneFlow.Reference, NewForm: a.opts.OneFlow.NewForm,
@@ -252,11 +254,14 @@ func (a *App) open(c *control.Control) {
 	own := native.New(c, native.Options{Version: a.opts.Version, Started: a.started, OneFlow: a.verified.oneflow, Log: a.opts.Log.With("face", "native")})
 	under(mux, own.Prefix, a.api.Face(own))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		api.WriteError(w, r, &api.Problem{Status: http.StatusNotFound, Detail: "nothing is served at " + r.URL.Path + "; the API is at /v1, OneFlow at /oneflow, OneGate at /onegate, Occopus at /occopus, Monasca at /monasca, Keystone at /keystone, Hurtle at /hurtle"})
+		api.WriteError(w, r, &api.Problem{Status: http.StatusNotFound, Detail: "nothing is served at " + r.URL.Path + "; the API is at /v1, OneFlow at /oneflow, OneGate at /onegate, Occopus at /occopus, OCCI at /occi, Monasca at /monasca, Keystone at /keystone, Hurtle at /hurtle"})
 	})
 	gate := onegate.New(onegate.Options{Control: c, OneFlow: flow, URL: a.opts.OneGateURL, Settings: a.opts.OneGate, Log: a.opts.Log.With("face", "onegate")})
 	unclean := map[string]http.Handler{"oneflow": a.api.Face(flow.Face("/oneflow"))}
 	a.openStack(c, unclean)
+	if err := a.openOCCI(ctx, c, unclean); err != nil {
+		return err
+	}
 	under(mux, "/onegate", a.api.Face(gate.Face("/onegate")))
 	under(mux, "/hurtle", a.openHurtle(c))
 	cluster := a.occopusFace(c)
@@ -273,6 +278,7 @@ func (a *App) open(c *control.Control) {
 	a.flow.open(a.api.Face(flow.Face("")))
 	a.occopus.open(a.api.Face(cluster.Face("")))
 	a.onegate.open(besides(a.api.Face(gate.Face("")), own.Prefix, a.api.Face(own)))
+	return nil
 }
 
 // besides serves the native face at OneGate's listener, too, to instances alone: those that know of no other send their samples there.

@@ -195,7 +195,7 @@ func (o *Options) listeners() []api.Listener {
 		list = append(list, api.Listener{Name: "socket", Address: "unix:" + o.Socket})
 	}
 	for _, face := range [...]api.Listener{{Name: "oneflow", Address: o.OneFlowListen}, {Name: "onegate", Address: o.OneGateListen},
-		{Name: "occopus", Address: o.OccopusListen, Guest: o.Occopus.guests()}, {Name: "monasca", Address: o.MonascaListen}, {Name: "keystone", Address: o.KeystoneListen}} {
+		{Name: "occopus", Address: o.OccopusListen, Guest: o.Occopus.guests()}, {Name: "occi", Address: o.OCCIListen}, {Name: "monasca", Address: o.MonascaListen}, {Name: "keystone", Address: o.KeystoneListen}} {
 		if face.Address != "" {
 			list = append(list, face)
 		}

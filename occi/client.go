@@ -17,8 +17,8 @@ import (
 // what they lack or have too much. Its methods may be called from several goroutines at once; errors that a service
 // answered are of type [Error].
 //
-// Paths are below the root of the service: "/compute/1c2d". In answers, scheme and host of a URL are not looked at, as
-// services behind proxies do not know their own.
+// Paths are below the root of the service: "/compute/1c2d". Scheme and host of the URLs in answers are not looked at, as
+// services behind proxies do not know their own; only what links lead to may be elsewhere, by its host.
 type Client struct {
 	// URL is the root of the service: "https://cloud.example.org/occi".
 	URL string
@@ -47,7 +47,7 @@ const (
 )
 
 // clientLimits bound what a service may answer.
-var clientLimits = Limits{Categories: 1 << 20, Links: 1 << 20, Attributes: 1 << 20, Locations: 1 << 20}
+var clientLimits = Limits{Categories: 1 << 20, Links: 1 << 20, Attributes: 1 << 20, Locations: 1 << 20, Value: maxAnswer}
 
 // Discover reads the query interface. Categories that contradict others are left out.
 func (c *Client) Discover(ctx context.Context) (*Model, error) {
@@ -254,8 +254,8 @@ func (c *Client) path(location string) string {
 		return location
 	}
 	path := u.Path
-	if root, err := url.Parse(c.root()); err == nil && root.Path != "" {
-		path = strings.TrimPrefix(path, root.Path)
+	if root, err := url.Parse(c.root()); err == nil && strings.HasPrefix(path, root.Path+"/") {
+		path = path[len(root.Path):]
 	}
 	if !strings.HasPrefix(path, "/") {
 		path = "/" + path
@@ -285,12 +285,12 @@ type answer struct {
 // read reads an answer in whatever rendering it is.
 func (a *answer) read() ([]*message, error) {
 	media := mediaType(a.header)
-	m := &message{limits: &clientLimits}
+	m := &message{limits: &clientLimits, tolerant: true}
 	all, err := []*message{m}, error(nil)
 	if media == TextOCCI || media == "" {
 		err = m.readHeaders(a.header)
 	} else {
-		all, err = m.read(media, a.header, a.body, false)
+		all, err = m.read(media, a.header, a.body)
 	}
 	if err != nil { // which is no Error: no service has answered so
 		return nil, errors.New(err.Error())

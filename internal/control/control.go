@@ -73,6 +73,7 @@ type Control struct {
 	mu        sync.RWMutex
 	templates map[uint64]*Template
 	machines  map[int]*Definition
+	defined   uint64 // counts the changes of machines
 	journal   journal
 	keys      keyring
 }
