@@ -53,6 +53,7 @@ type App struct {
 	occopus   gate // the Occopus face at the root
 	occi      gate // the OCCI face at the root
 	monasca   gate // the Monasca face at the root
+	heat      gate // the Heat face at the root
 	keystone  gate // the Keystone face at the root
 	hurtle    hurtleGates
 
@@ -154,7 +155,7 @@ func (a *App) listen(ctx context.Context) error {
 	mux := http.NewServeMux()
 	a.api.Operations(mux)
 	mux.Handle("/", &a.main)
-	served := map[string]http.Handler{"main": mux, "socket": mux, "oneflow": &a.flow, "onegate": &a.onegate, "occopus": &a.occopus, "occi": &a.occi, "monasca": &a.monasca, "keystone": &a.keystone}
+	served := map[string]http.Handler{"main": mux, "socket": mux, "oneflow": &a.flow, "onegate": &a.onegate, "occopus": &a.occopus, "occi": &a.occi, "monasca": &a.monasca, "keystone": &a.keystone, "heat": &a.heat}
 	a.hurtle.serve(&a.opts, served)
 	for _, l := range a.opts.listeners() {
 		l.Handler = served[l.Name]
@@ -173,7 +174,7 @@ func (a *App) listen(ctx context.Context) error {
 
 // gates are those of all listeners.
 func (a *App) gates() []*gate {
-	return append([]*gate{&a.main, &a.flow, &a.onegate, &a.occopus, &a.occi, &a.monasca, &a.keystone}, a.hurtle.all()...)
+	return append([]*gate{&a.main, &a.flow, &a.onegate, &a.occopus, &a.occi, &a.monasca, &a.keystone, &a.heat}, a.hurtle.all()...)
 }
 
 func (a *App) readiness() (word, reason string) {
@@ -279,7 +280,7 @@ func (a *App) Ready() <-chan struct{} { return a.ready }
 func (a *App) Password() string { return a.password }
 
 // Addrs returns the URLs of the listeners by name: "main", "socket", "oneflow", "onegate", "occopus", "occi", "monasca", "keystone",
-// "hurtle" and "hurtle-TERM", "hurtle-cc".
+// "heat", "hurtle" and "hurtle-TERM", "hurtle-cc".
 func (a *App) Addrs() map[string]string { return a.api.Addrs() }
 
 // backends opens the accounts of drivers.

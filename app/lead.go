@@ -254,7 +254,7 @@ func (a *App) open(ctx context.Context, c *control.Control) error {
 	own := native.New(c, native.Options{Version: a.opts.Version, Started: a.started, OneFlow: a.verified.oneflow, Log: a.opts.Log.With("face", "native")})
 	under(mux, own.Prefix, a.api.Face(own))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		api.WriteError(w, r, &api.Problem{Status: http.StatusNotFound, Detail: "nothing is served at " + r.URL.Path + "; the API is at /v1, OneFlow at /oneflow, OneGate at /onegate, Occopus at /occopus, OCCI at /occi, Monasca at /monasca, Keystone at /keystone, Hurtle at /hurtle"})
+		api.WriteError(w, r, &api.Problem{Status: http.StatusNotFound, Detail: "nothing is served at " + r.URL.Path + "; the API is at /v1, OneFlow at /oneflow, OneGate at /onegate, Occopus at /occopus, OCCI at /occi, Monasca at /monasca, Keystone at /keystone, Heat at /heat, Hurtle at /hurtle"})
 	})
 	gate := onegate.New(onegate.Options{Control: c, OneFlow: flow, URL: a.opts.OneGateURL, Settings: a.opts.OneGate, Log: a.opts.Log.With("face", "onegate")})
 	unclean := map[string]http.Handler{"oneflow": a.api.Face(flow.Face("/oneflow"))}

@@ -12,7 +12,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/troupe-dev/troupe/driver/all"
 	"github.com/troupe-dev/troupe/internal/alarm"
+	"github.com/troupe-dev/troupe/internal/api/heat"
 	"github.com/troupe-dev/troupe/internal/api/keystone"
 	"github.com/troupe-dev/troupe/internal/api/monasca"
 	"github.com/troupe-dev/troupe/internal/control"
@@ -37,6 +39,26 @@ func (o *Options) verifyMonasca() error {
 		return fmt.Errorf("the profile compat takes Monasca's expressions alone: leave out --monasca-extended, or --monasca-profile compat")
 	}
 	return fmt.Errorf("--monasca-profile %.40q is none of fast, compat", o.Monasca.Profile)
+}
+
+// Heat says what makes the servers of Heat templates whose image no machine definition stands for, and their resources.
+type Heat struct {
+	Driver, Account string // "" for the driver of the only account, or else process
+}
+
+// verifyHeat chooses the driver where none was chosen.
+func (o *Options) verifyHeat(kinds all.Drivers) error {
+	switch {
+	case o.Heat.Driver != "":
+	case len(o.Accounts) == 1:
+		o.Heat.Driver, o.Heat.Account = o.Accounts[0].Driver, cmp.Or(o.Heat.Account, o.Accounts[0].Name)
+	default:
+		o.Heat.Driver = "process"
+	}
+	if _, err := kinds.Find(o.Heat.Driver); err != nil {
+		return fmt.Errorf("--heat-driver: %w", err)
+	}
+	return nil
 }
 
 // Keystone is a real one, whose tokens are good for Monasca here.
@@ -92,14 +114,19 @@ func (a *App) openStack(c *control.Control, main map[string]http.Handler) {
 		g.Directory = a.directory
 		guests, keystoneURL = g.Authenticate, func(*http.Request) string { return a.opts.Keystone.Validate }
 	}
-	logins := keystone.New(keystone.Options{Control: c, PublicURL: a.opts.PublicURL, Log: a.opts.Log.With("face", "keystone"), Services: func(r *http.Request) []keystone.Service { return a.managerServices(r, c) },
+	stacks := heat.New(heat.Options{Control: c, PublicURL: a.opts.PublicURL, Driver: a.opts.Heat.Driver, Account: a.opts.Heat.Account, Log: a.opts.Log.With("face", "heat")})
+	logins := keystone.New(keystone.Options{Control: c, PublicURL: a.opts.PublicURL, Log: a.opts.Log.With("face", "keystone"),
+		Services: func(r *http.Request) []keystone.Service {
+			return append([]keystone.Service{{Type: "orchestration", Name: "heat", URL: a.faceURL(r, "heat") + "/v1/$(tenant_id)s"}}, a.managerServices(r, c)...)
+		},
 		Monasca: func(r *http.Request) string { return a.faceURL(r, "monasca") + "/v2.0" }})
 	metrics := monasca.New(monasca.Options{Control: c, PublicURL: a.opts.PublicURL, Log: a.opts.Log.With("face", "monasca"),
 		Profile: alarm.Profile(a.opts.Monasca.Profile), Extended: a.opts.Monasca.Extended,
 		KeystoneURL: keystoneURL, Guests: guests})
-	main["keystone"], main["monasca"] = a.api.Face(logins.Face("/keystone")), a.api.Face(metrics.Face("/monasca"))
+	main["keystone"], main["monasca"], main["heat"] = a.api.Face(logins.Face("/keystone")), a.api.Face(metrics.Face("/monasca")), a.api.Face(stacks.Face("/heat"))
 	a.keystone.open(a.api.Face(logins.Face("")))
 	a.monasca.open(a.api.Face(metrics.Face("")))
+	a.heat.open(a.api.Face(stacks.Face("")))
 }
 
 // faceURL is where a client finds a face: below the public URL, at its own listener, or below the main one.

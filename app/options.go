@@ -33,8 +33,9 @@ type Options struct {
 	OneFlowListen string
 	// PublicURL and OneGateURL are what instances are told of this server and of its OneGate; "" for the listeners' addresses.
 	PublicURL, OneGateURL string
-	// OneGateListen, OccopusListen, OCCIListen, MonascaListen and KeystoneListen are where these faces are served at the root as well; "" for nowhere.
-	OneGateListen, OccopusListen, OCCIListen, MonascaListen, KeystoneListen string
+	// OneGateListen, OccopusListen, OCCIListen, MonascaListen, KeystoneListen and HeatListen are where these faces are served at the root as
+	// well; "" for nowhere.
+	OneGateListen, OccopusListen, OCCIListen, MonascaListen, KeystoneListen, HeatListen string
 	// HurtleListen are where single service managers are served at the root, each as ADDR or TERM=ADDR: without a term the first
 	// address is for the manager that was added first, and so on. HurtleCloudListen is where the Cloud Controller is.
 	HurtleListen      []string
@@ -60,6 +61,7 @@ type Options struct {
 	OneGate    onegate.Settings
 	Occopus    Occopus
 	Monasca    Monasca
+	Heat       Heat
 	Keystone   Keystone
 	// OneFlowConf is an oneflow-server.conf whose settings are taken over; "" for none.
 	OneFlowConf string

@@ -167,8 +167,7 @@ type AlarmTransition struct {
 	Role       string        `json:"role,omitempty"`
 	Instance   uint32        `json:"instance,omitempty"`
 	Hold       string        `json:"hold,omitempty" doc:"Why the actions were held back."`
-	// Runs are known of replays and tests.
-	Runs []AlarmRun `json:"runs,omitempty" doc:"Of a replay or test: its actions."`
+	Runs       []AlarmRun    `json:"runs,omitempty" doc:"The actions that the change led to."`
 }
 
 // An AlarmRun is an action of a transition.

@@ -140,6 +140,11 @@ type OTLPLeftOut struct {
 	ErrorMessage       string `json:"errorMessage"`
 }
 
+// An OTLPFailure is an answer to metrics in OTLP's JSON that are refused: a google.rpc.Status.
+type OTLPFailure struct {
+	Message string `json:"message"`
+}
+
 // A QueryResult is what a query in PromQL answers.
 type QueryResult struct {
 	Type     string          `json:"type"` // vector, matrix, scalar or string

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -106,12 +107,13 @@ func problemOf(resp *http.Response) *Problem {
 	p := &Problem{}
 	if strings.Contains(resp.Header.Get("Content-Type"), "json") {
 		_ = json.Unmarshal(text, p)          // likewise
-		if p.Detail == "" && p.Title == "" { // Prometheus' form
+		if p.Detail == "" && p.Title == "" { // Prometheus' form, or OTLP's
 			var e struct {
 				Error string `json:"error"`
+				OTLPFailure
 			}
 			_ = json.Unmarshal(text, &e)
-			p.Detail = e.Error
+			p.Detail = cmp.Or(e.Error, e.Message)
 		}
 	}
 	if p.Detail == "" && len(p.Errors) == 0 && p.Title == "" {

@@ -217,6 +217,9 @@ type Kind struct {
 	// the driver needs a permission of its own. Where only some options give that reach, they are
 	// marked instead (Option.HostAccess). ReachesHost tells of both.
 	HostAccess bool
+	// Addresses is the range, such as 127.0.0.0/8, in which a Request may wish for any Address, which is granted while
+	// it is free; "" where the machine's network decides.
+	Addresses string
 	// Actions that Act accepts; empty without an Actor.
 	Actions []Action
 	// Resources that MakeResource makes; empty without a Resourcer.

@@ -32,6 +32,7 @@ func Kind() *driver.Kind {
 		Options:      machineOptions,
 		Guarantee:    driver.Token,
 		VisibleAfter: 0,
+		Addresses:    "127.0.0.0/8",
 		Limits:       driver.Limits{Concurrency: 16, Deadline: 2 * time.Minute},
 		HostAccess:   true,
 		Actions: []driver.Action{

@@ -99,12 +99,16 @@ func TestEnvironment(t *testing.T) {
 
 func TestSetup(t *testing.T) {
 	dir := t.TempDir()
-	setup := func(secret string, overwrite bool) ([]string, error) {
+	setup := func(secret string, overwrite bool) (names []string, err error) {
 		s := &Setup{
 			Config: &Config{Interval: time.Second, Dimensions: map[string]string{"service": "a b: c", "zone": "x"}, Troupe: &TroupeTarget{URL: "http://t.test"}},
 			Secret: secret, Command: []string{"/opt/my troupe", "agent"}, ConfigDir: filepath.Join(dir, "etc"), UnitDir: dir, Overwrite: overwrite,
 		}
-		return s.Write()
+		written, err := s.Write()
+		for _, w := range written {
+			names = append(names, w.Name)
+		}
+		return names, err
 	}
 	names, err := setup("tok", false)
 	if err != nil {

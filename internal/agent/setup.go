@@ -31,9 +31,15 @@ const UnitName = "troupe-agent.service"
 // ErrExists is wrapped when a file is there already and holds something else.
 var ErrExists = errors.New("exists already and differs")
 
-// Write makes the files and returns their names. It writes none when one is there that differs, unless Overwrite is set. The
-// configuration and the secret are readable by the service's user alone.
-func (s *Setup) Write() ([]string, error) {
+// A Written is a file that a Setup has written.
+type Written struct {
+	Name string
+	Same bool // it held just that before
+}
+
+// Write makes the files and returns them: the secret, the configuration and the service. It writes none when one is there that differs,
+// unless Overwrite is set. The configuration and the secret are readable by the service's user alone.
+func (s *Setup) Write() ([]Written, error) {
 	config, err := filepath.Abs(filepath.Join(s.ConfigDir, "agent.yaml"))
 	if err != nil {
 		return nil, err
@@ -55,9 +61,11 @@ func (s *Setup) Write() ([]string, error) {
 	files := []file{
 		{secretFile, []byte(s.Secret + "\n"), 0o600, true}, {config, text, 0o600, true}, {unit, s.unit(config), 0o644, false},
 	}
-	for _, f := range files {
+	written := make([]Written, len(files))
+	for i, f := range files {
 		old, err := os.ReadFile(f.name)
-		if err == nil && !bytes.Equal(old, f.text) && !s.Overwrite {
+		written[i] = Written{f.name, err == nil && bytes.Equal(old, f.text)}
+		if err == nil && !written[i].Same && !s.Overwrite {
 			return nil, fmt.Errorf("%s %w", f.name, ErrExists)
 		}
 	}
@@ -65,14 +73,12 @@ func (s *Setup) Write() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var names []string
-	for _, f := range files {
+	for i, f := range files { // one that is the same, too: its owner may be another
 		if err := f.write(owner, group); err != nil {
-			return names, fmt.Errorf("write %s: %w", f.name, err)
+			return written[:i], fmt.Errorf("write %s: %w", f.name, err)
 		}
-		names = append(names, f.name)
 	}
-	return names, nil
+	return written, nil
 }
 
 type file struct {
@@ -214,7 +220,11 @@ func ParseDimensions(text string) (map[string]string, error) {
 		if !ok {
 			return nil, fmt.Errorf("dimension %q is not name:value", item)
 		}
-		out[strings.TrimSpace(name)] = strings.TrimSpace(value)
+		name = strings.TrimSpace(name)
+		if _, twice := out[name]; twice {
+			return nil, fmt.Errorf("%q: %s is given twice", item, name)
+		}
+		out[name] = strings.TrimSpace(value)
 	}
 	return out, checkDimensions("dimensions", out)
 }

@@ -167,6 +167,8 @@ func (d *Definition) checkDurations(p *problems) {
 		p.add("damping.transitions", "%d is not from 1 to %d", n, maxDamping)
 	} else if n > 0 && d.Damping.Within == 0 {
 		p.add("damping.within", "is missing")
+	} else if n == 0 && d.Damping.Within != 0 {
+		p.add("damping.transitions", "is missing")
 	}
 }
 

@@ -514,6 +514,11 @@ func TestValidate(t *testing.T) {
 			t.Errorf("no %q in\n%v", want, err)
 		}
 	}
+	calm := definition("avg(m) > 1")
+	calm.Damping = Damping{Within: time.Minute}
+	if err := calm.Validate(); err == nil || !strings.Contains(err.Error(), "damping.transitions: is missing") {
+		t.Error(err)
+	}
 	compat := definition("avg(m, 30) > 1")
 	compat.Profile = Compat
 	if err := compat.Validate(); err == nil || !strings.Contains(err.Error(), "multiple of 60") {

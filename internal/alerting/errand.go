@@ -168,7 +168,7 @@ func (a *Alerting) command(e *errand) (c *service.Command, why string) {
 			why = "the alarm's owner may not manage the service"
 			return
 		}
-		c = &service.Command{ID: "alarm-" + e.ID, By: "alarm " + e.Name, Because: e.Because}
+		c = &service.Command{ID: "alarm-" + e.ID, Insists: true, By: "alarm " + e.Name, Because: e.Because}
 		switch x := &e.Action; {
 		case x.Scale != nil:
 			r := s.Role(e.Role)

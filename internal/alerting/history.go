@@ -26,6 +26,13 @@ type Entry struct {
 	Metrics    []EntryMetric `json:"metrics,omitempty"`
 	Origin     metric.Origin `json:"origin,omitzero"`
 	Hold       alarm.Hold    `json:"hold,omitempty"` // why its actions were held back
+	Runs       []EntryRun    `json:"runs,omitempty"`
+}
+
+// An EntryRun is an action that the change led to.
+type EntryRun struct {
+	Action alarm.Action `json:"action"`
+	Held   alarm.Hold   `json:"held,omitempty"` // why it was not run
 }
 
 // An EntryPart is the state of one part of the expression.
@@ -55,6 +62,9 @@ func (a *Alerting) note(t *alarm.Transition) {
 		Severity: t.Severity, From: t.From.String(), To: t.To.String(), Reason: t.Reason, Detail: t.Detail, Origin: t.Origin, Hold: t.Hold}
 	for _, s := range t.SubAlarms {
 		e.Parts = append(e.Parts, EntryPart{s.Part, s.State.String(), s.Values})
+	}
+	for _, r := range t.Runs {
+		e.Runs = append(e.Runs, EntryRun{r.Action, r.Held})
 	}
 	for _, s := range t.Metrics[:min(len(t.Metrics), metricsInHistory)] {
 		e.Metrics = append(e.Metrics, EntryMetric{s.Name, s.Dimensions})

@@ -191,7 +191,7 @@ func newAlarmHistoryCommand(t *terminal) *cobra.Command {
 				return err
 			}
 			slices.Reverse(list) // people read downwards
-			return t.transitions(list)
+			return t.transitions(list, methodNames(ctx, c, project, list...))
 		}),
 	}
 	cmd.Flags().Var(choice{&state, alarmStates}, "state", "only changes to this state")
@@ -200,11 +200,28 @@ func newAlarmHistoryCommand(t *terminal) *cobra.Command {
 	return ofProject(cmd, &project)
 }
 
-// transitions shows changes of alarms.
-func (t *terminal) transitions(list []client.AlarmTransition) error {
+// methodNames are the names, by id, of the notification methods that changes of alarms have used; nil where they cannot be had.
+func methodNames(ctx context.Context, c *client.Client, project string, list ...client.AlarmTransition) map[string]string {
+	notifies := func(r client.AlarmRun) bool { return r.Notify != "" }
+	if !slices.ContainsFunc(list, func(x client.AlarmTransition) bool { return slices.ContainsFunc(x.Runs, notifies) }) {
+		return nil
+	}
+	methods, err := c.Notifications().Of(project).List(ctx)
+	if err != nil {
+		return nil // ids do
+	}
+	names := make(map[string]string, len(methods))
+	for _, m := range methods {
+		names[m.ID] = m.Name
+	}
+	return names
+}
+
+// transitions shows changes of alarms; methods are names by id.
+func (t *terminal) transitions(list []client.AlarmTransition, methods map[string]string) error {
 	b := &table{head: []string{"TIME", "NAME", "FROM", "TO", "WHY", "ACTIONS", "ALARM", "SEVERITY", "DETAIL"}, wide: 6}
 	for _, x := range list {
-		b.add(stamp(x.Time), oneLine(x.Name), x.From, x.To, oneLine(x.Reason), runs(&x), orDash(x.Alarm), x.Severity, orDash(oneLine(x.Detail)))
+		b.add(stamp(x.Time), oneLine(x.Name), x.From, x.To, oneLine(x.Reason), runs(&x, methods), orDash(x.Alarm), x.Severity, orDash(oneLine(x.Detail)))
 	}
 	if list == nil {
 		list = []client.AlarmTransition{}
@@ -212,14 +229,14 @@ func (t *terminal) transitions(list []client.AlarmTransition) error {
 	return t.show(list, b)
 }
 
-// runs says what a change led to.
-func runs(x *client.AlarmTransition) string {
+// runs says what a change led to; methods are names by id.
+func runs(x *client.AlarmTransition, methods map[string]string) string {
 	if x.Hold != "" {
 		return "held: " + x.Hold
 	}
 	var parts []string
 	for _, r := range x.Runs {
-		text := actionText(&r.AlarmAction)
+		text := actionText(&r.AlarmAction, methods)
 		if r.Held != "" {
 			text += " (" + r.Held + ")"
 		}
@@ -228,7 +245,7 @@ func runs(x *client.AlarmTransition) string {
 	return orDash(oneLine(strings.Join(parts, ", ")))
 }
 
-func actionText(a *client.AlarmAction) string {
+func actionText(a *client.AlarmAction, methods map[string]string) string {
 	switch {
 	case a.Scale != nil:
 		return strings.Join(strings.Fields("scale "+a.Scale.Role+" "+a.Scale.By), " ")
@@ -239,7 +256,7 @@ func actionText(a *client.AlarmAction) string {
 	case a.Restart:
 		return "restart"
 	}
-	return "notify " + a.Notify
+	return "notify " + cmp.Or(methods[a.Notify], a.Notify)
 }
 
 func newAlarmTestCommand(t *terminal) *cobra.Command {
@@ -256,7 +273,7 @@ func newAlarmTestCommand(t *terminal) *cobra.Command {
 				t.tell("alarm %s has no actions for %s", args[0], w.State)
 				return t.program(x, args[0])
 			}
-			t.tell("sent, as a test of %s: %s; see `troupe notification deliveries`", w.State, runs(&x))
+			t.tell("sent, as a test of %s: %s; see `troupe notification deliveries`", w.State, runs(&x, methodNames(ctx, c, project, x)))
 			return t.program(x, args[0])
 		}),
 	}

@@ -49,7 +49,7 @@ func (r *ruleFlags) add(f *pflag.FlagSet, fresh bool) {
 	f.Var(spanFlag{&r.lifetime}, "lifetime", "an alarm without samples for so long is removed")
 	f.Var(choice{&r.profile, []string{"fast", "compat"}}, "profile", "when windows are decided (default fast)")
 	f.Var(spanFlag{&r.lateness}, "lateness", "how long after a window's end its late samples are waited for")
-	f.Var(dampingFlag{&r.damping}, "damping", "hold actions back from more changes within a time on, such as `5/10m`")
+	f.Var(dampingFlag{&r.damping}, "damping", "hold actions back from more changes within a time on, such as `5/10m`, or none")
 	f.Var(maintenanceFlag{&r.maintenance}, "maintenance", "actions wait in this time, 'FROM TO [EVERY]'; repeatable")
 	f.BoolVar(&r.mute, "mute", false, "run no actions")
 	if !fresh {
@@ -303,7 +303,7 @@ func newAlarmReplayCommand(t *terminal) *cobra.Command {
 				}
 				all = append(all, list...)
 			}
-			return t.transitions(all)
+			return t.transitions(all, methodNames(ctx, c, project, all...))
 		}),
 	}
 	f := cmd.Flags()

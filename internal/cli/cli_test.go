@@ -70,6 +70,9 @@ func TestPlaces(t *testing.T) {
 	if _, err := assignments("--set", []string{"A=1", "B"}); err == nil || !strings.Contains(err.Error(), `--set "B"`) {
 		t.Errorf("%v", err)
 	}
+	if _, err := assignments("--set", []string{"A=1", "B=2", "A=3"}); err == nil || err.Error() != `--set "A=3": A is given twice` {
+		t.Error(err)
+	}
 	if m, err := assignments("--set", []string{"A=b=c"}); err != nil || m["A"] != "b=c" {
 		t.Errorf("%v %v", m, err)
 	}
@@ -137,6 +140,7 @@ func TestShieldNumbers(t *testing.T) {
 		"exec shop/app/0 -- kill -9 1":     "exec shop/app/0 -- kill -9 1",
 		"metric push a -1.5 --time 1m":     "metric push a --time 1m -- -1.5",
 		"metric push a -x":                 "metric push a -x",
+		"metric push a --time -10m -3":     "metric push a --time -10m -- -3",
 		"events -n -1":                     "events -n -1",
 		"--url http://x scale shop/app -1": "--url http://x scale shop/app -- -1",
 	} {

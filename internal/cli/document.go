@@ -199,6 +199,9 @@ func assignments(flag string, args []string) (map[string]string, error) {
 		if !ok || key == "" {
 			return nil, usageError("%s %q: give KEY=VALUE", flag, a)
 		}
+		if _, twice := out[key]; twice {
+			return nil, usageError("%s %q: %s is given twice", flag, a, key)
+		}
 		out[key] = value
 	}
 	return out, nil

@@ -31,7 +31,11 @@ func (m moment) Set(text string) error {
 		}
 	}
 	var ago time.Duration
-	if err := (spanFlag{&ago}).Set(strings.TrimSuffix(text, " ago")); err != nil {
+	text = strings.TrimSuffix(text, " ago")
+	if span, signed := strings.CutPrefix(text, "-"); signed && (spanFlag{&ago}).Set(span) == nil {
+		return fmt.Errorf("give how long ago without a sign, such as %s", span)
+	}
+	if err := (spanFlag{&ago}).Set(text); err != nil {
 		return fmt.Errorf("give a time such as 2030-01-05T02:00:00Z, or how long ago it was, such as 90m")
 	}
 	*m.value = time.Now().Add(-ago)

@@ -113,9 +113,10 @@ func (o *quotaOptions) edit(f *pflag.FlagSet, q *client.Quota) error {
 }
 
 func quotaTable(list []client.Group) *table {
-	b := &table{head: []string{"GROUP", "SERVICES", "INSTANCES", "CPUS", "MEMORY"}}
+	b := &table{head: []string{"GROUP", "SERVICES", "INSTANCES", "CPUS", "MEMORY", "SERIES", "VALUES", "SAMPLES"}}
 	for _, g := range list {
-		b.add(g.Name, of(g.Used.Services, g.Quota.Services), of(g.Used.Instances, g.Quota.Instances), of(g.Used.CPUs, g.Quota.CPUs), memoryOf(g))
+		b.add(g.Name, of(g.Used.Services, g.Quota.Services), of(g.Used.Instances, g.Quota.Instances), of(g.Used.CPUs, g.Quota.CPUs), memoryOf(g),
+			limitOf(g.Quota.Series), limitOf(g.Quota.Values), limitOf(g.Quota.Samples))
 	}
 	return b
 }
@@ -126,6 +127,14 @@ func of[T int | float64](used T, limit *T) string {
 		return fmt.Sprint(used)
 	}
 	return fmt.Sprintf("%v of %v", used, *limit)
+}
+
+// limitOf shows a limit of a group's own; where it has none, the server's holds.
+func limitOf[T int | float64](limit *T) string {
+	if limit == nil {
+		return "-"
+	}
+	return fmt.Sprint(*limit)
 }
 
 func memoryOf(g client.Group) string {

@@ -9,7 +9,7 @@ import (
 	"github.com/troupe-dev/troupe/client"
 )
 
-// dampingFlag takes how many changes of an alarm are too many in which time: 5/10m.
+// dampingFlag takes how many changes of an alarm are too many in which time: 5/10m; none lifts that.
 type dampingFlag struct{ value *client.Damping }
 
 // String implements pflag.Value.
@@ -25,11 +25,15 @@ func (f dampingFlag) Type() string { return "damping" }
 
 // Set implements pflag.Value.
 func (f dampingFlag) Set(text string) error {
+	if text == "none" {
+		*f.value = client.Damping{}
+		return nil
+	}
 	number, within, _ := strings.Cut(text, "/")
 	n, err := strconv.Atoi(number)
 	var span time.Duration
-	if err != nil || (spanFlag{&span}).Set(within) != nil {
-		return fmt.Errorf("write how many changes in which time, such as 5/10m")
+	if err != nil || (spanFlag{&span}).Set(within) != nil || n < 1 || span <= 0 {
+		return fmt.Errorf("write how many changes in which time, such as 5/10m, or none")
 	}
 	*f.value = client.Damping{Transitions: n, Within: client.Duration(span)}
 	return nil

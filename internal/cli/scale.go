@@ -46,7 +46,7 @@ var decrease = regexp.MustCompile(`^-[0-9]+%?$`)
 // negative is a number that `troupe metric push` takes.
 var negative = regexp.MustCompile(`^-([0-9]|\.[0-9]|[Ii]nf$)`)
 
-// shieldNumbers moves the -N of `troupe scale` and `troupe metric push` behind --, or it would be read as a flag.
+// shieldNumbers moves the -N of `troupe scale` and `troupe metric push` behind --, or it would be read as a flag. The value of --time is no such N.
 func shieldNumbers(args []string) []string {
 	at, number := slices.Index(args, "scale"), decrease
 	if push := slices.Index(args, "push"); push > 0 && args[push-1] == "metric" {
@@ -55,12 +55,12 @@ func shieldNumbers(args []string) []string {
 	if at < 0 || slices.Contains(args, "--") {
 		return args
 	}
-	i := slices.IndexFunc(args[at:], number.MatchString)
-	if i < 0 {
-		return args
+	for i := at + 1; i < len(args); i++ {
+		if number.MatchString(args[i]) && args[i-1] != "--time" {
+			return append(slices.Concat(args[:i], args[i+1:]), "--", args[i])
+		}
 	}
-	i += at
-	return append(slices.Concat(args[:i], args[i+1:]), "--", args[i])
+	return args
 }
 
 func runScale(ctx context.Context, t *terminal, c *client.Client, o *scaleOptions, args []string) error {

@@ -246,8 +246,18 @@ func (c *Control) addToken(ctx context.Context, who *identity.Caller, n identity
 	if !who.Can(n.Scopes) {
 		return "", identity.Token{}, fmt.Errorf("%w: a token makes no token with more scopes than its own (%s)", identity.ErrDenied, who.Scopes)
 	}
-	if who.Token != "" {
-		own, err := c.directory.Token(who.Token)
+	by := who.Token
+	if who.Session != nil { // it has the group and the life of the token that it was opened with, if that was one
+		by = who.Session.Token
+		if n.Group == nil {
+			n.Group = &who.Session.Group
+		}
+		if *n.Group != who.Session.Group {
+			return "", identity.Token{}, fmt.Errorf("%w: a session in one group makes no token for another", identity.ErrDenied)
+		}
+	}
+	if by != "" {
+		own, err := c.directory.Token(by)
 		if err != nil {
 			return "", own, fmt.Errorf("%w: the token has ended", identity.ErrDenied)
 		}

@@ -32,6 +32,9 @@ func (c *Control) Makers(who *identity.Caller, kind string) []Maker {
 func (c *Control) checkResources(who *identity.Caller, spec *service.Spec) error {
 	for n := range spec.Resources {
 		x := &spec.Resources[n]
+		if x.Driver == service.Recorded {
+			continue
+		}
 		place := fmt.Sprintf("resources[%d]", n)
 		kind, err := c.kinds.Find(x.Driver)
 		if err != nil {

@@ -88,7 +88,9 @@ func (e *Engine) blueprint(a *actor, eff service.Effect, phase service.Phase) (p
 			Options: impl.Options, CPUs: p.machine.CPUs, Memory: p.machine.Memory, Data: svc.DataName(i),
 			Hold: eff.Hold, Generation: e.store.Installation().Generation,
 		}
-		if r.Spec.Identity == service.Stable && len(i.Addresses) > 0 {
+		if x := r.Bears(); x != nil {
+			p.request.Address = x.Address()
+		} else if r.Spec.Identity == service.Stable && len(i.Addresses) > 0 {
 			p.request.Address = i.Addresses[0]
 		}
 		p.scope = e.scopeOf(a, i)

@@ -243,6 +243,12 @@ func (d *Directory) saveUse(ctx context.Context) error {
 	return nil
 }
 
+// TokenIs reports whether a text is that of the token with an id, as far as the text says. It says nothing of whether it is good.
+func TokenIs(text, id string) bool {
+	got, _, ok := splitToken(text)
+	return ok && got == id
+}
+
 func splitToken(text string) (id, secret string, ok bool) {
 	const secretAt = len(tokenPrefix) + tokenID + 1
 	if len(text) != tokenLength || text[:len(tokenPrefix)] != tokenPrefix || text[secretAt-1] != '_' {

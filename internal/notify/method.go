@@ -17,6 +17,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -222,6 +223,8 @@ func (v *methodCheck) url() {
 		v.fail("address", "has the scheme %.20q; http or https is needed", u.Scheme)
 	case u.Hostname() == "":
 		v.fail("address", "names no host")
+	case u.Port() != "" && !validPort(u.Port()):
+		v.fail("address", "has the port %.20s; from 1 to 65535 is needed", u.Port())
 	default:
 		if ip, err := netip.ParseAddr(u.Hostname()); err == nil && v.rules.Guard != nil {
 			if err := v.rules.Guard.Check(ip); err != nil {
@@ -229,6 +232,11 @@ func (v *methodCheck) url() {
 			}
 		}
 	}
+}
+
+func validPort(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && n > 0
 }
 
 func (v *methodCheck) period() {

@@ -78,6 +78,8 @@ type Input struct {
 	Fresh bool
 	// Settled is since when the role has what was last wished; values from before say nothing about that.
 	Settled time.Time
+	// Unmanaged: nobody looks after the role's service, so that no rule is asked; what Describe tells.
+	Unmanaged bool
 }
 
 // A Reading is one value that rules decide from.
@@ -151,17 +153,34 @@ func (r *Rule) Scaled(m *Memory, now time.Time, from, to int) {
 
 // Describe says for people what the rule saw last, or when its time comes.
 func (r *Rule) Describe(m *Memory, in Input) string {
+	if r.Timed == nil {
+		return r.describeValue(m, in) + in.waits()
+	}
+	after := m.LastEval
+	if after.IsZero() {
+		after = in.Now
+	}
+	next := r.schedule.Next(after)
 	switch {
-	case r.Timed != nil:
-		after := m.LastEval
-		if after.IsZero() {
-			after = in.Now
-		}
-		next := r.schedule.Next(after)
-		if next.IsZero() {
-			return "its time is over"
-		}
-		return "next at " + next.Format(time.RFC3339)
+	case next.IsZero():
+		return "its time is over"
+	case next.After(in.Now):
+		return "next at " + next.Format(time.RFC3339) + in.waits()
+	}
+	return "due since " + next.Format(time.RFC3339) + in.waits()
+}
+
+// waits tells of a rule that would have something to wish.
+func (in *Input) waits() string {
+	if in.Unmanaged {
+		return "; waits while nobody manages the service"
+	}
+	return ""
+}
+
+// describeValue is Describe for the rules that go by a value.
+func (r *Rule) describeValue(m *Memory, in Input) string {
+	switch {
 	case r.Elastic != nil && m.Evaluated == "":
 		return r.Elastic.Expression + ", not looked at yet"
 	case r.Elastic != nil:

@@ -4,11 +4,14 @@ import (
 	"fmt"
 	"net/mail"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/netresearch/go-cron"
+
+	"github.com/troupe-dev/troupe/internal/nearest"
 )
 
 // A Schedule is when a scheduled policy fires: once, or again and again.
@@ -149,20 +152,73 @@ func cronFields(text string) ([]string, error) {
 	}
 	fields = fields[:5]
 	for i, field := range fields {
-		for _, part := range strings.Split(field, ",") {
-			if !cronPart.MatchString(part) {
-				return nil, fmt.Errorf("field %d: %s is no value, range or step (*/n, a-b/n)", i+1, quote(part))
-			}
-			low, high, isRange := strings.Cut(part, "-")
-			high, _, _ = strings.Cut(high, "/")
-			from, err1 := strconv.Atoi(low)
-			to, err2 := strconv.Atoi(high)
-			if isRange && err1 == nil && err2 == nil && from > to {
-				return nil, fmt.Errorf("field %d: the range %s runs backwards", i+1, quote(part))
+		for part := range strings.SplitSeq(field, ",") {
+			if err := cronKinds[i].check(part); err != nil {
+				return nil, fmt.Errorf("%s: %w", cronKinds[i].name, err)
 			}
 		}
 	}
 	return fields, nil
+}
+
+// A cronKind is what one of the five fields may hold.
+type cronKind struct {
+	name      string
+	low, high int
+	noun      string   // of words
+	words     []string // from low on; nil for none
+}
+
+var cronKinds = [...]cronKind{
+	{"minute", 0, 59, "", nil}, {"hour", 0, 23, "", nil}, {"day of the month", 1, 31, "", nil},
+	{"month", 1, 12, "month", strings.Fields("jan feb mar apr may jun jul aug sep oct nov dec")},
+	{"day of the week", 0, 7, "weekday", strings.Fields("sun mon tue wed thu fri sat")},
+}
+
+// check says in the words of who wrote it what is wrong with a member of a field; the library would say it in its own.
+func (k *cronKind) check(part string) error {
+	if !cronPart.MatchString(part) {
+		return fmt.Errorf("%s is no value, range or step (*/n, a-b/n)", quote(part))
+	}
+	values, step, stepped := strings.Cut(part, "/")
+	low, high, isRange := strings.Cut(values, "-")
+	from, to, err := k.low, k.high, error(nil)
+	if values != "*" {
+		if from, err = k.value(low); err != nil || !isRange {
+			return err
+		}
+		if to, err = k.value(high); err != nil {
+			return err
+		}
+		if high == "sun" { // the week's end, too
+			to = k.high
+		}
+		if from > to {
+			return fmt.Errorf("the range %s runs backwards", quote(part))
+		}
+	}
+	if n, err := strconv.Atoi(step); stepped && (err != nil || n < 1 || n > to-from) {
+		return fmt.Errorf("the step of %s is 0, or leads past its range", quote(part))
+	}
+	return nil
+}
+
+// value reads a number or a word.
+func (k *cronKind) value(text string) (int, error) {
+	if onlyDigit.MatchString(text) {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < k.low || n > k.high {
+			return 0, fmt.Errorf("%.40s is not from %d to %d", text, k.low, k.high)
+		}
+		return n, nil
+	}
+	if n := slices.Index(k.words, text); n >= 0 {
+		return k.low + n, nil
+	}
+	if k.words == nil {
+		return 0, fmt.Errorf("%s is no number", quote(text))
+	}
+	return 0, fmt.Errorf("%s is no %s; write %d to %d, or %s to %s%s", quote(text), k.noun, k.low, k.high, k.words[0], k.words[len(k.words)-1], nearest.Hint(text, k.words))
 }
 
 var (

@@ -71,6 +71,27 @@ func TestParseRecurrenceErrors(t *testing.T) {
 	}
 }
 
+// What is wrong with a recurrence is told in the words of those who write them.
+func TestParseRecurrenceWords(t *testing.T) {
+	for text, want := range map[string]string{
+		"60 * * * *":                   "minute: 60 is not from 0 to 59",
+		"0 25 * * *":                   "hour: 25 is not from 0 to 23",
+		"0 0 99999999999999999999 * *": "day of the month: 99999999999999999999 is not from 1 to 31",
+		"* * * foo *":                  `month: "foo" is no month; write 1 to 12, or jan to dec`,
+		"* * * * fre":                  `day of the week: "fre" is no weekday; write 0 to 7, or sun to sat; did you mean "fri"?`,
+		"1-x * * * *":                  `minute: "x" is no number`,
+		"*/0 * * * *":                  `minute: the step of "*/0" is 0, or leads past its range`,
+		"* 9-17/20 * * *":              `hour: the step of "9-17/20" is 0, or leads past its range`,
+		"0 0 * * fri-mon":              `day of the week: the range "fri-mon" runs backwards`,
+		"* 1.5 * * *":                  `hour: "1.5" is no value, range or step (*/n, a-b/n)`,
+		"H * * * *":                    `minute: "h" is no number`,
+	} {
+		if _, err := ParseRecurrence(text, time.UTC); err == nil || err.Error() != quote(text)+" is not a valid cron expression: "+want {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
 func TestDaylightSaving(t *testing.T) {
 	berlin, lordHowe, apia := zone(t, "Europe/Berlin"), zone(t, "Australia/Lord_Howe"), zone(t, "Pacific/Apia")
 	for _, c := range []struct {
@@ -219,6 +240,9 @@ func FuzzParseRecurrence(f *testing.F) {
 	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 	f.Fuzz(func(t *testing.T, text string) {
 		s, err := ParseRecurrence(text, time.UTC)
+		if err != nil && (strings.Contains(err.Error(), "strconv") || strings.Contains(err.Error(), "minimum") || strings.Contains(err.Error(), "must be")) {
+			t.Fatalf("%q: the library's words: %v", text, err)
+		}
 		if err == nil && !s.Next(now).After(now) {
 			t.Fatalf("%q: next after %v is %v", text, now, s.Next(now))
 		}

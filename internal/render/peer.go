@@ -61,6 +61,11 @@ func (v view) Attr(name string) (any, bool) {
 		return v.peer.Addresses, true
 	case "attributes":
 		return v.peer.Attributes, true
+	case "uuid":
+		if v.peer.UUID == nil {
+			return "", true
+		}
+		return v.peer.UUID(), true
 	}
 	return nil, false
 }
@@ -68,7 +73,7 @@ func (v view) Attr(name string) (any, bool) {
 // Names returns the names of the peer's fields.
 func (v view) Names() []string { return peerFields }
 
-var peerFields = []string{"name", "number", "address", "addresses", "attributes"}
+var peerFields = []string{"name", "number", "address", "addresses", "attributes", "uuid"}
 
 // String returns the peer's name: what {{ roles.db[0] }} prints.
 func (v view) String() string { return v.peer.Name }

@@ -29,7 +29,8 @@ func (s *Service) order(c *Command, now Time) error {
 		}
 	}
 	refusal := s.obey(c, now)
-	if c.ID != "" {
+	again := c.Insists && refusal != nil && refusal.Kind == WrongState
+	if c.ID != "" && !again {
 		if len(s.Verdicts) >= verdictsKept {
 			s.Verdicts = slices.Delete(s.Verdicts, 0, 1)
 		}
@@ -180,11 +181,15 @@ func (s *Service) told(c *Command, now Time, format string, args ...any) {
 	if c == nil || (c.By == "" && c.Because == "") {
 		return
 	}
-	who := c.By
-	if c.Because != "" {
-		who = strings.TrimPrefix(who+": "+c.Because, ": ")
+	s.event(now, false, nil, nil, "%s → %s", c.who(), fmt.Sprintf(format, args...))
+}
+
+// who tells who gave the command, and why, as far as that is known.
+func (c *Command) who() string {
+	if c.Because == "" {
+		return c.By
 	}
-	s.event(now, false, nil, nil, "%s → %s", who, fmt.Sprintf(format, args...))
+	return strings.TrimPrefix(c.By+": "+c.Because, ": ")
 }
 
 func (s *Service) scaleTo(r *Role, n int, cooldown time.Duration, now Time) {
@@ -514,6 +519,7 @@ func (s *Service) replaceOne(c *ReplaceOne, cmd *Command, now Time) *Refusal {
 	s.told(cmd, now, "replace %s", s.InstanceName(i))
 	if c.Failed {
 		i.countFailure(now)
+		i.Reason = strings.TrimSuffix("replaced by order of "+cmd.who(), " of ")
 	}
 	s.replace(i, now)
 	return nil

@@ -397,7 +397,7 @@ func (s *Service) mayCreate(r *Role) bool {
 	if s.Leaving || r.wish() == 0 || r.State == Pending {
 		return false
 	}
-	return s.parentsReady(r)
+	return s.parentsReady(r) && s.bearer(r) == nil
 }
 
 // parentsReady reports whether all that the role needs is ready. Parents count where the strategy says so,

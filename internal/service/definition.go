@@ -60,7 +60,11 @@ func (m *Machine) made() Machine {
 
 // printOf returns a text that two roles share if machines made for one are as good as those made for the other.
 func printOf(s *Spec, r *RoleSpec) string {
-	text, err := json.Marshal([]any{r.Machine.made(), r.Identity, r.Needs, r.Filter, s.Inputs, r.Inputs, s.VariablesOf(r)})
+	what := []any{r.Machine.made(), r.Identity, r.Needs, r.Filter, s.Inputs, r.Inputs, s.VariablesOf(r)}
+	if r.Address != "" {
+		what = append(what, r.Address)
+	}
+	text, err := json.Marshal(what)
 	if err != nil {
 		panic(fmt.Sprintf("role %s cannot be encoded: %v", r.Name, err)) // specs come from JSON
 	}
@@ -128,7 +132,7 @@ func (m *Machine) bare() Machine {
 
 // bare returns what a role must know of its spec to leave when the service's has it no more.
 func (r *RoleSpec) bare() *RoleSpec {
-	b := &RoleSpec{Name: r.Name, Heal: r.Heal, OnGone: r.OnGone, Identity: r.Identity, HardShutdown: r.HardShutdown, StopTimeout: r.StopTimeout,
+	b := &RoleSpec{Name: r.Name, Address: r.Address, Heal: r.Heal, OnGone: r.OnGone, Identity: r.Identity, HardShutdown: r.HardShutdown, StopTimeout: r.StopTimeout,
 		Machine: r.Machine.bare()}
 	for _, e := range r.Earlier {
 		b.Earlier = append(b.Earlier, EarlierMachine{e.Revision, e.Print, e.Machine.bare()})

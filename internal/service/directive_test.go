@@ -240,7 +240,7 @@ func (x *scene) measure(args []string) error {
 
 // order sends a command, with the options id, by and because.
 func (x *scene) order(c Command, o map[string]string) error {
-	c.ID, c.By, c.Because = o["id"], o["by"], o["because"]
+	c.ID, c.Insists, c.By, c.Because = o["id"], o["insists"] != "", o["by"], o["because"]
 	return x.w.command(c)
 }
 
@@ -254,7 +254,7 @@ func (x *scene) scaleRole(args []string) error {
 }
 
 func (x *scene) scaling(args []string) (Command, map[string]string, error) {
-	o, err := options(args, 2, "force", "clamp", "cooldown", "id", "by", "because")
+	o, err := options(args, 2, "force", "clamp", "cooldown", "id", "insists", "by", "because")
 	if err != nil {
 		return Command{}, nil, err
 	}
@@ -401,11 +401,15 @@ func (x *scene) cancel(args []string) error {
 }
 
 func (x *scene) replace(args []string) error {
+	o, err := options(args, 1, "failed", "by", "because")
+	if err != nil {
+		return err
+	}
 	i, err := x.instance(args[0])
 	if err != nil {
 		return err
 	}
-	return x.w.command(Command{ReplaceOne: &ReplaceOne{Serial: i.Serial, Failed: len(args) > 1 && args[1] == "failed"}})
+	return x.order(Command{ReplaceOne: &ReplaceOne{Serial: i.Serial, Failed: o["failed"] != ""}}, o)
 }
 
 func managing(mode Mode) func(*scene, []string) error {

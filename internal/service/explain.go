@@ -3,6 +3,7 @@ package service
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -77,7 +78,7 @@ func (s *Service) Explain(now time.Time) Explanation {
 	t := TimeOf(now)
 	for _, r := range s.Roles {
 		re := RoleExplanation{Name: r.Name, State: r.State.String(), Why: r.Reason, Cardinality: r.Cardinality, Phases: map[string]int{},
-			Policies: r.PolicyStates(now), Decision: r.Decision, Implementations: r.explainChoice(t)}
+			Policies: s.PolicyStates(r, now), Decision: r.Decision, Implementations: r.explainChoice(t)}
 		for p := range phases {
 			if n := r.lists[p].n; n > 0 {
 				re.Phases[p.String()] = n
@@ -147,11 +148,17 @@ func (s *Service) explainResources(e *Explanation, now Time) {
 }
 
 func (s *Service) badInstance(i *Instance, now Time) string {
-	text := fmt.Sprintf("%s (%s): %s", s.InstanceName(i), i.Phase, i.Reason)
-	if i.Phase == Backoff {
-		text += fmt.Sprintf("; tried again in %v", i.Until.Sub(now).Round(time.Second))
+	var why []string
+	switch {
+	case i.Reason != "":
+		why = append(why, i.Reason)
+	case i.Failures > 0: // their reason went when it came up again
+		why = append(why, fmt.Sprintf("failures in a row so far: %d", i.Failures))
 	}
-	return text
+	if i.Phase == Backoff {
+		why = append(why, fmt.Sprintf("tried again in %v", i.Until.Sub(now).Round(time.Second)))
+	}
+	return strings.TrimSuffix(fmt.Sprintf("%s (%s): %s", s.InstanceName(i), i.Phase, strings.Join(why, "; ")), ": ")
 }
 
 func (s *Service) inWords() string {

@@ -61,6 +61,8 @@ const (
 type Command struct {
 	// ID makes a command that is sent twice count once: the stored verdict is returned. "" for none.
 	ID string
+	// Insists: it is given again when the service is not ready for it. That refusal changes nothing and is no verdict.
+	Insists bool
 	// By is who asked and Because why, for the service's story.
 	By, Because string
 

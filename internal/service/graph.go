@@ -1,6 +1,7 @@
 package service
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -8,7 +9,7 @@ import (
 )
 
 // MaxResources is how many resources a service may have.
-const MaxResources = 100
+const MaxResources = 1000
 
 // A node is a role or a resource while the specification's graph is checked.
 type node struct {
@@ -26,6 +27,7 @@ type edge struct {
 // first, in their order. It is nil when a name leads nowhere.
 func (v *validator) graph(s *Spec, roles map[string]int) []node {
 	resources := v.resources(s, roles)
+	v.bearers(s)
 	g := make([]node, len(s.Roles)+len(s.Resources))
 	whole := true
 	for i := range s.Roles {
@@ -72,8 +74,40 @@ func (v *validator) resources(s *Spec, roles map[string]int) map[string]int {
 			v.fail(at+".driver", "the driver has no name")
 		}
 		one(v, at+".heal", x.Heal, HealAuto, HealManual, "")
+		v.recorded(at, x)
 	}
 	return known
+}
+
+// recorded checks what only a recorded resource has.
+func (v *validator) recorded(at string, x *ResourceSpec) {
+	if x.Addresses == "" {
+		return
+	}
+	if _, err := netip.ParsePrefix(x.Addresses); err != nil {
+		v.fail(at+".addresses", "%q is no range of addresses such as 10.0.0.0/24", x.Addresses)
+	} else if x.Driver != Recorded {
+		v.fail(at+".addresses", "only a resource of the driver %s has its addresses said; others have options", Recorded)
+	}
+}
+
+// bearers checks whose machines have the addresses of resources.
+func (v *validator) bearers(s *Spec) {
+	first := map[string]string{}
+	for i := range s.Roles {
+		r, at := &s.Roles[i], indexed("roles", i)+".address"
+		switch {
+		case r.Address == "":
+			continue
+		case !slices.Contains(r.Needs, r.Address):
+			v.fail(at, "%q is no resource that the role needs%s", r.Address, nearest.Hint(r.Address, r.Needs))
+		case r.Cardinality > 1 || r.MaxOf() != 1:
+			v.fail(at, "an address is that of one machine: give the role a max of 1")
+		case first[r.Address] != "":
+			v.fail(at, "the machine of role %s has the address of %s already", first[r.Address], r.Address)
+		}
+		first[r.Address] = r.Name
+	}
 }
 
 // edges finds the nodes that are named; those of their kind begin at first. It reports whether all are there.

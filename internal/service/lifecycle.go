@@ -372,6 +372,9 @@ func (r *Role) waitsFor(s *Service) string {
 	if x := r.lacking(); x != nil && !s.Leaving {
 		return "waits for resource " + x.Name
 	}
+	if other := s.bearer(r); other != nil && !s.Leaving {
+		return "waits for the machine of role " + other.Name + " to give up the address of " + r.bears.Name
+	}
 	if s.Spec.Strategy == Straight {
 		for _, p := range r.parents {
 			if !p.Ready() {

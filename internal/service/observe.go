@@ -141,6 +141,7 @@ func (s *Service) seen(i *Instance, m driver.Machine, now Time) {
 		had := len(i.Addresses) > 0
 		i.Addresses = m.Addresses
 		s.dirty(i)
+		s.bear(i.role, m.Addresses, now)
 		if had {
 			s.refreshChildren(i.role)
 		}

@@ -254,12 +254,12 @@ type PolicyState struct {
 	LastUp, LastDown time.Time
 }
 
-// PolicyStates tells how the policies of the role stand, in their order.
-func (r *Role) PolicyStates(now time.Time) (out []PolicyState) {
+// PolicyStates tells how the policies of a role of the service stand, in their order.
+func (s *Service) PolicyStates(r *Role, now time.Time) (out []PolicyState) {
 	if r.governed == nil {
 		return nil
 	}
-	in := policy.Input{Now: now, Value: r.governed.value}
+	in := policy.Input{Now: now, Value: r.governed.value, Unmanaged: s.unmanaged()}
 	for n, rule := range r.governed.rules {
 		m := &r.Policies[n]
 		x := PolicyState{Policy: r.Spec.Policies[n].Title(), Refused: m.Refused, LastUp: m.LastUp, LastDown: m.LastDown}

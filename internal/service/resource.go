@@ -39,6 +39,7 @@ type Resource struct {
 
 	needs, children []*Resource
 	users           []*Role
+	bearers         []*Role // whose machines have its address, leaving ones too
 	issued          bool
 	asks            uint32 // calls asked for since it was loaded: the number of the last one
 }
@@ -125,14 +126,21 @@ func (s *Service) takeResources(now Time) {
 		}
 		x.Spec, x.Failures, x.Begun, x.Overdue = spec, 0, 0, false
 		switch x.Phase {
+		case ResourceReady: // resourcesAgree lets no other resource change
+			x.Kind = spec.Kind
+			s.record(x, now)
 		case ResourceWanted:
 			s.renew(x, now)
 		case ResourceFailed:
 			x.Until = now
 		}
 	}
+	known := make(map[string]bool, len(s.Resources))
+	for _, x := range s.Resources {
+		known[x.Name] = true
+	}
 	for n := range s.Spec.Resources {
-		if spec := &s.Spec.Resources[n]; s.Resource(spec.Name) == nil {
+		if spec := &s.Spec.Resources[n]; !known[spec.Name] {
 			x := &Resource{Name: spec.Name, Spec: spec}
 			s.Resources = append(s.Resources, x)
 			s.renew(x, now)
@@ -150,16 +158,23 @@ func (s *Service) renew(x *Resource, now Time) {
 
 // linkResources sets the edges of the graph that begin or end at a resource.
 func (s *Service) linkResources() {
+	byName := make(map[string]*Resource, len(s.Resources))
 	for _, x := range s.Resources {
-		x.Spec = s.Spec.Resource(x.Name)
-		x.needs, x.children, x.users = nil, nil, nil
+		x.Spec = nil
+		x.needs, x.children, x.users, x.bearers = nil, nil, nil, nil
+		byName[x.Name] = x
+	}
+	for n := range s.Spec.Resources {
+		if x := byName[s.Spec.Resources[n].Name]; x != nil {
+			x.Spec = &s.Spec.Resources[n]
+		}
 	}
 	for _, x := range s.Resources {
 		if x.Spec == nil {
 			continue
 		}
 		for _, name := range x.Spec.Needs {
-			if y := s.Resource(name); y != nil && y != x {
+			if y := byName[name]; y != nil && y != x {
 				x.needs, y.children = append(x.needs, y), append(y.children, x)
 			}
 		}
@@ -167,9 +182,12 @@ func (s *Service) linkResources() {
 	for _, r := range s.Roles {
 		r.needs = nil
 		for _, name := range r.Spec.Needs {
-			if x := s.Resource(name); x != nil {
+			if x := byName[name]; x != nil {
 				r.needs, x.users = append(r.needs, x), append(x.users, r)
 			}
+		}
+		if r.bears = byName[r.Spec.Address]; r.bears != nil {
+			r.bears.bearers = append(r.bears.bearers, r)
 		}
 	}
 }
@@ -226,6 +244,10 @@ func (s *Service) evaluateResource(x *Resource, now Time) {
 	switch x.Phase {
 	case ResourceWanted:
 		if s.mayMake(x) && x.Until <= now {
+			if x.recorded() {
+				s.record(x, now)
+				break
+			}
 			if x.Begun == 0 {
 				s.beginResource(x, now)
 			}
@@ -502,7 +524,7 @@ func (s *Service) resourcesAgree(next *Spec) *Refusal {
 	for n := range next.Resources {
 		fresh := &next.Resources[n]
 		x := s.Resource(fresh.Name)
-		if x == nil || (x.Phase != ResourceCreating && x.Phase != ResourceReady) {
+		if x == nil || (x.Phase != ResourceCreating && x.Phase != ResourceReady) || x.recorded() && fresh.Driver == Recorded {
 			continue
 		}
 		old := x.Spec
@@ -518,7 +540,7 @@ func (s *Service) resourcesAgree(next *Spec) *Refusal {
 
 // sameResource reports whether a resource made for one spec serves the other.
 func sameResource(a, b *ResourceSpec) bool {
-	return a.Kind == b.Kind && a.Driver == b.Driver && a.Account == b.Account &&
+	return a.Kind == b.Kind && a.Driver == b.Driver && a.Account == b.Account && a.Addresses == b.Addresses &&
 		(len(a.Options)+len(b.Options) == 0 || reflect.DeepEqual(a.Options, b.Options))
 }
 

@@ -118,7 +118,8 @@ func (w *world) answerResource(e Effect, how string) {
 // checkNeeds: what needs a resource is not made before the resource may be used, in the world's eyes.
 func (w *world) checkNeeds(who string, needs []string) {
 	for _, name := range needs {
-		found := false
+		x := w.svc.Resource(name) // recorded ones are the service's alone
+		found := x != nil && x.recorded() && x.Phase == ResourceReady
 		for _, x := range w.resources {
 			found = found || x.name == name && x.state == driver.Running
 		}

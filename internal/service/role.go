@@ -45,6 +45,7 @@ type Role struct {
 
 	parents, children []*Role
 	needs             []*Resource
+	bears             *Resource   // the one whose address its machine has; nil for none
 	order             []*Instance // by creation; nil where one was removed
 	lists             [phases]list
 	holes             int

@@ -62,12 +62,13 @@ type Service struct {
 	fresh     []*Instance // creations decided on and not handed out yet
 	effects   []Effect
 	events    []Event
-	blocks    []uint32 // changed blocks of instances
-	touched   []uint32 // serials of changed instances
-	head      bool     // the service record changed
-	specs     bool     // the spec changed
-	drained   bool     // Decide stopped because a transaction is full
-	room      uint8    // blocks that a transaction holds
+	blocks    []uint32        // changed blocks of instances
+	touched   []uint32        // serials of changed instances
+	head      bool            // the service record changed
+	specs     bool            // the spec changed
+	drained   bool            // Decide stopped because a transaction is full
+	addresses map[string]bool // those of recorded resources; nil when not known
+	room      uint8           // blocks that a transaction holds
 }
 
 // Meta is who a service belongs to and what it is called.

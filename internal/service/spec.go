@@ -60,6 +60,10 @@ type RoleSpec struct {
 	Parents     []string `json:"parents,omitempty"`
 	// Needs names resources that must be ready before machines of the role are made.
 	Needs []string `json:"needs,omitempty"`
+	// Address names one of the needed resources whose address the machine of the role bears, where its back end grants
+	// wishes. The role has one instance at most, and a role that takes the resource over from another one waits until
+	// the machine of that is gone.
+	Address string `json:"address,omitempty"`
 	// Machine is the definition as it was when the spec was stored: later changes of the
 	// named definition do not reach running services by themselves.
 	Machine Machine `json:"machine"`
@@ -105,12 +109,14 @@ type RoleSpec struct {
 
 // A ResourceSpec describes one resource that the service makes for itself and removes when it goes.
 type ResourceSpec struct {
-	Name    string         `json:"name"` // beside the roles' names
-	Kind    string         `json:"kind"` // one of the driver's Kind.Resources: "network" …
-	Driver  string         `json:"driver"`
+	Name    string         `json:"name"`   // beside the roles' names
+	Kind    string         `json:"kind"`   // one of the driver's Kind.Resources: "network" …
+	Driver  string         `json:"driver"` // or Recorded
 	Account string         `json:"account,omitempty"`
 	Options map[string]any `json:"options,omitempty"`
 	Needs   []string       `json:"needs,omitempty"` // names of resources that must be ready before it is made
+	// Addresses is the range, such as 10.0.0.0/24, of which a recorded resource has an address; "" for none.
+	Addresses string `json:"addresses,omitempty"`
 	// Heal says whether a failed attempt is repeated by itself; "" means HealAuto.
 	Heal Heal `json:"heal,omitempty"`
 }

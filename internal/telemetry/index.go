@@ -99,7 +99,7 @@ func checkSeries(name string, d []metric.Dimension, strict bool) error {
 		if err := metric.CheckName(name); err != nil {
 			return err
 		}
-	} else if err := checkText("metric name", name, metric.MaxName); err != nil {
+	} else if err := checkText("metric name", "", name, metric.MaxName); err != nil {
 		return err
 	}
 	for i, x := range d {
@@ -112,13 +112,13 @@ func checkSeries(name string, d []metric.Dimension, strict bool) error {
 			}
 			continue
 		}
-		if err := checkText("dimension name", x.Name, metric.MaxName); err != nil {
+		if err := checkText("dimension name", "", x.Name, metric.MaxName); err != nil {
 			return err
 		}
 		if strings.HasPrefix(x.Name, "__") {
 			return fmt.Errorf("dimension name %.40q begins with two underscores, which are kept for the system", x.Name)
 		}
-		if err := checkText("value of dimension "+x.Name, x.Value, maxValue); err != nil {
+		if err := checkText("value of dimension", x.Name, x.Value, maxValue); err != nil {
 			return err
 		}
 	}
@@ -128,7 +128,11 @@ func checkSeries(name string, d []metric.Dimension, strict bool) error {
 // maxValue bounds the values of dimensions in formats other than Monasca's, in bytes.
 const maxValue = 2048
 
-func checkText(what, text string, limit int) error {
+// checkText says what is wrong with a text; of, quoted, says more closely which.
+func checkText(what, of, text string, limit int) error {
+	if of != "" && (text == "" || len(text) > limit || !utf8.ValidString(text)) {
+		what += fmt.Sprintf(" %.40q", of)
+	}
 	switch {
 	case text == "":
 		return errors.New(what + " is empty")

@@ -116,13 +116,14 @@ type Result struct {
 	Samples    int          // as they were sent, without native histograms; those that history had already are counted, too
 	Histograms int          // native ones
 	Counts     [reasons]int // by Reason
+	Wrong      *MetricError // of the first series that is not allowed; nil for none
 }
 
 // Write takes a batch in. When it returns, the sink has seen the points, and history has them or keeps them for
 // another try: its failures are not the sender's.
 //
-// Errors: a *LimitError when the tenant has reached a limit; a *MetricError for the first series that is not allowed. In
-// Monasca's format the latter refuses the whole batch; in the others, series that are not refused are taken all the same.
+// Errors: a *LimitError when the tenant has reached a limit; a *MetricError, which is Result.Wrong, when nothing is taken
+// because of series that are not allowed. In Monasca's format one is enough for that; in the others it takes that none is allowed.
 func (in *Intake) Write(who *Binding, b *Batch, now time.Time) (Result, error) {
 	t, limits := in.tenant(who.Tenant), in.o.Limits(who.Tenant)
 	r := Result{Counts: b.lost}
@@ -133,10 +134,9 @@ func (in *Intake) Write(who *Binding, b *Batch, now time.Time) (Result, error) {
 	}
 	t.gate.RLock()
 	defer t.gate.RUnlock()
-	invalid := in.resolve(t, who, b, &r)
-	if invalid != nil && b.strict {
+	if wrong := in.resolve(t, who, b, &r); wrong > 0 && (b.strict || wrong == len(b.series)) {
 		r.Counts[Invalid] += len(b.points)
-		return r, invalid
+		return r, r.Wrong
 	}
 	limit := in.create(t, limits, b, now)
 	in.sift(b, &r, now)
@@ -155,11 +155,8 @@ func (in *Intake) Write(who *Binding, b *Batch, now time.Time) (Result, error) {
 			_ = in.o.Forward.Append(all) // never fails: it counts what it drops
 		}
 	}
-	switch {
-	case limit != nil:
+	if limit != nil {
 		return r, limit
-	case invalid != nil:
-		return r, invalid
 	}
 	return r, nil
 }
@@ -182,10 +179,9 @@ func init() {
 	}
 }
 
-// resolve finds the batch's series. New ones are checked and stay nil in b.found.
-func (in *Intake) resolve(t *tenant, who *Binding, b *Batch, r *Result) error {
+// resolve finds the batch's series, and tells how many are not allowed. New ones are checked and stay nil in b.found.
+func (in *Intake) resolve(t *tenant, who *Binding, b *Batch, r *Result) (wrong int) {
 	x := newBinder(who)
-	var first error
 	for i := range b.series {
 		s := &b.series[i]
 		origin, moved := x.bind(b, s)
@@ -198,15 +194,15 @@ func (in *Intake) resolve(t *tenant, who *Binding, b *Batch, r *Result) error {
 		e := t.find(s.hash, s.name, d)
 		if e == nil {
 			if err := checkSeries(s.name, d, b.strict); err != nil {
-				e = refused[Invalid]
-				if first == nil {
-					first = &MetricError{Element: i, Name: string([]byte(s.name)), Err: err}
+				e, wrong = refused[Invalid], wrong+1
+				if r.Wrong == nil {
+					r.Wrong = &MetricError{Element: i, Name: string([]byte(s.name)), Err: err}
 				}
 			}
 		}
 		b.found = append(b.found, e)
 	}
-	return first
+	return wrong
 }
 
 // create makes the series that are new, as far as the limits go.

@@ -174,14 +174,21 @@ func TestLateSamples(t *testing.T) {
 func TestWriteInvalid(t *testing.T) {
 	w := &witness{t: t}
 	in := NewIntake(Options{Sink: w, Log: quiet})
-	// Prometheus' series that are not refused are taken.
-	_, err := send(t, in, &Binding{}, noon, `good{path="/a?b=c&d"} 1`, `bad{__x="1"} 1`, `bad{a="1",a="2"} 1`, "bad{a=\"\xff\"} 1")
-	var m *MetricError
-	if !errors.As(err, &m) || m.Name != "bad" || m.Element != 1 {
-		t.Errorf("error %v", err)
+	// Prometheus' series that are not refused are taken, and the sender is told of the others.
+	r, err := send(t, in, &Binding{}, noon, `good{path="/a?b=c&d"} 1`, `bad{__x="1"} 1`, `bad{a="1",a="2"} 1`, "bad{a=\"\xff\"} 1")
+	if err != nil || r.Counts[Invalid] != 3 || r.Taken != 1 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if n, why := r.Refused(); n != 3 || why != `samples were not taken: 3 with a name or dimension that is not allowed (dimension name "__x" begins with two underscores, which are kept for the system, in metric "bad")` {
+		t.Errorf("%d %s", n, why)
 	}
 	if got, want := w.seen(), "good{path=/a?b=c&d} 1\n"; got != want {
 		t.Errorf("sink saw %s", got)
+	}
+	// Where nothing is allowed, there is nothing to take.
+	var m *MetricError
+	if r, err = send(t, in, &Binding{}, noon, `bad{a="1",a="2"} 1`, `bad{__x="1"} 1`); !errors.As(err, &m) || m.Name != "bad" || m.Element != 0 || !strings.Contains(err.Error(), "twice") || r.Counts[Invalid] != 2 {
+		t.Errorf("%+v, error %v", r, err)
 	}
 	// Monasca's are all or nothing, and its rules are narrower.
 	b := NewBatch()

@@ -76,3 +76,29 @@ func otlpBytes(t testing.TB) []byte {
 	}
 	return raw
 }
+
+// What comes twice in a series refuses that series, and no other of the request.
+func TestOTLPDoubledAttribute(t *testing.T) {
+	attribute := func(name, value string) string {
+		return `{"key":"` + name + `","value":{"stringValue":"` + value + `"}}`
+	}
+	point := func(attributes ...string) string {
+		return `{"timeUnixNano":"1893499200000000000","asInt":"1","attributes":[` + strings.Join(attributes, ",") + `]}`
+	}
+	w := &witness{t: t}
+	in := NewIntake(Options{Sink: w, Log: quiet})
+	b := NewBatch()
+	defer b.Free()
+	if err := DecodeOTLPJSON(b, []byte(`{"resourceMetrics":[{"resource":{"attributes":[`+attribute("host.name", "h")+`]},"scopeMetrics":[{"metrics":[{"name":"m","gauge":{"dataPoints":[`+
+		strings.Join([]string{point(attribute("a", "1"), attribute("a", "2")), point(attribute("a", "1")), point(attribute("host_name", "x"), attribute("host_name", "y")),
+			point(attribute("host_name", "x"), attribute("a", "2"))}, ",")+`]}}]}]}]}`)); err != nil {
+		t.Fatal(err)
+	}
+	r, err := in.Write(&Binding{}, b, noon)
+	if n, why := r.Refused(); err != nil || n != 2 || !strings.Contains(why, `dimension "a" is given twice, in metric "m"`) {
+		t.Errorf("%d %s, %v", n, why, err)
+	}
+	if got, want := w.seen(), "m{a=1, host_name=h} 1\nm{a=2, host_name=x} 1\n"; got != want {
+		t.Errorf("sink saw\n%s", got)
+	}
+}

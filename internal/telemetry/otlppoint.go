@@ -3,6 +3,7 @@ package telemetry
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/prometheus/prometheus/model/value"
@@ -28,6 +29,7 @@ const noValue = 1
 func (o *otlp) open(raw []byte, attributes protowire.Number) (from int, err error) {
 	from = o.b.begin()
 	o.b.labels = append(o.b.labels, o.base...)
+	base := len(o.b.labels)
 	f := fields{raw: raw}
 	for f.next() {
 		if !f.is(attributes, protowire.BytesType) {
@@ -38,23 +40,17 @@ func (o *otlp) open(raw []byte, attributes protowire.Number) (from int, err erro
 			return 0, err
 		}
 		name = o.labelName(name)
-		if o.replaces(from, name, text) {
-			continue
+		// A point's attribute goes before the resource's of the same name.
+		for i := from; i < base && text != ""; i++ {
+			if o.b.labels[i].Name == name {
+				o.b.labels = slices.Delete(o.b.labels, i, i+1)
+				base--
+				break
+			}
 		}
 		o.b.label(name, text)
 	}
 	return from, f.err
-}
-
-// replaces puts a point's attribute in the place of the resource's of the same name.
-func (o *otlp) replaces(from int, name, text string) bool {
-	for i := from; i < from+len(o.base); i++ {
-		if o.b.labels[i].Name == name && text != "" {
-			o.b.labels[i].Value = text
-			return true
-		}
-	}
-	return false
 }
 
 // labelName puts an underscore for what Prometheus' label names cannot hold.

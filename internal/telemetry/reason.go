@@ -52,7 +52,11 @@ func (r *Result) Refused(reasons ...Reason) (n int, why string) {
 			continue
 		}
 		n += count
-		parts = append(parts, fmt.Sprintf("%d %s", count, words))
+		part := fmt.Sprintf("%d %s", count, words)
+		if Reason(reason) == Invalid && r.Wrong != nil { // quoted: it may go to a header
+			part += fmt.Sprintf(" (%v, in metric %.80q)", r.Wrong.Err, r.Wrong.Name)
+		}
+		parts = append(parts, part)
 	}
 	if n == 0 {
 		return 0, ""

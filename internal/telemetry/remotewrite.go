@@ -103,7 +103,7 @@ func (b *Batch) timeSeries(raw []byte) error {
 			if err != nil {
 				return err
 			}
-			if label == "__name__" {
+			if label == nameLabel && name == "" {
 				name = value
 				continue
 			}
@@ -147,6 +147,9 @@ func (b *Batch) histogramAfter(at **histogramSeries, name string, from int, raw 
 	}
 	return b.remoteHistogram(raw, **at, read)
 }
+
+// nameLabel bears a metric's name. A second one is a label that is not allowed.
+const nameLabel = "__name__"
 
 // pair reads a Label.
 func pair(raw []byte) (name, value string, err error) {
@@ -225,7 +228,7 @@ func (b *Batch) timeSeries2(raw []byte) error {
 				}
 				at[i], refs = v, refs[n:]
 			}
-			if label := b.symbols[at[0]]; label == "__name__" {
+			if label := b.symbols[at[0]]; label == nameLabel && name == "" {
 				name = b.symbols[at[1]]
 			} else {
 				b.label(label, b.symbols[at[1]])

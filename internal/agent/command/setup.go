@@ -41,6 +41,10 @@ func newSetup(t *Terminal) *cobra.Command {
 			"so that no list of processes shows it.",
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			least, most := int(agent.ShortestSpan/time.Second), int(agent.LongestSpan/time.Second)
+			if cmd.Flags().Changed("check-frequency") && (o.seconds < least || o.seconds > most) {
+				return usageError("--check-frequency %d: give whole seconds, from %d to %d", o.seconds, least, most)
+			}
 			o.words = strings.Fields(cmd.Parent().CommandPath())[1:]
 			return runSetup(cmd.Context(), t, &o)
 		},
@@ -81,7 +85,7 @@ func runSetup(ctx context.Context, t *Terminal, o *setupOptions) error {
 	if err := o.complete(t); err != nil {
 		return err
 	}
-	names, err := o.setup.Write()
+	written, err := o.setup.Write()
 	switch {
 	case errors.Is(err, agent.ErrExists):
 		return &Error{codeRefused, fmt.Errorf("set up the agent: %w; --overwrite replaces it", err)}
@@ -90,11 +94,15 @@ func runSetup(ctx context.Context, t *Terminal, o *setupOptions) error {
 	case err != nil:
 		return &Error{codeInvalid, fmt.Errorf("set up the agent: %w", err)}
 	}
-	for _, name := range names {
-		fmt.Fprintln(t.Out, "wrote "+name)
+	for _, file := range written {
+		if file.Same {
+			fmt.Fprintln(t.Out, file.Name+" is the same already")
+		} else {
+			fmt.Fprintln(t.Out, "wrote "+file.Name)
+		}
 	}
 	if o.plugins != "" {
-		fmt.Fprintf(t.Err, "nothing was detected: write the checks of %s into %s\n", o.plugins, names[1])
+		fmt.Fprintf(t.Err, "nothing was detected: write the checks of %s into %s\n", o.plugins, written[1].Name)
 	}
 	if o.skipEnable || o.setup.UnitDir != "/etc/systemd/system" {
 		return nil

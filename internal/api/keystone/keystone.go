@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"strconv"
 	"strings"
 
 	"github.com/troupe-dev/troupe/internal/api"
@@ -27,14 +28,17 @@ type Options struct {
 	Log       *slog.Logger // nil for none
 }
 
-// A Service is an entry of the catalogue.
+// A Service is an entry of the catalogue. In its URL, $(tenant_id)s stands for the id of the project.
 type Service struct{ Type, Name, URL string }
 
-// services returns all that the catalogue lists; identity is where this face is.
-func (k *Keystone) services(r *http.Request, identity string) []Service {
+// services returns all that the catalogue of a project lists; identity is where this face is.
+func (k *Keystone) services(r *http.Request, group int, identity string) []Service {
 	list := []Service{{"monitoring", "monasca", k.Monasca(r)}, {"identity", "keystone", identity}}
 	if k.Services != nil {
 		list = append(list, k.Services(r)...)
+	}
+	for i := range list {
+		list[i].URL = strings.ReplaceAll(list[i].URL, "$(tenant_id)s", strconv.Itoa(group))
 	}
 	return list
 }

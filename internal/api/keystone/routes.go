@@ -20,6 +20,11 @@ var routes = []route{
 	{"GET", "/v3/auth/projects", (*Keystone).listProjects},
 	{"GET", "/v3/auth/catalog", (*Keystone).showCatalog},
 
+	{"POST", "/v3/users/{user}/application_credentials", (*Keystone).createCredential},
+	{"GET", "/v3/users/{user}/application_credentials", (*Keystone).listCredentials},
+	{"GET", "/v3/users/{user}/application_credentials/{id}", (*Keystone).showCredential},
+	{"DELETE", "/v3/users/{user}/application_credentials/{id}", (*Keystone).deleteCredential},
+
 	{"POST", "/v2.0/tokens", (*Keystone).createTokenV2},
 	{"GET", "/v2.0/tokens/{token}", (*Keystone).showTokenV2},
 	{"DELETE", "/v2.0/tokens/{token}", (*Keystone).deleteTokenV2},

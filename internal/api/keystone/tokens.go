@@ -16,6 +16,11 @@ type tokenRequest struct {
 			Methods  []string
 			Password struct{ User userRef }
 			Token    struct{ ID string }
+			// Credential is by its id, or by its name and user; the secret alone says which it is.
+			Credential struct {
+				ID, Name, Secret string
+				User             userRef
+			} `json:"application_credential"`
 		}
 		Scope scope
 	}
@@ -72,11 +77,20 @@ func (k *Keystone) login(r *http.Request) (l login, err error) {
 		foreign = !user.Domain.isDefault()
 	case slices.Contains(id.Methods, "token"):
 		l.credentials.Token = id.Token.ID
+	case slices.Contains(id.Methods, "application_credential"):
+		c := id.Credential
+		l.credentials.Token = c.Secret
+		if c.ID == "" && c.Name == "" {
+			return l, malformed("auth.identity.application_credential has neither name nor id")
+		}
+		if c.ID != "" && !identity.TokenIs(c.Secret, c.ID) {
+			l.credentials = identity.Credentials{User: nobody, Password: c.Secret}
+		}
 	default:
-		return l, malformed("auth.identity.methods must name password or token")
+		return l, malformed("auth.identity.methods must name password, token or application_credential")
 	}
 	if len(id.Methods) != 1 {
-		return l, malformed("auth.identity.methods must be one of password and token")
+		return l, malformed("auth.identity.methods must be one of password, token and application_credential")
 	}
 	s := &body.Auth.Scope
 	switch {
@@ -139,17 +153,17 @@ func (k *Keystone) token(r *http.Request, s *identity.Session) object {
 	}
 	return object{"methods": methods, "issued_at": stamp(s.Issued), "expires_at": stamp(s.Expires), "audit_ids": []string{s.ID}, "is_domain": false,
 		"user":    object{"id": strconv.Itoa(s.User), "name": users.UserName(s.User), "domain": theDomain, "password_expires_at": nil},
-		"project": project(s.Group, users.GroupName(s.Group)), "roles": held, "catalog": k.catalog(r)}
+		"project": project(s.Group, users.GroupName(s.Group)), "roles": held, "catalog": k.catalog(r, s.Group)}
 }
 
 func project(id int, name string) object {
 	return object{"id": strconv.Itoa(id), "name": name, "domain": theDomain}
 }
 
-// catalog tells where the services are.
-func (k *Keystone) catalog(r *http.Request) []object {
+// catalog tells where the services of a project are.
+func (k *Keystone) catalog(r *http.Request, group int) []object {
 	var list []object
-	for _, s := range k.services(r, self(r)) {
+	for _, s := range k.services(r, group, self(r)) {
 		var points []object
 		for _, side := range []string{"public", "internal", "admin"} {
 			points = append(points, object{"id": s.Name + "-" + side, "interface": side, "region": region, "region_id": region, "url": s.URL})
@@ -160,7 +174,7 @@ func (k *Keystone) catalog(r *http.Request) []object {
 }
 
 func (k *Keystone) showCatalog(w http.ResponseWriter, r *http.Request) error {
-	return writeJSON(w, http.StatusOK, object{"catalog": k.catalog(r), "links": object{"self": self(r) + "/v3/auth/catalog"}})
+	return writeJSON(w, http.StatusOK, object{"catalog": k.catalog(r, api.Caller(r.Context()).Group), "links": object{"self": self(r) + "/v3/auth/catalog"}})
 }
 
 func (k *Keystone) listProjects(w http.ResponseWriter, r *http.Request) error {

@@ -79,9 +79,9 @@ func (k *Keystone) access(r *http.Request, text string, s *identity.Session) obj
 		held = append(held, object{"name": name})
 	}
 	var catalog []object
-	for _, s := range k.services(r, self(r)+"/v2.0") {
-		catalog = append(catalog, object{"type": s.Type, "name": s.Name, "endpoints_links": []string{},
-			"endpoints": []object{{"id": s.Name, "region": region, "publicURL": s.URL, "internalURL": s.URL, "adminURL": s.URL}}})
+	for _, x := range k.services(r, s.Group, self(r)+"/v2.0") {
+		catalog = append(catalog, object{"type": x.Type, "name": x.Name, "endpoints_links": []string{},
+			"endpoints": []object{{"id": x.Name, "region": region, "publicURL": x.URL, "internalURL": x.URL, "adminURL": x.URL}}})
 	}
 	user := users.UserName(s.User)
 	return object{"access": object{

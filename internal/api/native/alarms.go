@@ -361,6 +361,9 @@ func entry(e *alerting.Entry) client.AlarmTransition {
 	for i := range e.Parts {
 		out.Parts = append(out.Parts, alarmPart(&e.Parts[i].Part, e.Parts[i].State, e.Parts[i].Values, 0))
 	}
+	for i := range e.Runs {
+		out.Runs = append(out.Runs, client.AlarmRun{AlarmAction: actionOf(&e.Runs[i].Action), Held: string(e.Runs[i].Held)})
+	}
 	for _, m := range e.Metrics {
 		out.Metrics = append(out.Metrics, client.AlarmMetric{Name: m.Name, Dimensions: m.Dimensions.Map()})
 	}

@@ -134,7 +134,8 @@ func TestAlarms(t *testing.T) {
 	}
 	s.soon("history", func() bool {
 		list, err := s.Alarms().History(ctx, client.HistoryFilter{Definition: "load"})
-		return err == nil && len(list) == 2 && list[0].To == "OK" && list[1].To == "ALARM" && list[1].Parts[0].Values[0] == "9"
+		return err == nil && len(list) == 2 && list[0].To == "OK" && list[1].To == "ALARM" && list[1].Parts[0].Values[0] == "9" &&
+			len(list[0].Runs) == 0 && len(list[1].Runs) == 1 && list[1].Runs[0].Notify != "" && list[1].Runs[0].Held == ""
 	})
 	if list, err := s.Alarms().History(ctx, client.HistoryFilter{Alarm: id, State: "ALARM", Since: time.Now().Add(-time.Hour), Limit: 5}); err != nil || len(list) != 1 {
 		t.Errorf("history %+v, %v", list, err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"reflect"
@@ -107,19 +108,32 @@ func (f *face) intakeTable() {
 		good := &huma.Response{Description: "All samples were taken, but for those that the header Troupe-Refused counts, with the reasons.",
 			Headers: map[string]*huma.Param{refusedHeader: {Description: "How many samples were not taken, and why.", Schema: &huma.Schema{Type: "string"}}}}
 		status := "204"
-		if x.path == "/otlp/v1/metrics" {
+		if x.fail != nil {
 			status = "200"
-			good.Content = map[string]*huma.MediaType{inJSON: {Schema: f.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[client.OTLPTaken](), true, "")}}
+			good.Content = f.inJSON(reflect.TypeFor[client.OTLPTaken]())
 		}
-		f.huma.OpenAPI().AddOperation(&huma.Operation{Method: post, Path: x.path, Summary: x.summary, OperationID: operationID(post, x.path), Tags: []string{"metrics"},
+		operation := &huma.Operation{Method: post, Path: x.path, Summary: x.summary, OperationID: operationID(post, x.path), Tags: []string{"metrics"},
 			Description: "An instance may send with the headers X-ONEGATE-TOKEN and X-ONEGATE-VMID in place of credentials.",
 			Parameters: []*huma.Param{
 				{Name: "project", In: "query", Description: "A group, by name or number; the caller's own when empty.", Schema: &huma.Schema{Type: huma.TypeString}},
 				{Name: "Content-Encoding", In: "header", Description: "gzip, zstd, snappy or identity.", Schema: &huma.Schema{Type: huma.TypeString}},
 			},
-			RequestBody: &huma.RequestBody{Required: true, Content: body}, Responses: map[string]*huma.Response{status: good}})
+			RequestBody: &huma.RequestBody{Required: true, Content: body}, Responses: map[string]*huma.Response{status: good}}
+		f.huma.OpenAPI().AddOperation(operation)
+		if x.fail != nil {
+			wrong := *operation.Responses["default"] // which all operations share
+			wrong.Description += " OTLP's own Status where the request is OTLP."
+			wrong.Content = f.inJSON(reflect.TypeFor[client.OTLPFailure]())
+			maps.Copy(wrong.Content, operation.Responses["default"].Content)
+			operation.Responses["default"] = &wrong
+		}
 		f.mux.HandleFunc(post+" "+x.path, func(w http.ResponseWriter, r *http.Request) { f.take(w, r, x) })
 	}
+}
+
+// inJSON is the content of an answer in JSON.
+func (f *face) inJSON(t reflect.Type) map[string]*huma.MediaType {
+	return map[string]*huma.MediaType{inJSON: {Schema: f.huma.OpenAPI().Components.Schemas.Schema(t, true, "")}}
 }
 
 // refusedHeader tells of a good answer how many samples of the request were not taken, and why.
@@ -214,7 +228,7 @@ func remotelyWritten(w http.ResponseWriter, _ string, r *telemetry.Result) {
 	w.Header().Set("X-Prometheus-Remote-Write-Samples-Written", strconv.Itoa(r.Samples))
 	w.Header().Set("X-Prometheus-Remote-Write-Histograms-Written", strconv.Itoa(r.Histograms))
 	w.Header().Set("X-Prometheus-Remote-Write-Exemplars-Written", "0")
-	if n, why := r.Refused(telemetry.Histogram, telemetry.Future, telemetry.Old); n > 0 {
+	if n, why := r.Refused(telemetry.Invalid, telemetry.Histogram, telemetry.Future, telemetry.Old); n > 0 {
 		http.Error(w, why+"; the others were", http.StatusBadRequest)
 		return
 	}
@@ -242,9 +256,10 @@ func otlpTaken(w http.ResponseWriter, kind string, r *telemetry.Result) {
 	_, _ = w.Write(body)
 }
 
-// failOTLP answers those who speak protobuf with a google.rpc.Status, as OTLP demands.
+// failOTLP answers with a google.rpc.Status in the form of the request, as OTLP demands.
 func (f *face) failOTLP(w http.ResponseWriter, r *http.Request, err error) {
-	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != protobuf {
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if kind != protobuf && kind != inJSON {
 		f.fail(w, r, err)
 		return
 	}
@@ -252,8 +267,12 @@ func (f *face) failOTLP(w http.ResponseWriter, r *http.Request, err error) {
 	for k, v := range e.GetHeaders() {
 		w.Header()[k] = v
 	}
-	w.Header().Set("Content-Type", protobuf)
+	w.Header().Set("Content-Type", kind)
 	w.WriteHeader(e.Status)
+	if kind == inJSON {
+		_ = writeJSON(w, client.OTLPFailure{Message: e.Detail}) // a client that left hears nothing
+		return
+	}
 	_, _ = w.Write(protowire.AppendString(protowire.AppendTag(nil, 2, protowire.BytesType), e.Detail))
 }
 

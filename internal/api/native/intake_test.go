@@ -141,6 +141,38 @@ func TestIntakeHistograms(t *testing.T) {
 	}
 }
 
+// A series whose label is doubled is refused alone, and its sender hears of it.
+func TestRemoteWriteDoubledLabel(t *testing.T) {
+	s := newStage(t)
+	now := time.Now().UnixMilli()
+	send := func(kind string, message interface{ Marshal() ([]byte, error) }) {
+		t.Helper()
+		text, err := message.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := s.send("POST", "/v1/prometheus/write", string(snappy.Encode(nil, text)), "Content-Type", "application/x-protobuf"+kind)
+		if r.status != 400 || !strings.HasPrefix(r.header.Get("Troupe-Refused"), "2 samples were not taken: 2 with a name") || !strings.Contains(r.body, `"host" is given twice, in metric "bad"`) ||
+			r.header.Get("X-Prometheus-Remote-Write-Samples-Written") != "1" {
+			t.Errorf("%d %v %s", r.status, r.header, r.body)
+		}
+	}
+	series := func(labels ...prompb.Label) prompb.TimeSeries {
+		return prompb.TimeSeries{Labels: labels, Samples: []prompb.Sample{{Timestamp: now, Value: 1}}}
+	}
+	label := func(name, value string) prompb.Label { return prompb.Label{Name: name, Value: value} }
+	send("", &prompb.WriteRequest{Timeseries: []prompb.TimeSeries{series(label("__name__", "bad"), label("host", "a"), label("host", "b")),
+		series(label("__name__", "good"), label("host", "a")), series(label("__name__", "worse"), label("__name__", "worst"))}})
+	of := func(refs ...uint32) writev2.TimeSeries {
+		return writev2.TimeSeries{LabelsRefs: refs, Samples: []writev2.Sample{{Timestamp: now, Value: 1}}}
+	}
+	send(";proto=io.prometheus.write.v2.Request", &writev2.Request{Symbols: []string{"", "__name__", "bad", "good", "host", "c", "d"},
+		Timeseries: []writev2.TimeSeries{of(1, 2, 4, 5, 4, 6), of(1, 3, 4, 5), of(1, 2, 1, 3)}})
+	if got := s.value(`{__name__=~".+"}`, "host"); len(got) != 2 || got["a"] != 1 || got["c"] != 1 {
+		t.Errorf("taken were %v", got)
+	}
+}
+
 // OTLP's senders are told what is left out, in their own form.
 func TestOTLPPartialSuccess(t *testing.T) {
 	s := newStage(t)
@@ -159,6 +191,17 @@ func TestOTLPPartialSuccess(t *testing.T) {
 	text, _ := protowire.ConsumeString([]byte(r.body)[max(n, 0):])
 	if r.status != 400 || number != 2 || kind != protowire.BytesType || !strings.Contains(text, "OTLP") {
 		t.Errorf("broken: %d %q", r.status, r.body)
+	}
+	// Whatever is wrong with it, JSON is answered by a Status in JSON.
+	for _, body := range []string{"garbage", `{"resourceMetrics":1}`} {
+		var answer map[string]any
+		r := s.send("POST", "/v1/otlp/v1/metrics", body, "Content-Type", "application/json; charset=utf-8")
+		if err := json.Unmarshal([]byte(r.body), &answer); err != nil || r.status != 400 || r.header.Get("Content-Type") != "application/json" || len(answer) != 1 || answer["message"] == "" {
+			t.Errorf("%s: %d %v %s", body, r.status, r.header, r.body)
+		}
+	}
+	if err := s.Metrics().PushText(t.Context(), client.OTLPJSON, []byte("garbage")); !client.IsInvalid(err) || !strings.Contains(err.Error(), "OTLP") {
+		t.Errorf("the client says %v", err)
 	}
 }
 
@@ -205,7 +248,7 @@ func TestIntakeMistakes(t *testing.T) {
 		"other message":  {"/prometheus/write", "", "application/x-protobuf;proto=x", 415, "send application/x-protobuf"},
 		"other type":     {"/prometheus/write", "", "text/plain", 415, ""},
 		"OTLP's type":    {"/otlp/v1/metrics", "", "text/plain", 415, "application/json"},
-		"OTLP's JSON":    {"/otlp/v1/metrics", `{"resourceMetrics":1}`, "application/json", 400, "OTLP"},
+		"OTLP's JSON":    {"/otlp/v1/metrics", `{"resourceMetrics":1}`, "application/json", 400, `{"message":"malformed request: OTLP: `},
 		"parameter":      {"/metrics?projct=1", "[]", "application/json", 400, `did you mean \"project\"?`},
 		"project":        {"/metrics?project=nobody", "[]", "application/json", 404, "nobody"},
 		"too large":      {"/metrics/prometheus", strings.Repeat("#", 33<<20), "text/plain", 413, ""},

@@ -152,6 +152,9 @@ func (i *inspector) check(method, path string, resp *http.Response, text []byte)
 		return err
 	}
 	place := "/components/schemas/Problem"
+	if resp.Header.Get("Content-Type") == "application/json" { // a form of the route's own
+		place = "/paths/" + strings.ReplaceAll(path, "/", "~1") + "/" + strings.ToLower(method) + "/responses/default/content/application~1json/schema"
+	}
 	if resp.StatusCode/100 == 2 {
 		if path == "/services" && method == http.MethodPost {
 			place = "/components/schemas/" + map[int]string{200: "Plan", 201: "Service"}[resp.StatusCode]

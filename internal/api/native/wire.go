@@ -62,19 +62,19 @@ func (f *face) service(s *service.Service) client.Service {
 		out.Rollout = &client.Rollout{From: r.From, To: r.To, Rollback: r.Rollback, Paused: r.Paused, Reason: r.Reason}
 	}
 	for n, r := range s.Roles {
-		out.Roles[n] = role(r)
+		out.Roles[n] = role(s, r)
 	}
 	return out
 }
 
-func role(r *service.Role) client.Role {
+func role(s *service.Service, r *service.Role) client.Role {
 	out := client.Role{
 		Name: r.Name, State: r.State.String(), Reason: r.Reason, Since: r.Since.Time(), Cardinality: r.Cardinality, Min: r.Spec.MinOf(),
 		Max: r.Spec.Max, Parents: r.Spec.Parents, Total: r.Total(), Settled: r.Settled(), Live: r.Live(), Outdated: r.Outdated(),
 		Phases: map[string]int{}, Heal: string(r.Spec.Heal), Identity: string(r.Spec.Identity), Machine: r.Spec.Machine.Name,
 		Drivers: drivers(&r.Spec.Machine), Revision: r.Revision, Removing: r.Removing,
 	}
-	out.RolePolicies = policies(r.PolicyStates(time.Now()), r.Decision)
+	out.RolePolicies = policies(s.PolicyStates(r, time.Now()), r.Decision)
 	if r.State == service.Cooldown {
 		out.Until = later(r.Until.Time())
 	}

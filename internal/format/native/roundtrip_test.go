@@ -266,6 +266,9 @@ func drawSpec(t *rapid.T) *service.Spec {
 		if i > 0 && flag("needs") {
 			x.Needs = []string{names[i-1]}
 		}
+		if flag("recorded") {
+			x.Driver, x.Addresses = service.Recorded, "10.0.0.0/24"
+		}
 		s.Resources = append(s.Resources, x)
 	}
 	for i, name := range names[resources:] {
@@ -287,6 +290,9 @@ func drawSpec(t *rapid.T) *service.Spec {
 			if flag("needs resource") {
 				r.Needs = append(r.Needs, x.Name)
 			}
+		}
+		if len(r.Needs) > 0 && r.Cardinality < 2 && r.MaxOf() == 1 && !slices.ContainsFunc(s.Roles, func(o service.RoleSpec) bool { return o.Address == r.Needs[0] }) {
+			r.Address = r.Needs[0]
 		}
 		r.Heal = rapid.SampledFrom([]service.Heal{service.HealAuto, service.HealManual}).Draw(t, "heal")
 		r.OnGone = rapid.SampledFrom([]service.OnGone{service.Replace, service.Forget}).Draw(t, "gone")

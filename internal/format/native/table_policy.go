@@ -275,6 +275,9 @@ func formatAdjustment(a policy.Adjustment) string {
 
 // settle makes the policy of its keys.
 func (k *policyKeys) settle() (err error) {
+	if err := k.stray(); err != nil {
+		return err
+	}
 	p := &k.policy
 	if k.target != "" {
 		p.Target = &policy.Target{Value: k.target, Keep: k.keep, Tolerance: k.tolerance}
@@ -316,6 +319,35 @@ func (k *policyKeys) settle() (err error) {
 		p.Fallback = &policy.Fallback{After: k.fallbackTime, Cardinality: k.fallbackCount}
 	}
 	return p.Validate()
+}
+
+// stray returns an error about a key that says nothing, because the one that it belongs to is missing.
+func (k *policyKeys) stray() error {
+	scaled := k.scale != "" || k.schedule != "" || k.start != "" || k.expression != ""
+	for _, x := range [...]struct {
+		key   string
+		given bool
+		with  string
+		there bool
+	}{
+		{"keep", k.keep != 0, "target", k.target != ""},
+		{"tolerance", k.tolerance != 0, "target", k.target != ""},
+		{"predict", k.days != 0, "target", k.target != ""},
+		{"ahead", k.lead != 0, "predict", k.days != 0},
+		{"per_instance", k.perInstance != 0, "queue", k.queue != ""},
+		{"activate", k.activate != 0, "queue", k.queue != ""},
+		{"idle", k.idle != 0, "queue", k.queue != ""},
+		{"zone", k.zone != "", "schedule or start", k.schedule != "" || k.start != ""},
+		{"period", k.period != 0, "expression", k.expression != ""},
+		{"times", k.times != 0, "expression", k.expression != ""},
+		{"min_step", k.minStep != 0, "scale", scaled},
+		{"fallback", k.fallbackCount != 0, "fallback_after", k.fallbackTime != 0},
+	} {
+		if x.given && !x.there {
+			return fmt.Errorf("%s goes with %s", x.key, x.with)
+		}
+	}
+	return nil
 }
 
 // keysOfPolicy is settle backwards.

@@ -16,7 +16,7 @@ import (
 var resourceFields = []field[service.ResourceSpec]{
 	textField("kind", "network", "What it is: one of the kinds of resource that the driver makes.",
 		func(x *service.ResourceSpec) *string { return &x.Kind }),
-	textField("driver", "sim", "The driver that makes it.",
+	textField("driver", "sim", "The driver that makes it; recorded for one that nothing makes and the service keeps: with an id, a name and, of addresses, an address.",
 		func(x *service.ResourceSpec) *string { return &x.Driver }),
 	textField("account", "lab", "The configured account of the driver; without it, the driver's default.",
 		func(x *service.ResourceSpec) *string { return &x.Account }),
@@ -27,6 +27,8 @@ var resourceFields = []field[service.ResourceSpec]{
 	},
 	namesField("needs", "", "outer", "The resources that must be ready before this one is made, and that are removed after it.",
 		func(x *service.ResourceSpec) *[]string { return &x.Needs }),
+	textField("addresses", "10.1.0.0/24", "Of a recorded resource: the range of which it has an address.",
+		func(x *service.ResourceSpec) *string { return &x.Addresses }),
 	choiceField("heal", "auto tries again when it could not be made; manual waits for recover.",
 		func(x *service.ResourceSpec) *service.Heal { return &x.Heal }, service.HealAuto, service.HealManual),
 }
@@ -102,7 +104,7 @@ func (d *decoder) sortNeeds(s *service.Spec) {
 
 // checkResource holds the options of a resource against its driver's description.
 func (d *decoder) checkResource(at string, x *service.ResourceSpec) {
-	if d.opts.Kinds == nil || x.Driver == "" || x.Kind == "" {
+	if d.opts.Kinds == nil || x.Driver == "" || x.Kind == "" || x.Driver == service.Recorded {
 		return
 	}
 	kind, err := d.opts.Kinds(x.Driver)

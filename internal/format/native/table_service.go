@@ -94,6 +94,8 @@ var roleFields = append([]field[service.RoleSpec]{
 		write: writeCount,
 	},
 	needsField(),
+	textField("address", "port", "The resource among those that the role needs whose address its machine bears, where the back end grants wishes. Such a role has a max of 1.",
+		func(r *service.RoleSpec) *string { return &r.Address }),
 	{
 		key: "machine", shape: machineShape, example: "small",
 		help: "What one instance is: the name of a machine definition, or a definition written here.",
