@@ -60,6 +60,7 @@ type App struct {
 	dnsAPI    gate        // the DNS face at the root
 	dns       *dns.Server // nil for none
 	dnsAt     netip.AddrPort
+	hurtle    hurtleGates
 
 	control atomic.Pointer[control.Control]
 	state   atomic.Pointer[state]
@@ -82,7 +83,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 	if err := o.fill(); err != nil {
 		return nil, optionsError{err}
 	}
-	a := &App{opts: o, started: time.Now(), kinds: all.Kinds(), ready: make(chan struct{}), done: make(chan struct{}), registry: prometheus.NewRegistry()}
+	a := &App{opts: o, hurtle: newHurtleGates(&o), started: time.Now(), kinds: all.Kinds(), ready: make(chan struct{}), done: make(chan struct{}), registry: prometheus.NewRegistry()}
 	a.release = sync.OnceFunc(a.close)
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.state.Store(&state{"starting", "the state is being read"})
@@ -161,6 +162,7 @@ func (a *App) listen(ctx context.Context) error {
 	mux.Handle("/", &a.main)
 	served := map[string]http.Handler{"main": mux, "socket": mux, "oneflow": &a.flow, "onegate": &a.onegate, "occopus": &a.occopus, "occi": &a.occi, "monasca": &a.monasca, "keystone": &a.keystone,
 		"heat": &a.heat, "dns-api": &a.dnsAPI}
+	a.hurtle.serve(&a.opts, served)
 	for _, l := range a.opts.listeners() {
 		l.Handler = served[l.Name]
 		switch {
@@ -178,7 +180,7 @@ func (a *App) listen(ctx context.Context) error {
 
 // gates are those of all listeners.
 func (a *App) gates() []*gate {
-	return []*gate{&a.main, &a.flow, &a.onegate, &a.occopus, &a.occi, &a.monasca, &a.keystone, &a.heat, &a.dnsAPI}
+	return append([]*gate{&a.main, &a.flow, &a.onegate, &a.occopus, &a.occi, &a.monasca, &a.keystone, &a.heat, &a.dnsAPI}, a.hurtle.all()...)
 }
 
 func (a *App) readiness() (word, reason string) {
@@ -290,7 +292,7 @@ func (a *App) Ready() <-chan struct{} { return a.ready }
 func (a *App) Password() string { return a.password }
 
 // Addrs returns the URLs of the listeners by name: "main", "socket", "oneflow", "onegate", "occopus", "occi", "monasca", "keystone", "heat",
-// "dns-api", and "dns" for the name server.
+// "dns-api", "hurtle" and "hurtle-TERM", "hurtle-cc", and "dns" for the name server.
 func (a *App) Addrs() map[string]string {
 	all := a.api.Addrs()
 	if a.dns != nil {

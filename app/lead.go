@@ -59,8 +59,14 @@ func (a *App) lead(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
+	own := newOrchestrators(&a.opts)
+	defer own.close()
+	managers, err := a.managers(ctx, tenure, own)
+	if err != nil {
+		return err
+	}
 	c, err := control.New(ctx, control.Options{Store: a.store, Vault: a.vault, Engine: e, Directory: a.directory, Audit: trail, Kinds: a.kinds, Log: a.opts.Log,
-		Alerts: r.alerts, Intake: r.intake, History: r.history, MethodRules: r.rules, DNS: a.controlDNS()})
+		Alerts: r.alerts, Intake: r.intake, History: r.history, MethodRules: r.rules, DNS: a.controlDNS(), Hurtle: managers, Bundles: filepath.Join(a.opts.DataDir, "bundles")})
 	if err != nil {
 		return err
 	}
@@ -95,6 +101,7 @@ func (a *App) lead(ctx context.Context) (err error) {
 	g.Go(func() error { return e.Run(gctx) })
 	g.Go(func() error { return c.FollowHosts(gctx) })
 	g.Go(func() error { return r.run(gctx, backends, c, a.opts.Metrics.Measure, a.opts.Log) })
+	g.Go(func() error { return managers.Run(gctx) })
 	g.Go(func() error { return a.announce(c, ready) })
 	if err := g.Wait(); err != nil {
 		select {
@@ -254,7 +261,7 @@ func (a *App) open(ctx context.Context, c *control.Control) error {
 	own := native.New(c, native.Options{Version: a.opts.Version, Started: a.started, OneFlow: a.verified.oneflow, Log: a.opts.Log.With("face", "native")})
 	under(mux, own.Prefix, a.api.Face(own))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		api.WriteError(w, r, &api.Problem{Status: http.StatusNotFound, Detail: "nothing is served at " + r.URL.Path + "; the API is at /v1, OneFlow at /oneflow, OneGate at /onegate, Occopus at /occopus, OCCI at /occi, Monasca at /monasca, Keystone at /keystone, Heat at /heat, DNS at /dns"})
+		api.WriteError(w, r, &api.Problem{Status: http.StatusNotFound, Detail: "nothing is served at " + r.URL.Path + "; the API is at /v1, OneFlow at /oneflow, OneGate at /onegate, Occopus at /occopus, OCCI at /occi, Monasca at /monasca, Keystone at /keystone, Heat at /heat, DNS at /dns, Hurtle at /hurtle"})
 	})
 	gate := onegate.New(onegate.Options{Control: c, OneFlow: flow, URL: a.opts.OneGateURL, Settings: a.opts.OneGate, Log: a.opts.Log.With("face", "onegate")})
 	unclean := map[string]http.Handler{"oneflow": a.api.Face(flow.Face("/oneflow"))}
@@ -264,6 +271,7 @@ func (a *App) open(ctx context.Context, c *control.Control) error {
 	}
 	a.openDNS(c, mux)
 	under(mux, "/onegate", a.api.Face(gate.Face("/onegate")))
+	under(mux, "/hurtle", a.openHurtle(c))
 	cluster := a.occopusFace(c)
 	under(mux, "/occopus", a.api.Face(cluster.Face("/occopus")))
 	a.main.open(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

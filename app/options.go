@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/troupe-dev/troupe/internal/api/onegate"
+	"github.com/troupe-dev/troupe/orchestrator"
 )
 
 // Options say how a server runs. DataDir must be set; zero values of the others mean the defaults.
@@ -37,6 +38,12 @@ type Options struct {
 	// well; "" for nowhere.
 	OneGateListen, OccopusListen, OCCIListen, MonascaListen, KeystoneListen, HeatListen string
 	DNS                                                                                 DNS
+	// HurtleListen are where single service managers are served at the root, each as ADDR or TERM=ADDR: without a term the first
+	// address is for the manager that was added first, and so on. HurtleCloudListen is where the Cloud Controller is.
+	HurtleListen      []string
+	HurtleCloudListen string
+	// Orchestrators run in this process, for service managers whose program has their name.
+	Orchestrators map[string]orchestrator.Factory
 	// Certificate and Key are PEM files: with them every listener speaks TLS.
 	Certificate, Key string
 	Insecure         bool // allow listeners beyond loopback without TLS
@@ -57,12 +64,12 @@ type Options struct {
 	// TemplateCommands: templates of services whose owners may run on the host may run commands there, with cmd. It is
 	// for a server of one user alone.
 	TemplateCommands bool
-	OneFlow    OneFlow
-	OneGate    onegate.Settings
-	Occopus    Occopus
-	Monasca    Monasca
-	Heat       Heat
-	Keystone   Keystone
+	OneFlow          OneFlow
+	OneGate          onegate.Settings
+	Occopus          Occopus
+	Monasca          Monasca
+	Heat             Heat
+	Keystone         Keystone
 	// OneFlowConf is an oneflow-server.conf whose settings are taken over; "" for none.
 	OneFlowConf string
 

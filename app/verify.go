@@ -73,6 +73,7 @@ func (o *Options) verify(kinds all.Drivers) (v verified, err error) {
 	check(o.verifyReadyFile())
 	check(o.verifyOneGate())
 	check(o.verifyOccopus())
+	check(o.verifyHurtle())
 	check(o.verifyHeat(kinds))
 	check(o.verifyMonasca())
 	v.countries, err = o.verifyDNS()
@@ -206,7 +207,7 @@ func (o *Options) listeners() []api.Listener {
 			list = append(list, face)
 		}
 	}
-	return list
+	return append(list, o.hurtleListeners()...)
 }
 
 func (o *Options) apiOptions() api.Options {

@@ -90,6 +90,9 @@ type Category struct {
 	Location string
 	// Parent is that of a kind.
 	Parent TypeID
+	// Related are kinds that stand before the parent of a kind where text renderings name it: Hurtle shows there what a service is
+	// composed of. A Client finds them in Depends.
+	Related []TypeID
 	// Depends are the mixins that a mixin belongs to, such as os_tpl. Text renderings show only the first.
 	Depends []TypeID
 	// Applies are the kinds whose entities may have the mixin; none means any.

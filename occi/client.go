@@ -3,6 +3,7 @@ package occi
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -201,9 +202,14 @@ func (c *Client) Act(ctx context.Context, path string, i Invocation) error {
 	return err
 }
 
-// Delete removes an entity, or all members of a collection.
-func (c *Client) Delete(ctx context.Context, path string) error {
-	_, err := c.do(ctx, http.MethodDelete, path, "", nil)
+// Delete removes an entity, or all members of a collection. The attributes are for services that want to be told some; none are
+// usual.
+func (c *Client) Delete(ctx context.Context, path string, attributes ...Attribute) error {
+	var say *request
+	if len(attributes) > 0 {
+		say = writeRequest(nil, attributes, nil)
+	}
+	_, err := c.do(ctx, http.MethodDelete, path, "", say)
 	return err
 }
 
@@ -220,6 +226,12 @@ func (c *Client) Undefine(ctx context.Context, mixins ...TypeID) error {
 		categories = append(categories, Category{ID: id, Class: Mixin})
 	}
 	_, err := c.do(ctx, http.MethodDelete, queryPath, "", writeRequest(categories, nil, nil))
+	return err
+}
+
+// Set changes those attributes of an entity that are given, none perhaps, and does not ask how it is then.
+func (c *Client) Set(ctx context.Context, path string, attributes Attributes) error {
+	_, err := c.do(ctx, http.MethodPost, path, "", writeRequest(nil, attributes, nil))
 	return err
 }
 
@@ -274,10 +286,16 @@ type answer struct {
 func (a *answer) read() ([]*message, error) {
 	media := mediaType(a.header)
 	m := &message{limits: &clientLimits, tolerant: true}
+	all, err := []*message{m}, error(nil)
 	if media == TextOCCI || media == "" {
-		return []*message{m}, m.readHeaders(a.header)
+		err = m.readHeaders(a.header)
+	} else {
+		all, err = m.read(media, a.header, a.body)
 	}
-	return m.read(media, a.header, a.body)
+	if err != nil { // which is no Error: no service has answered so
+		return nil, errors.New(err.Error())
+	}
+	return all, nil
 }
 
 // entity returns the entity in an answer.

@@ -2,6 +2,7 @@ package occi
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -26,7 +27,7 @@ func renderCategory(c *Category) categoryText {
 	}
 	switch {
 	case c.Parent != "":
-		b = appendRel(b, c.Parent)
+		b = appendRel(b, append(slices.Clone(c.Related), c.Parent)...)
 	case len(c.Depends) > 0:
 		b = appendRel(b, c.Depends[0])
 	}
@@ -66,9 +67,14 @@ func renderCategory(c *Category) categoryText {
 	return t
 }
 
-func appendRel(b []byte, id TypeID) []byte {
+func appendRel(b []byte, ids ...TypeID) []byte {
 	b = append(b, `; rel="`...)
-	b = append(b, id...)
+	for i, id := range ids {
+		if i > 0 {
+			b = append(b, ' ')
+		}
+		b = append(b, id...)
+	}
 	return append(b, '"')
 }
 

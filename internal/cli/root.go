@@ -99,7 +99,7 @@ func newRootCommand(t *terminal) *cobra.Command {
 		{"look", "What happens:", []*cobra.Command{newExplainCommand(t), newEventsCommand(t), newLogsCommand(t), newExecCommand(t)}},
 		{"react", "Metrics and alarms:", []*cobra.Command{newAlarmCommand(t), newMetricCommand(t), newNotificationCommand(t)}},
 		{"objects", "Templates, machines, people:", []*cobra.Command{
-			newTemplateCommand(t), newMachineCommand(t), newUserCommand(t), newGroupCommand(t), newQuotaCommand(t), newTokenCommand(t), newDNSCommand(t),
+			newTemplateCommand(t), newMachineCommand(t), newManagerCommand(t), newUserCommand(t), newGroupCommand(t), newQuotaCommand(t), newTokenCommand(t), newDNSCommand(t),
 			newPasswdCommand(t), newDriverCommand(t)}},
 		{"care", "Looking after a server:", []*cobra.Command{newBackupCommand(t), newRestoreCommand(t), newConfigCommand(t)}},
 		{"machine", "Inside a machine:", []*cobra.Command{newAgentCommand(t)}},

@@ -53,7 +53,9 @@ func (o *serverOptions) addFlags(f *pflag.FlagSet, env func(string) string) {
 	f.StringVar(&o.app.HeatListen, "heat-listen", "", "`address` at whose root Heat is served too")
 	f.StringVar(&o.app.Heat.Driver, "heat-driver", "", "`driver` of servers of Heat templates whose image no machine definition stands for; default that of the only account, else process")
 	f.StringVar(&o.app.Heat.Account, "heat-account", "", "`account` of that driver")
-	f.BoolVar(&o.compat, "compat", false, "serve OneFlow, OneGate, Occopus, OCCI, Monasca, Keystone and Heat at 127.0.0.1 on their customary ports 2474, 5030, 5000, 8787, 8070, 35357 and 8004 too, and with --dns-listen Hurtle's DNS interface on 8080")
+	f.StringSliceVar(&o.app.HurtleListen, "hurtle-listen", nil, "`addresses` at whose roots single service managers are served, each HOST:PORT or TERM=HOST:PORT; without a term the first is for the manager that was added first")
+	f.StringVar(&o.app.HurtleCloudListen, "hurtle-cc-listen", "", "`address` at whose root Hurtle's Cloud Controller is served")
+	f.BoolVar(&o.compat, "compat", false, "serve OneFlow, OneGate, Occopus, OCCI, Monasca, Keystone, Heat and the first of Hurtle's managers at 127.0.0.1 on their customary ports 2474, 5030, 5000, 8787, 8070, 35357, 8004 and 8888 too, and with --dns-listen Hurtle's DNS interface on 8080")
 	f.StringVar(&o.app.Keystone.Validate, "keystone-validate", "", "`URL` of a real Keystone whose tokens are good for Monasca")
 	f.StringVar(&o.app.Keystone.Service, "keystone-service", "", "openrc `file` of a user who may validate tokens there")
 	f.StringSliceVar(&o.app.Keystone.Projects, "keystone-project", nil, "`ID=GROUP`, the group that stands for a project there; others get one of their own")
@@ -133,6 +135,9 @@ func (o *serverOptions) settle(flags *pflag.FlagSet, env func(string) string) er
 		}
 		if o.app.DNS.Listen != "" { // the port is a common one
 			o.app.DNS.APIListen = cmp.Or(o.app.DNS.APIListen, "127.0.0.1:8080")
+		}
+		if len(o.app.HurtleListen) == 0 {
+			o.app.HurtleListen = []string{"127.0.0.1:8888"}
 		}
 	}
 	return nil
