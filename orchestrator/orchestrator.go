@@ -22,6 +22,7 @@ package orchestrator
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"maps"
 	"sync"
 )
@@ -102,6 +103,8 @@ type Instance struct {
 	mu     sync.RWMutex
 	record record
 	save   func(record) error
+	log    *slog.Logger
+	clouds map[string]*Cloud // by region
 }
 
 // Token returns the token to act with for the tenant: that of the last request of whoever manages the service.
@@ -133,6 +136,9 @@ func (i *Instance) URL() string {
 	return defaultURL
 }
 
+// Log is where the program that serves the instance logs.
+func (i *Instance) Log() *slog.Logger { return i.log }
+
 // Value returns what Keep kept under a name; "" if there is nothing.
 func (i *Instance) Value(name string) string {
 	i.mu.RLock()
@@ -143,6 +149,9 @@ func (i *Instance) Value(name string) string {
 // Keep keeps a value under a name for as long as there is the service, also through restarts of the program where it has a
 // place to keep things (see [Options].State). An empty value forgets it. When it returns, the value is kept.
 func (i *Instance) Keep(name, value string) error {
+	if i.Value(name) == value {
+		return nil
+	}
 	return i.change(func(r *record) {
 		r.Values = maps.Clone(r.Values)
 		if value == "" {
