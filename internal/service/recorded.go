@@ -173,3 +173,19 @@ func (s *Service) bear(i *Instance, addresses []string, now Time) {
 		s.event(now, false, r, nil, "resource %s has the address %s: its back end did not give %s", x.Name, addresses[0], before)
 	}
 }
+
+// linkBefore notes whose machines had an address before the update that is under way.
+func (s *Service) linkBefore(resources map[string]*Resource) {
+	if s.Previous == nil || !slices.ContainsFunc(s.Previous.Roles, func(r RoleSpec) bool { return r.Address != "" }) {
+		return
+	}
+	was := make(map[string]string, len(s.Previous.Roles))
+	for n := range s.Previous.Roles {
+		was[s.Previous.Roles[n].Name] = s.Previous.Roles[n].Address
+	}
+	for _, r := range s.Roles {
+		if x := resources[was[r.Name]]; x != nil && x != r.bears {
+			x.before = append(x.before, r)
+		}
+	}
+}

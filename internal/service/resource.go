@@ -195,22 +195,6 @@ func (s *Service) linkResources() {
 	s.linkBefore(byName)
 }
 
-// linkBefore notes whose machines had an address before the update that is under way.
-func (s *Service) linkBefore(resources map[string]*Resource) {
-	if s.Previous == nil || !slices.ContainsFunc(s.Previous.Roles, func(r RoleSpec) bool { return r.Address != "" }) {
-		return
-	}
-	was := make(map[string]string, len(s.Previous.Roles))
-	for n := range s.Previous.Roles {
-		was[s.Previous.Roles[n].Name] = s.Previous.Roles[n].Address
-	}
-	for _, r := range s.Roles {
-		if x := resources[was[r.Name]]; x != nil && x != r.bears {
-			x.before = append(x.before, r)
-		}
-	}
-}
-
 // resumeResources takes up what was under way when the service was stored.
 func (s *Service) resumeResources() {
 	for _, x := range s.Resources {

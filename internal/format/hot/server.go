@@ -157,6 +157,7 @@ func (c *compiler) serverOptions(b *roleBuild) map[string]any {
 	if groups := b.r.list("security_groups"); len(groups) > 0 && c.takes("security_groups") {
 		out["security_groups"] = c.nodesOf(groups)
 	}
+	c.inCloud(b, out)
 	return out
 }
 
@@ -205,6 +206,9 @@ func (c *compiler) networks(b *roleBuild, m *service.Machine) {
 			if b.spec.Address == "" && b.group == nil && c.isRecorded(port) {
 				b.spec.Address, b.spec.Identity = port.node, service.Stable
 			}
+			if !c.isRecorded(port) {
+				continue // the driver knows its network
+			}
 			n = port.props
 		}
 		for _, key := range []string{"network", "network_id", "uuid"} {
@@ -216,7 +220,7 @@ func (c *compiler) networks(b *roleBuild, m *service.Machine) {
 			}
 		}
 	}
-	if len(nets) > 0 && c.takes("networks") {
+	if len(nets) > 0 && c.takes("networks") && !c.takes("ports") {
 		for i := range m.Implementations {
 			if x := &m.Implementations[i]; x.Driver == c.opts.Driver {
 				if x.Options == nil {
@@ -237,7 +241,11 @@ func (c *compiler) volumes(b *roleBuild, m *service.Machine) {
 	mount := func(v any) {
 		if x := c.byMark(v); x != nil && x.kind.core == "volume" && !c.isRecorded(x) {
 			b.needs[x.node] = true
-			mounts = append(mounts, x.node+":/mnt/"+x.node)
+			if c.takes("ports") && !c.takes("binds") { // a cloud's machine has disks, and mounts them itself
+				mounts = append(mounts, x.node)
+			} else {
+				mounts = append(mounts, x.node+":/mnt/"+x.node)
+			}
 		}
 	}
 	for _, key := range []string{"block_device_mapping", "block_device_mapping_v2"} {

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/troupe-dev/troupe/driver"
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
@@ -27,6 +26,7 @@ func (c *compiler) thing(r *resource) service.ResourceSpec {
 	if !c.isRecorded(r) {
 		x.Driver, x.Account = c.opts.Driver, c.opts.Account
 		x.Options = c.resourceOptions(r)
+		x.Needs = c.alsoNeeds(r, x.Needs)
 		return x
 	}
 	switch r.kind.core {
@@ -40,6 +40,25 @@ func (c *compiler) thing(r *resource) service.ResourceSpec {
 	}
 	c.recorded[r.kind.core] = append(c.recorded[r.kind.core], r.path)
 	return x
+}
+
+// alsoNeeds adds what templates need not say: a router that joins subnets comes after them, and a floating address that
+// leads to a port after the routers on the way.
+func (c *compiler) alsoNeeds(r *resource, needs []string) []string {
+	for _, x := range c.things {
+		leads := r.kind.core == "floating_ip" && x.kind.core == "router"
+		if r.kind.core == "router" && x.kind.core == "subnet" {
+			for _, i := range c.things {
+				leads = leads || i.kind.core == "router_interface" && (c.byMark(i.props["router"]) == r || c.byMark(i.props["router_id"]) == r) &&
+					(c.byMark(i.props["subnet"]) == x || c.byMark(i.props["subnet_id"]) == x)
+			}
+		}
+		if leads && !slices.Contains(needs, x.node) {
+			needs = append(needs, x.node)
+		}
+	}
+	slices.Sort(needs)
+	return needs
 }
 
 // fresh returns the name of a resource: another one than before where it is another resource now, so that the one that
@@ -76,35 +95,6 @@ func (e *evaluation) rename(r *resource, name string) {
 	}
 	r.node = name
 	e.nodes[name], e.byNode[name] = true, r
-}
-
-// resourceOptions are the driver's options of a resource that have the names of its properties; ids of other resources
-// become their names.
-func (c *compiler) resourceOptions(r *resource) map[string]any {
-	kind, err := c.kind.Resource(r.kind.core)
-	if err != nil {
-		return nil
-	}
-	takes := func(name string) bool {
-		return slices.ContainsFunc(kind.Options, func(o driver.Option) bool { return o.Name == name })
-	}
-	out := map[string]any{}
-	for _, name := range sortedKeys(r.props) {
-		if takes(name) {
-			out[name] = c.named(r.props[name])
-		}
-	}
-	if r.kind.core == "network" && c.isRecordedKind("subnet") {
-		if s := c.subnetOf(r); s != nil {
-			if takes("cidr") && s.text("cidr") != "" {
-				out["cidr"] = s.text("cidr")
-			}
-			if takes("gateway") && s.text("gateway_ip") != "" {
-				out["gateway"] = s.text("gateway_ip")
-			}
-		}
-	}
-	return out
 }
 
 // named puts names in the place of ids, wherever they are in a value.
