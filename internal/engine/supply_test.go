@@ -180,7 +180,9 @@ func TestBoundService(t *testing.T) {
 		s.until(8, "given", func(svc *service.Service) bool { return strings.HasPrefix(svc.Outputs["url"], "db:") })
 		before := s.outputOf("shop", "url")
 		s.order(7, &service.Command{ReplaceOne: &service.ReplaceOne{Serial: 1}})
-		s.until(8, "given anew", func(svc *service.Service) bool { return svc.Outputs["url"] != before && strings.HasPrefix(svc.Outputs["url"], "db:") })
+		s.until(8, "given anew", func(svc *service.Service) bool {
+			return svc.Outputs["url"] != before && strings.HasPrefix(svc.Outputs["url"], "db:")
+		})
 
 		changed := supplying("db", "db:", service.SupplierSpec{Name: "shop", Service: "shop"})
 		changed.Roles[0].Needs = []string{"shop"}

@@ -239,6 +239,26 @@ func drawAlarms(t *rapid.T, roles []service.RoleSpec) (all []alarm.Definition) {
 	return all
 }
 
+// drawServices gives a service outputs and services that it needs.
+func drawServices(t *rapid.T, s *service.Spec) {
+	flag := func(name string) bool { return rapid.Bool().Draw(t, name) }
+	if flag("outputs") {
+		s.Outputs = []service.OutputSpec{{Name: "o", Value: "x" + prose.Draw(t, "value"), Description: prose.Draw(t, "output"), Sensitive: flag("sensitive")}}
+	}
+	if flag("services") {
+		inner := newSpec()
+		inner.Name, inner.Inputs, inner.Outputs = "made", map[string]string{"in": ""}, []service.OutputSpec{{Name: "url", Value: "u"}}
+		role := newRole("r")
+		role.Machine.Implementations = []service.Implementation{{Driver: "process"}}
+		inner.Roles = []service.RoleSpec{role}
+		made := service.SupplierSpec{Name: "made-1", Spec: inner, Template: uint64(amount.Draw(t, "template")), Inputs: map[string]string{"in": "{{ services.there.outputs.x }}"}, Needs: []string{"there-0", "there"},
+			Heal: service.HealManual, StartTimeout: duration.Draw(t, "supplier")}
+		there := service.SupplierSpec{Name: "there", Service: "x", Heal: service.HealAuto, Uses: []string{"x"}}
+		also := service.SupplierSpec{Name: "there-0", Service: "y", Heal: service.HealAuto}
+		s.Services = []service.SupplierSpec{there, also, made}
+	}
+}
+
 func drawSpec(t *rapid.T) *service.Spec {
 	flag := func(name string) bool { return rapid.Bool().Draw(t, name) }
 	s := newSpec()
@@ -272,21 +292,7 @@ func drawSpec(t *rapid.T) *service.Spec {
 		}
 		s.Resources = append(s.Resources, x)
 	}
-	if flag("outputs") {
-		s.Outputs = []service.OutputSpec{{Name: "o", Value: "x" + prose.Draw(t, "value"), Description: prose.Draw(t, "output"), Sensitive: flag("sensitive")}}
-	}
-	if flag("services") {
-		inner := newSpec()
-		inner.Name, inner.Inputs, inner.Outputs = "made", map[string]string{"in": ""}, []service.OutputSpec{{Name: "url", Value: "u"}}
-		role := newRole("r")
-		role.Machine.Implementations = []service.Implementation{{Driver: "process"}}
-		inner.Roles = []service.RoleSpec{role}
-		made := service.SupplierSpec{Name: "made-1", Spec: inner, Template: uint64(amount.Draw(t, "template")), Inputs: map[string]string{"in": "{{ services.there.outputs.x }}"}, Needs: []string{"there-0", "there"},
-			Heal: service.HealManual, StartTimeout: duration.Draw(t, "supplier")}
-		there := service.SupplierSpec{Name: "there", Service: "x", Heal: service.HealAuto, Uses: []string{"x"}}
-		also := service.SupplierSpec{Name: "there-0", Service: "y", Heal: service.HealAuto}
-		s.Services = []service.SupplierSpec{there, also, made}
-	}
+	drawServices(t, s)
 	for i, name := range names[resources:] {
 		r := newRole(name)
 		r.Min, r.Max = optional(t, "min"), optional(t, "max")
