@@ -89,7 +89,8 @@ func Migrate(from, to Release) ([]Step, error) {
 		switch part {
 		case SharedPart:
 			if was := resourceIn(old, e.Key); was == nil || !alike(was, e.Value) {
-				return nil, fmt.Errorf("Shared resource %s differs!", e.Key) //nolint:staticcheck // the words that users look for
+				//lint:ignore ST1005 the words that users look for
+				return nil, fmt.Errorf("Shared resource %s differs!", e.Key)
 			}
 		case VersionPart:
 			add = append(add, e)

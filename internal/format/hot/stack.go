@@ -266,12 +266,6 @@ func (r *resource) whole(name string, other int) int {
 	return other
 }
 
-// flag returns a property as true or false.
-func (r *resource) flag(name string) bool {
-	b, _ := truth(scalarText(r.props[name]))
-	return b
-}
-
 // at returns the place of a property, or of the resource.
 func (r *resource) at(name string) tree.Place {
 	if r.body != nil {
