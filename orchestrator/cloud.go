@@ -67,9 +67,19 @@ func NewCloud(o CloudOptions) *Cloud {
 	return &Cloud{opts: o, client: o.Client}
 }
 
-// Cloud returns the cloud that the instance's token and tenant are of, in a region; "" means RegionOne.
+// Cloud returns the cloud that the instance's token and tenant are of, in a region; "" means RegionOne. It is the same each time.
 func (i *Instance) Cloud(region string) *Cloud {
-	return NewCloud(CloudOptions{Token: i.Token, Tenant: i.Tenant(), Region: region})
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	c := i.clouds[region]
+	if c == nil {
+		c = NewCloud(CloudOptions{Token: i.Token, Tenant: i.record.Tenant, Region: region})
+		if i.clouds == nil {
+			i.clouds = make(map[string]*Cloud)
+		}
+		i.clouds[region] = c
+	}
+	return c
 }
 
 // A scope is what a token is good for.
@@ -90,8 +100,8 @@ func (c *Cloud) service(token, url string) *gophercloud.ServiceClient {
 	return &gophercloud.ServiceClient{ProviderClient: p, Endpoint: url}
 }
 
-// design is the address of version 3 of the identity service, whatever version was named.
-func (c *Cloud) design() (string, error) {
+// Design returns the address of version 3 of the identity service, whatever version was named.
+func (c *Cloud) Design() (string, error) {
 	uri := strings.TrimRight(c.opts.Design, "/")
 	if uri == "" {
 		return "", ErrNoDesign
@@ -120,7 +130,7 @@ func (c *Cloud) enter(ctx context.Context) (*scope, error) {
 
 // scopeOf asks what a token is good for, and has it exchanged for one of the tenant where it is of another or of none.
 func (c *Cloud) scopeOf(ctx context.Context, token, tenant string) (*scope, error) {
-	design, err := c.design()
+	design, err := c.Design()
 	if err != nil {
 		return nil, err
 	}

@@ -76,7 +76,7 @@ func NewHandler(ctx context.Context, f Factory, o Options) (*Handler, error) {
 }
 
 func (h *Handler) instance(r record) *Instance {
-	return &Instance{record: r, save: func(r record) error {
+	return &Instance{record: r, log: h.log, save: func(r record) error {
 		if h.opts.State == "" {
 			return nil
 		}

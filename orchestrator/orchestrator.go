@@ -22,6 +22,7 @@ package orchestrator
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"maps"
 	"sync"
 )
@@ -102,6 +103,8 @@ type Instance struct {
 	mu     sync.RWMutex
 	record record
 	save   func(record) error
+	log    *slog.Logger
+	clouds map[string]*Cloud // by region
 }
 
 // Token returns the token to act with for the tenant: that of the last request of whoever manages the service.
@@ -132,6 +135,9 @@ func (i *Instance) URL() string {
 	}
 	return defaultURL
 }
+
+// Log is where the program that serves the instance logs.
+func (i *Instance) Log() *slog.Logger { return i.log }
 
 // Value returns what Keep kept under a name; "" if there is nothing.
 func (i *Instance) Value(name string) string {

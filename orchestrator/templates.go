@@ -7,18 +7,23 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Templates are an [Execution] that needs no program: a stack in each region, made from one Heat template at deployment, and
-// updated to another when it is provisioned.
+// updated to another when it is provisioned. Replace has single resources made anew; what it cannot do at once, Decide does.
 type Templates struct {
 	Instance *Instance
 	// Regions are the templates by the name of the region.
 	Regions map[string]Pair
-	// Parameters are those of the templates, made anew from the attributes of each call; nil for none.
-	Parameters func(Attributes) map[string]any
+	// Parameters are those of a template, made anew from the attributes of each call; nil for none.
+	Parameters func(ctx context.Context, template string, a Attributes) (map[string]any, error)
 	// Cloud returns the cloud of a region; nil means the instance's own.
 	Cloud func(region string) *Cloud
+
+	replacing sync.Mutex // held by the one replacement at a time
+	once      sync.Once
+	waiting   chan struct{} // has a place for the news that a replacement waits
 }
 
 // A Pair is what a region's stack is made from, in YAML or JSON.
@@ -38,14 +43,17 @@ func (t *Templates) cloud(region string) *Cloud {
 
 func (t *Templates) regions() []string { return slices.Sorted(maps.Keys(t.Regions)) }
 
-func (t *Templates) stack(template string, a Attributes) Stack {
-	s := Stack{Template: template}
+func (t *Templates) stack(ctx context.Context, template string, a Attributes) (s Stack, err error) {
+	s.Template = template
 	if t.Parameters != nil {
 		all := t.Instance.Attributes()
+		if all == nil {
+			all = make(Attributes)
+		}
 		maps.Copy(all, a)
-		s.Parameters = t.Parameters(all)
+		s.Parameters, err = t.Parameters(ctx, template, all)
 	}
-	return s
+	return s, err
 }
 
 // Design implements [Execution].
@@ -78,9 +86,12 @@ func (t *Templates) Deploy(ctx context.Context, a Attributes) error {
 		}
 		id := there.ID
 		if id == "" {
-			s := t.stack(t.Regions[region].Deployment, a)
-			s.Name = name
-			if id, err = cloud.CreateStack(ctx, s); err != nil {
+			s, err := t.stack(ctx, t.Regions[region].Deployment, a)
+			if err == nil {
+				s.Name = name
+				id, err = cloud.CreateStack(ctx, s)
+			}
+			if err != nil {
 				return fmt.Errorf("region %s: %w", region, err)
 			}
 		}
@@ -93,12 +104,37 @@ func (t *Templates) Deploy(ctx context.Context, a Attributes) error {
 
 // Provision implements [Execution].
 func (t *Templates) Provision(ctx context.Context, a Attributes) error {
+	t.replacing.Lock()
+	defer t.replacing.Unlock()
 	for _, region := range t.regions() {
-		if err := t.cloud(region).UpdateStack(ctx, t.Instance.Value(stackKey(region)), t.stack(t.Regions[region].Provision, a)); err != nil {
+		err := t.Instance.Keep(replacedKey(region), "")
+		if err == nil {
+			err = t.update(ctx, region, a, "")
+		}
+		if err != nil {
 			return fmt.Errorf("region %s: %w", region, err)
 		}
 	}
 	return nil
+}
+
+// update updates a region's stack to its template, with the names that its resources have by now, but for one resource whose turn it
+// is to have its other name.
+func (t *Templates) update(ctx context.Context, region string, a Attributes, resource string) error {
+	cloud, id := t.cloud(region), t.Instance.Value(stackKey(region))
+	present, err := cloud.StackTemplate(ctx, id)
+	if err != nil {
+		return err
+	}
+	template, err := alternate(t.Regions[region].Provision, string(present), resource)
+	if err != nil {
+		return err
+	}
+	s, err := t.stack(ctx, template, a)
+	if err != nil {
+		return err
+	}
+	return cloud.UpdateStack(ctx, id, s)
 }
 
 // Update implements [Execution]: templates see attributes as parameters, so that a change of one changes the stacks.
@@ -127,7 +163,9 @@ func (t *Templates) Dispose(ctx context.Context) error {
 		}
 		err := t.cloud(region).DeleteStack(ctx, at)
 		if err == nil {
-			err = errors.Join(t.Instance.Keep(stackKey(region), ""), t.Instance.Keep("name "+region, ""))
+			for _, key := range []string{stackKey(region), "name " + region, waitingKey(region), replacedKey(region)} {
+				err = errors.Join(err, t.Instance.Keep(key, ""))
+			}
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("region %s: %w", region, err))
@@ -136,7 +174,8 @@ func (t *Templates) Dispose(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// State implements [Execution]: it is the worst of all regions. Names of outputs end in their region's.
+// State implements [Execution]: it is the worst of all regions. Names of outputs end in their region's; those of a single region are
+// there without it too.
 func (t *Templates) State(ctx context.Context) (State, error) {
 	out := State{Outputs: make(map[string]string)}
 	var ids []string
@@ -155,10 +194,22 @@ func (t *Templates) State(ctx context.Context) (State, error) {
 		ids = append(ids, region+":"+id)
 		for name, value := range s.Outputs {
 			out.Outputs[name+"."+strings.ReplaceAll(region, " ", "")] = value
+			if len(t.Regions) == 1 {
+				out.Outputs[name] = value
+			}
 		}
 	}
 	out.ID = strings.Join(ids, ",")
 	return out, nil
+}
+
+// Worst returns the worse of two states of stacks: one that failed, before one that is gone, one that is in progress, and one that is
+// complete.
+func Worst(a, b string) string {
+	if severity(b) > severity(a) {
+		return b
+	}
+	return a
 }
 
 // severity orders states: failed is worse than gone, that than in progress, and that than complete.

@@ -32,11 +32,11 @@ func TestTemplates(t *testing.T) {
 	h, err := orchestrator.NewHandler(t.Context(), func(_ context.Context, i *orchestrator.Instance) (orchestrator.Execution, error) {
 		made = &orchestrator.Templates{Instance: i, Regions: map[string]orchestrator.Pair{"RegionOne": {Deployment: shop, Provision: shop}},
 			Cloud: func(string) *orchestrator.Cloud { return c },
-			Parameters: func(a orchestrator.Attributes) map[string]any {
+			Parameters: func(_ context.Context, _ string, a orchestrator.Attributes) (map[string]any, error) {
 				if theme := a["shop.theme"]; theme != "" {
-					return map[string]any{"theme": theme}
+					return map[string]any{"theme": theme}, nil
 				}
-				return nil
+				return nil, nil
 			}}
 		return made, nil
 	}, orchestrator.Options{Verify: c.Verify})

@@ -52,7 +52,7 @@ func (c *Cloud) identity(ctx context.Context) (*gophercloud.ServiceClient, *scop
 	if err != nil {
 		return nil, nil, err
 	}
-	design, err := c.design()
+	design, err := c.Design()
 	if err != nil {
 		return nil, nil, err
 	}
