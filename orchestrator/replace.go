@@ -51,13 +51,13 @@ func (t *Templates) Replace(ctx context.Context, resource string) error {
 func (t *Templates) replace(ctx context.Context, region, resource string) error {
 	t.replacing.Lock()
 	defer t.replacing.Unlock()
-	busy, err := t.busy(ctx, region)
+	found, err := t.find(ctx, region)
 	switch {
 	case err != nil:
 		return err
-	case busy && t.Instance.Value(replacedKey(region)) == resource:
+	case found.busy() && t.Instance.Value(replacedKey(region)) == resource:
 		return nil
-	case busy:
+	case found.busy():
 		waiting := strings.Fields(t.Instance.Value(waitingKey(region)))
 		if slices.Contains(waiting, resource) {
 			return nil
@@ -71,21 +71,15 @@ func (t *Templates) replace(ctx context.Context, region, resource string) error 
 		}
 		return nil
 	}
-	return t.begin(ctx, region, resource)
+	return t.begin(ctx, region, found, resource)
 }
 
 // begin has a resource made anew in a region whose stack is at rest.
-func (t *Templates) begin(ctx context.Context, region, resource string) error {
+func (t *Templates) begin(ctx context.Context, region string, found *foundStack, resource string) error {
 	if err := t.Instance.Keep(replacedKey(region), resource); err != nil {
 		return err
 	}
-	return t.update(ctx, region, nil, resource)
-}
-
-// busy reports whether the stack of a region is being made or updated.
-func (t *Templates) busy(ctx context.Context, region string) (bool, error) {
-	s, err := t.cloud(region).StackState(ctx, t.Instance.Value(stackKey(region)))
-	return strings.HasSuffix(s.Stack, "_IN_PROGRESS"), err
+	return t.update(ctx, region, found, nil, resource)
 }
 
 // news is told of replacements that wait.
@@ -123,10 +117,11 @@ func (t *Templates) next(ctx context.Context) (left bool) {
 			continue
 		}
 		left = true
-		if busy, err := t.busy(ctx, region); busy || err != nil {
+		found, err := t.find(ctx, region)
+		if err != nil || found.busy() {
 			continue // it is asked again
 		}
-		err := t.begin(ctx, region, waiting[0])
+		err = t.begin(ctx, region, found, waiting[0])
 		if invalid(err) || err == nil { // it stays only while nobody answers, or the stack is busy again
 			err = errors.Join(err, t.Instance.Keep(waitingKey(region), strings.Join(waiting[1:], " ")))
 		}

@@ -16,24 +16,30 @@ import (
 	"github.com/google/uuid"
 )
 
-// Main serves an orchestrator until the program is told to end, and ends the program. It finds out from the environment how it
-// was started: the Cloud Controller names the program in DC_NAME, its address in TROUPE_ADDRESS and a place to keep things in
-// TROUPE_DATA.
+// Main serves an orchestrator as [Surroundings] says, until the program is told to end, and ends the program.
 func Main(f Factory) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	listen := "127.0.0.1:8051"
-	if os.Getenv("DC_NAME") != "" {
-		listen = net.JoinHostPort(os.Getenv("TROUPE_ADDRESS"), "8080")
-	}
-	o := Options{Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
-	if dir := os.Getenv("TROUPE_DATA"); dir != "" {
-		o.State = filepath.Join(dir, "orchestrator.json")
-	}
+	listen, o := Surroundings()
+	o.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	if err := Serve(ctx, listen, f, o); err != nil {
 		fmt.Fprintln(os.Stderr, "the orchestrator cannot be served:", err)
 		os.Exit(1)
 	}
+}
+
+// Surroundings finds out from the environment how the program was started, and returns where it is to listen and keep things. The
+// Cloud Controller names the program in DC_NAME, its address in TROUPE_ADDRESS and a folder for it in TROUPE_DATA: then it
+// is port 8080 of that address. Otherwise it is port 8051 of this machine, and memory.
+func Surroundings() (listen string, o Options) {
+	listen = "127.0.0.1:8051"
+	if os.Getenv("DC_NAME") != "" {
+		listen = net.JoinHostPort(os.Getenv("TROUPE_ADDRESS"), "8080")
+	}
+	if dir := os.Getenv("TROUPE_DATA"); dir != "" {
+		o.State = filepath.Join(dir, "orchestrator.json")
+	}
+	return listen, o
 }
 
 // Serve serves an orchestrator at an address, "127.0.0.1:8051", until ctx ends. It returns when all that it started has ended.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/gophercloud/gophercloud/v2"
@@ -67,9 +68,9 @@ func (c *Cloud) CreateStack(ctx context.Context, s Stack) (string, error) {
 
 // UpdateStack has a stack become what another template says. Parameters that are not given have the template's defaults.
 func (c *Cloud) UpdateStack(ctx context.Context, id string, s Stack) error {
-	client, found, err := c.findStack(ctx, id)
+	found, err := c.findStack(ctx, id)
 	if err == nil {
-		err = stacks.Update(ctx, client, found.Name, found.ID, &s).ExtractErr()
+		err = found.update(ctx, s)
 	}
 	if err != nil {
 		return fmt.Errorf("update stack %s: %w", id, err)
@@ -79,9 +80,9 @@ func (c *Cloud) UpdateStack(ctx context.Context, id string, s Stack) error {
 
 // DeleteStack has a stack removed. One that is gone is no error.
 func (c *Cloud) DeleteStack(ctx context.Context, id string) error {
-	client, found, err := c.findStack(ctx, id)
+	found, err := c.findStack(ctx, id)
 	if err == nil {
-		err = stacks.Delete(ctx, client, found.Name, found.ID).ExtractErr()
+		err = stacks.Delete(ctx, found.client, found.Name, found.ID).ExtractErr()
 	}
 	if err != nil && !gophercloud.ResponseCodeIs(err, http.StatusNotFound) {
 		return fmt.Errorf("delete stack %s: %w", id, err)
@@ -91,7 +92,7 @@ func (c *Cloud) DeleteStack(ctx context.Context, id string) error {
 
 // StackState tells how a stack stands; a stack that is gone is [Unknown]. An output that is no text is in JSON.
 func (c *Cloud) StackState(ctx context.Context, id string) (State, error) {
-	_, found, err := c.findStack(ctx, id)
+	found, err := c.findStack(ctx, id)
 	if gophercloud.ResponseCodeIs(err, http.StatusNotFound) {
 		return State{}, nil
 	}
@@ -115,22 +116,39 @@ func (c *Cloud) StackState(ctx context.Context, id string) (State, error) {
 
 // StackTemplate returns the template that a stack was made from last, in JSON.
 func (c *Cloud) StackTemplate(ctx context.Context, id string) ([]byte, error) {
-	client, found, err := c.findStack(ctx, id)
-	if err != nil {
-		return nil, fmt.Errorf("the template of stack %s: %w", id, err)
+	found, err := c.findStack(ctx, id)
+	var t []byte
+	if err == nil {
+		t, err = found.template(ctx)
 	}
-	t, err := stacktemplates.Get(ctx, client, found.Name, found.ID).Extract()
 	if err != nil {
 		return nil, fmt.Errorf("the template of stack %s: %w", id, err)
 	}
 	return t, nil
 }
 
-func (c *Cloud) findStack(ctx context.Context, id string) (*gophercloud.ServiceClient, *stacks.RetrievedStack, error) {
+// A foundStack is a stack as it was when it was looked for.
+type foundStack struct {
+	*stacks.RetrievedStack
+	client *gophercloud.ServiceClient
+}
+
+func (c *Cloud) findStack(ctx context.Context, id string) (*foundStack, error) {
 	client, err := c.to(ctx, orchestration)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	found, err := stacks.Find(ctx, client, id).Extract()
-	return client, found, err
+	return &foundStack{found, client}, err
+}
+
+// busy reports whether it was being made, updated or removed.
+func (f *foundStack) busy() bool { return strings.HasSuffix(f.Status, "_IN_PROGRESS") }
+
+func (f *foundStack) template(ctx context.Context) ([]byte, error) {
+	return stacktemplates.Get(ctx, f.client, f.Name, f.ID).Extract()
+}
+
+func (f *foundStack) update(ctx context.Context, s Stack) error {
+	return stacks.Update(ctx, f.client, f.Name, f.ID, &s).ExtractErr()
 }

@@ -107,9 +107,12 @@ func (t *Templates) Provision(ctx context.Context, a Attributes) error {
 	t.replacing.Lock()
 	defer t.replacing.Unlock()
 	for _, region := range t.regions() {
-		err := t.Instance.Keep(replacedKey(region), "")
+		found, err := t.find(ctx, region)
 		if err == nil {
-			err = t.update(ctx, region, a, "")
+			err = t.Instance.Keep(replacedKey(region), "")
+		}
+		if err == nil {
+			err = t.update(ctx, region, found, a, "")
 		}
 		if err != nil {
 			return fmt.Errorf("region %s: %w", region, err)
@@ -120,9 +123,8 @@ func (t *Templates) Provision(ctx context.Context, a Attributes) error {
 
 // update updates a region's stack to its template, with the names that its resources have by now, but for one resource whose turn it
 // is to have its other name.
-func (t *Templates) update(ctx context.Context, region string, a Attributes, resource string) error {
-	cloud, id := t.cloud(region), t.Instance.Value(stackKey(region))
-	present, err := cloud.StackTemplate(ctx, id)
+func (t *Templates) update(ctx context.Context, region string, found *foundStack, a Attributes, resource string) error {
+	present, err := found.template(ctx)
 	if err != nil {
 		return err
 	}
@@ -134,7 +136,12 @@ func (t *Templates) update(ctx context.Context, region string, a Attributes, res
 	if err != nil {
 		return err
 	}
-	return cloud.UpdateStack(ctx, id, s)
+	return found.update(ctx, s)
+}
+
+// find finds the stack of a region.
+func (t *Templates) find(ctx context.Context, region string) (*foundStack, error) {
+	return t.cloud(region).findStack(ctx, t.Instance.Value(stackKey(region)))
 }
 
 // Update implements [Execution]: templates see attributes as parameters, so that a change of one changes the stacks.

@@ -101,6 +101,7 @@ func newRootCommand(t *terminal) *cobra.Command {
 		{"objects", "Templates, machines, people:", []*cobra.Command{
 			newTemplateCommand(t), newMachineCommand(t), newUserCommand(t), newGroupCommand(t), newQuotaCommand(t), newTokenCommand(t),
 			newPasswdCommand(t), newDriverCommand(t)}},
+		{"hurtle", "Hurtle:", []*cobra.Command{newOrchestratorCommand(t)}},
 		{"care", "Looking after a server:", []*cobra.Command{newBackupCommand(t), newRestoreCommand(t), newConfigCommand(t)}},
 		{"machine", "Inside a machine:", []*cobra.Command{newAgentCommand(t)}},
 		{"other", "Other:", []*cobra.Command{newConvertCommand(t), newOccopusCommand(t), newVersionCommand(t), newExitCodesTopic()}},

@@ -172,3 +172,8 @@ func (d *Declaration) New(_ context.Context, i *orchestrator.Instance) (orchestr
 	x.resolver.Cloud = cloud
 	return x, nil
 }
+
+// String counts what is declared.
+func (d *Declaration) String() string {
+	return fmt.Sprintf("%d regions, %d parameters, %d needed services, %d rules", len(d.Regions), len(d.parameters), len(d.Needs), len(d.rules))
+}
