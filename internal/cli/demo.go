@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -26,8 +27,8 @@ func newDemoCommand(t *terminal) *cobra.Command {
 		Use:   "demo",
 		Short: "a whole tour on this machine, in one command",
 		Long: "Start a private server in a temporary folder, deploy a service of three tiers of real processes, kill one of\n" +
-			"them, scale, let an alarm heal and a policy scale, explain, and remove everything. On a terminal the server\n" +
-			"stays until Ctrl-C, for you to try it.",
+			"them, scale, let an alarm heal and a policy scale, let an orchestrator replace a silent machine of a Heat stack, explain,\n" +
+			"and remove everything. On a terminal the server stays until Ctrl-C, for you to try it.",
 		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDemo(cmd.Context(), t) },
 	}
@@ -59,6 +60,7 @@ func runDemo(ctx context.Context, t *terminal) (err error) {
 		{"Scale web from 2 to 4", d.scale},
 		{"An alarm: an instance of app says that it is stuck", d.alarm},
 		{"A policy: web is busy", d.policy},
+		{"A Heat template with an orchestrator: its machine goes silent", d.reactive},
 		{"Explain", d.explain},
 	}
 	for i, s := range steps {
@@ -100,7 +102,8 @@ func (d *demo) start(ctx context.Context) (err error) {
 	}
 	d.app, err = app.New(ctx, app.Options{
 		DataDir: filepath.Join(d.dir, "data"), Listen: "127.0.0.1:0", OneFlowListen: "127.0.0.1:0", Version: version(),
-		Accounts: []app.Account{account, {Driver: "sim"}}, Log: d.log,
+		Accounts: []app.Account{account, {Driver: "sim"}}, Log: d.log, Monasca: app.Monasca{Extended: true},
+		Notifications: app.Notifications{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, // the orchestrator is in this program
 	})
 	if err != nil {
 		return errors.Join(err, log.Close())
