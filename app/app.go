@@ -51,9 +51,11 @@ type App struct {
 	flow      gate // the OneFlow face at the root
 	onegate   gate // the OneGate face at the root
 	occopus   gate // the Occopus face at the root
+	occi      gate // the OCCI face at the root
 	monasca   gate // the Monasca face at the root
 	heat      gate // the Heat face at the root
 	keystone  gate // the Keystone face at the root
+	hurtle    hurtleGates
 
 	control atomic.Pointer[control.Control]
 	state   atomic.Pointer[state]
@@ -76,7 +78,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 	if err := o.fill(); err != nil {
 		return nil, optionsError{err}
 	}
-	a := &App{opts: o, started: time.Now(), kinds: all.Kinds(), ready: make(chan struct{}), done: make(chan struct{}), registry: prometheus.NewRegistry()}
+	a := &App{opts: o, hurtle: newHurtleGates(&o), started: time.Now(), kinds: all.Kinds(), ready: make(chan struct{}), done: make(chan struct{}), registry: prometheus.NewRegistry()}
 	a.release = sync.OnceFunc(a.close)
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.state.Store(&state{"starting", "the state is being read"})
@@ -153,7 +155,8 @@ func (a *App) listen(ctx context.Context) error {
 	mux := http.NewServeMux()
 	a.api.Operations(mux)
 	mux.Handle("/", &a.main)
-	served := map[string]http.Handler{"main": mux, "socket": mux, "oneflow": &a.flow, "onegate": &a.onegate, "occopus": &a.occopus, "monasca": &a.monasca, "keystone": &a.keystone, "heat": &a.heat}
+	served := map[string]http.Handler{"main": mux, "socket": mux, "oneflow": &a.flow, "onegate": &a.onegate, "occopus": &a.occopus, "occi": &a.occi, "monasca": &a.monasca, "keystone": &a.keystone, "heat": &a.heat}
+	a.hurtle.serve(&a.opts, served)
 	for _, l := range a.opts.listeners() {
 		l.Handler = served[l.Name]
 		switch {
@@ -171,7 +174,7 @@ func (a *App) listen(ctx context.Context) error {
 
 // gates are those of all listeners.
 func (a *App) gates() []*gate {
-	return []*gate{&a.main, &a.flow, &a.onegate, &a.occopus, &a.monasca, &a.keystone, &a.heat}
+	return append([]*gate{&a.main, &a.flow, &a.onegate, &a.occopus, &a.occi, &a.monasca, &a.keystone, &a.heat}, a.hurtle.all()...)
 }
 
 func (a *App) readiness() (word, reason string) {
@@ -276,7 +279,8 @@ func (a *App) Ready() <-chan struct{} { return a.ready }
 // is ready.
 func (a *App) Password() string { return a.password }
 
-// Addrs returns the URLs of the listeners by name: "main", "socket", "oneflow", "onegate", "occopus", "monasca", "keystone", "heat".
+// Addrs returns the URLs of the listeners by name: "main", "socket", "oneflow", "onegate", "occopus", "occi", "monasca", "keystone",
+// "heat", "hurtle" and "hurtle-TERM", "hurtle-cc".
 func (a *App) Addrs() map[string]string { return a.api.Addrs() }
 
 // backends opens the accounts of drivers.

@@ -92,15 +92,15 @@ func get(t *testing.T, address, user, password string) (int, string) {
 
 func TestServe(t *testing.T) {
 	o := options(t.TempDir())
-	o.OneFlowListen, o.MonascaListen, o.KeystoneListen, o.ReadyFile = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", filepath.Join(t.TempDir(), "ready")
+	o.OneFlowListen, o.OCCIListen, o.MonascaListen, o.KeystoneListen, o.ReadyFile = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", filepath.Join(t.TempDir(), "ready")
 	var said bytes.Buffer
 	o.Announce = &said
 	began := time.Now()
 	a, stop := serve(t, o)
 	awaitReady(t, a)
 	t.Logf("ready after %v", time.Since(began))
-	main, flow, metrics, keystone := a.Addrs()["main"], a.Addrs()["oneflow"], a.Addrs()["monasca"], a.Addrs()["keystone"]
-	if text, err := os.ReadFile(o.ReadyFile); err != nil || string(text) != "main="+main+"\noneflow="+flow+"\nmonasca="+metrics+"\nkeystone="+keystone+"\n" {
+	main, flow, infrastructure, metrics, keystone := a.Addrs()["main"], a.Addrs()["oneflow"], a.Addrs()["occi"], a.Addrs()["monasca"], a.Addrs()["keystone"]
+	if text, err := os.ReadFile(o.ReadyFile); err != nil || string(text) != "main="+main+"\noneflow="+flow+"\nocci="+infrastructure+"\nmonasca="+metrics+"\nkeystone="+keystone+"\n" {
 		t.Errorf("ready file: %q, %v", text, err)
 	}
 	if a.Password() == "" || !strings.Contains(said.String(), a.Password()) {
@@ -121,6 +121,10 @@ func TestServe(t *testing.T) {
 		{main + "/oneflow//service/", "oneadmin", 200, "DOCUMENT_POOL"},
 		{main + "/oneflow", "oneadmin", 404, "there is nothing"},
 		{flow + "/service", "oneadmin", 200, "DOCUMENT_POOL"},
+		{main + "/occi/-/", "", 401, "password"},
+		{main + "/occi/-/", "oneadmin", 200, `location="` + main + `/occi/compute/"`},
+		{main + "/occi/compute/9", "oneadmin", 404, "/compute/9"},
+		{infrastructure + "/-/", "oneadmin", 200, `location="` + infrastructure + `/compute/"`},
 		{main + "/monasca/v2.0/alarms", "", 401, "Unauthorized"},
 		{main + "/monasca//v2.0/alarms/", "oneadmin", 200, main + "/monasca/v2.0/alarms"},
 		{metrics + "/v2.0/alarms", "oneadmin", 200, metrics + "/v2.0/alarms"},

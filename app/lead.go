@@ -59,8 +59,12 @@ func (a *App) lead(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
+	managers, err := a.managers(ctx, tenure)
+	if err != nil {
+		return err
+	}
 	c, err := control.New(ctx, control.Options{Store: a.store, Vault: a.vault, Engine: e, Directory: a.directory, Audit: trail, Kinds: a.kinds, Log: a.opts.Log,
-		Alerts: r.alerts, Intake: r.intake, History: r.history, MethodRules: r.rules})
+		Alerts: r.alerts, Intake: r.intake, History: r.history, MethodRules: r.rules, Hurtle: managers, Bundles: filepath.Join(a.opts.DataDir, "bundles")})
 	if err != nil {
 		return err
 	}
@@ -81,7 +85,9 @@ func (a *App) lead(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	a.open(c)
+	if err := a.open(ctx, c); err != nil {
+		return err
+	}
 	defer func() {
 		for _, g := range a.gates() {
 			g.shut()
@@ -91,6 +97,7 @@ func (a *App) lead(ctx context.Context) (err error) {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return e.Run(gctx) })
 	g.Go(func() error { return r.run(gctx, backends, c, a.opts.Metrics.Measure, a.opts.Log) })
+	g.Go(func() error { return managers.Run(gctx) })
 	g.Go(func() error { return a.announce(c, ready) })
 	if err := g.Wait(); err != nil {
 		select {
@@ -237,7 +244,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // open puts the faces on the listeners.
-func (a *App) open(c *control.Control) {
+func (a *App) open(ctx context.Context, c *control.Control) error {
 	flow := flowface.New(flowface.Options{
 		Control: c, Settings: a.verified.oneflow, Log: a.opts.Log.With("face", "oneflow"),
 		BareErrors: a.opts.OneFlow.BareErrors, Reference: a.opts.OneFlow.Reference, NewForm: a.opts.OneFlow.NewForm,
@@ -247,12 +254,16 @@ func (a *App) open(c *control.Control) {
 	own := native.New(c, native.Options{Version: a.opts.Version, Started: a.started, OneFlow: a.verified.oneflow, Log: a.opts.Log.With("face", "native")})
 	under(mux, own.Prefix, a.api.Face(own))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		api.WriteError(w, r, &api.Problem{Status: http.StatusNotFound, Detail: "nothing is served at " + r.URL.Path + "; the API is at /v1, OneFlow at /oneflow, OneGate at /onegate, Occopus at /occopus, Monasca at /monasca, Keystone at /keystone, Heat at /heat"})
+		api.WriteError(w, r, &api.Problem{Status: http.StatusNotFound, Detail: "nothing is served at " + r.URL.Path + "; the API is at /v1, OneFlow at /oneflow, OneGate at /onegate, Occopus at /occopus, OCCI at /occi, Monasca at /monasca, Keystone at /keystone, Heat at /heat, Hurtle at /hurtle"})
 	})
 	gate := onegate.New(onegate.Options{Control: c, OneFlow: flow, URL: a.opts.OneGateURL, Settings: a.opts.OneGate, Log: a.opts.Log.With("face", "onegate")})
 	unclean := map[string]http.Handler{"oneflow": a.api.Face(flow.Face("/oneflow"))}
 	a.openStack(c, unclean)
+	if err := a.openOCCI(ctx, c, unclean); err != nil {
+		return err
+	}
 	under(mux, "/onegate", a.api.Face(gate.Face("/onegate")))
+	under(mux, "/hurtle", a.openHurtle(c))
 	cluster := a.occopusFace(c)
 	under(mux, "/occopus", a.api.Face(cluster.Face("/occopus")))
 	a.main.open(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -267,6 +278,7 @@ func (a *App) open(c *control.Control) {
 	a.flow.open(a.api.Face(flow.Face("")))
 	a.occopus.open(a.api.Face(cluster.Face("")))
 	a.onegate.open(besides(a.api.Face(gate.Face("")), own.Prefix, a.api.Face(own)))
+	return nil
 }
 
 // besides serves the native face at OneGate's listener, too, to instances alone: those that know of no other send their samples there.

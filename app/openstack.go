@@ -117,7 +117,7 @@ func (a *App) openStack(c *control.Control, main map[string]http.Handler) {
 	stacks := heat.New(heat.Options{Control: c, PublicURL: a.opts.PublicURL, Driver: a.opts.Heat.Driver, Account: a.opts.Heat.Account, Log: a.opts.Log.With("face", "heat")})
 	logins := keystone.New(keystone.Options{Control: c, PublicURL: a.opts.PublicURL, Log: a.opts.Log.With("face", "keystone"),
 		Services: func(r *http.Request) []keystone.Service {
-			return []keystone.Service{{Type: "orchestration", Name: "heat", URL: a.faceURL(r, "heat") + "/v1/$(tenant_id)s"}}
+			return append([]keystone.Service{{Type: "orchestration", Name: "heat", URL: a.faceURL(r, "heat") + "/v1/$(tenant_id)s"}}, a.managerServices(r, c)...)
 		},
 		Monasca: func(r *http.Request) string { return a.faceURL(r, "monasca") + "/v2.0" }})
 	metrics := monasca.New(monasca.Options{Control: c, PublicURL: a.opts.PublicURL, Log: a.opts.Log.With("face", "monasca"),
@@ -129,16 +129,23 @@ func (a *App) openStack(c *control.Control, main map[string]http.Handler) {
 	a.heat.open(a.api.Face(stacks.Face("")))
 }
 
-// faceURL is where a client finds a face: below the public URL, at its own listener, or below the main one. Where the address of a listener
-// means all of a host's, the client's own name of the host stands for it.
+// faceURL is where a client finds a face: below the public URL, at its own listener, or below the main one.
 func (a *App) faceURL(r *http.Request, name string) string {
-	if a.opts.PublicURL != "" {
+	switch own := a.Addrs()[name]; {
+	case a.opts.PublicURL != "":
 		return a.opts.PublicURL + "/" + name
+	case own != "":
+		return reachable(r, own)
 	}
-	own := a.Addrs()[name]
-	u, err := url.Parse(cmp.Or(own, a.Addrs()["main"]))
+	return reachable(r, a.Addrs()["main"]) + "/" + name
+}
+
+// reachable is the URL of a listener for whoever makes a request: where its address means all of a host's, the client's own name of the host
+// stands for it.
+func reachable(r *http.Request, listener string) string {
+	u, err := url.Parse(listener)
 	if err != nil {
-		return own
+		return listener
 	}
 	if ip := net.ParseIP(u.Hostname()); ip != nil && ip.IsUnspecified() {
 		host := r.Host
@@ -146,9 +153,6 @@ func (a *App) faceURL(r *http.Request, name string) string {
 			host = h
 		}
 		u.Host = net.JoinHostPort(host, u.Port())
-	}
-	if own == "" {
-		u.Path = "/" + name
 	}
 	return u.String()
 }

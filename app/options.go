@@ -33,9 +33,13 @@ type Options struct {
 	OneFlowListen string
 	// PublicURL and OneGateURL are what instances are told of this server and of its OneGate; "" for the listeners' addresses.
 	PublicURL, OneGateURL string
-	// OneGateListen, OccopusListen, MonascaListen, KeystoneListen and HeatListen are where these faces are served at the root as well; "" for
-	// nowhere.
-	OneGateListen, OccopusListen, MonascaListen, KeystoneListen, HeatListen string
+	// OneGateListen, OccopusListen, OCCIListen, MonascaListen, KeystoneListen and HeatListen are where these faces are served at the root as
+	// well; "" for nowhere.
+	OneGateListen, OccopusListen, OCCIListen, MonascaListen, KeystoneListen, HeatListen string
+	// HurtleListen are where single service managers are served at the root, each as ADDR or TERM=ADDR: without a term the first
+	// address is for the manager that was added first, and so on. HurtleCloudListen is where the Cloud Controller is.
+	HurtleListen      []string
+	HurtleCloudListen string
 	// Certificate and Key are PEM files: with them every listener speaks TLS.
 	Certificate, Key string
 	Insecure         bool // allow listeners beyond loopback without TLS

@@ -70,6 +70,7 @@ func (o *Options) verify(kinds all.Drivers) (v verified, err error) {
 	check(o.verifyReadyFile())
 	check(o.verifyOneGate())
 	check(o.verifyOccopus())
+	check(o.verifyHurtle())
 	check(o.verifyHeat(kinds))
 	check(o.verifyMonasca())
 	v.guests, err = o.Keystone.guests()
@@ -195,12 +196,12 @@ func (o *Options) listeners() []api.Listener {
 		list = append(list, api.Listener{Name: "socket", Address: "unix:" + o.Socket})
 	}
 	for _, face := range [...]api.Listener{{Name: "oneflow", Address: o.OneFlowListen}, {Name: "onegate", Address: o.OneGateListen},
-		{Name: "occopus", Address: o.OccopusListen, Guest: o.Occopus.guests()}, {Name: "monasca", Address: o.MonascaListen}, {Name: "keystone", Address: o.KeystoneListen}, {Name: "heat", Address: o.HeatListen}} {
+		{Name: "occopus", Address: o.OccopusListen, Guest: o.Occopus.guests()}, {Name: "occi", Address: o.OCCIListen}, {Name: "monasca", Address: o.MonascaListen}, {Name: "keystone", Address: o.KeystoneListen}, {Name: "heat", Address: o.HeatListen}} {
 		if face.Address != "" {
 			list = append(list, face)
 		}
 	}
-	return list
+	return append(list, o.hurtleListeners()...)
 }
 
 func (o *Options) apiOptions() api.Options {

@@ -25,7 +25,7 @@ func ParseTypeID(s string) (TypeID, error) {
 
 func newTypeID(scheme, term string) (TypeID, error) {
 	if len(scheme) < 2 || scheme[len(scheme)-1] != '#' {
-		return "", fmt.Errorf("the scheme %.100q does not end in #", scheme)
+		return "", fmt.Errorf("the scheme %.100q lacks a # at its end", scheme)
 	}
 	for i := range len(scheme) {
 		if c := scheme[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`"\<>;{}`, c) >= 0 {
@@ -33,7 +33,7 @@ func newTypeID(scheme, term string) (TypeID, error) {
 		}
 	}
 	if !isTerm(term) {
-		return "", fmt.Errorf("the term %.100q is not made of letters, digits, -, _ and .", term)
+		return "", fmt.Errorf("the term %.100q holds more than letters, digits, dots, dashes and underscores", term)
 	}
 	return TypeID(scheme + term), nil
 }
@@ -90,6 +90,9 @@ type Category struct {
 	Location string
 	// Parent is that of a kind.
 	Parent TypeID
+	// Related are kinds that stand before the parent of a kind where text renderings name it: Hurtle shows there what a service is
+	// composed of. A Client finds them in Depends.
+	Related []TypeID
 	// Depends are the mixins that a mixin belongs to, such as os_tpl. Text renderings show only the first.
 	Depends []TypeID
 	// Applies are the kinds whose entities may have the mixin; none means any.

@@ -64,7 +64,7 @@ func (x *exchange) get(path string) (*Entity, error) {
 // untag forgets the mixins of an entity that is gone. What cannot be forgotten now does no harm.
 func (x *exchange) untag(path string) {
 	for _, id := range x.s.opts.Mixins.of(x.caller.Tenant, path) {
-		if err := x.s.opts.Mixins.edit(x.ctx, x.caller.Tenant, id, nil, []string{path}); err != nil {
+		if err := x.edit(id, nil, []string{path}); err != nil {
 			x.s.opts.Log.Warn("the mixin of an entity that is gone could not be forgotten", "mixin", string(id), "path", path, "error", err)
 		}
 	}
@@ -130,9 +130,10 @@ func without(a, b []TypeID) []TypeID {
 	return out
 }
 
-// apply carries out a change and answers with the entity.
+// apply carries out a change and answers with the entity. The backend hears of a request that says nothing, too: some act on
+// that. It does not hear of mixins of the users' own alone.
 func (x *exchange) apply(e *Entity, change Change, put, take []TypeID) error {
-	if !change.Empty() {
+	if !change.Empty() || len(put)+len(take) == 0 {
 		var err error
 		if e, err = x.s.opts.Backend.Update(x.ctx, e.Path, change); err != nil {
 			return err
@@ -144,12 +145,12 @@ func (x *exchange) apply(e *Entity, change Change, put, take []TypeID) error {
 	}
 	path := []string{e.Path}
 	for _, id := range put {
-		if err := x.s.opts.Mixins.edit(x.ctx, x.caller.Tenant, id, path, nil); err != nil {
+		if err := x.edit(id, path, nil); err != nil {
 			return err
 		}
 	}
 	for _, id := range take {
-		if err := x.s.opts.Mixins.edit(x.ctx, x.caller.Tenant, id, nil, path); err != nil {
+		if err := x.edit(id, nil, path); err != nil {
 			return err
 		}
 	}

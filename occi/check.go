@@ -15,7 +15,9 @@ const (
 	// Strict refuses attributes that the entity does not have, immutable ones, wrong types and values, and a creation
 	// without required ones. It fills in defaults.
 	Strict Check = iota
-	// Loose is like Strict, but passes on attributes that the model does not know, and ignores immutable ones.
+	// Extensible is like Strict, but passes on attributes that the model does not know.
+	Extensible
+	// Loose is like Extensible, but ignores immutable attributes instead of refusing them.
 	Loose
 	// Unchecked passes all attributes on as they were sent, except occi.core.id, and leaves the rest to the backend.
 	Unchecked
@@ -45,7 +47,7 @@ func (c *checker) attributes(given Attributes, why purpose) (Attributes, error) 
 	out := make(Attributes, 0, len(given))
 	for _, a := range given {
 		if a.Name == AttrID && why != forAction {
-			if c.how == Strict && !c.isNow(a) {
+			if c.how < Loose && !c.isNow(a) {
 				return nil, badRequest("%s cannot be set", AttrID)
 			}
 			continue
@@ -60,7 +62,7 @@ func (c *checker) attributes(given Attributes, why purpose) (Attributes, error) 
 			return nil, badRequest("%s has no attribute %s%s", c.kind, a.Name, c.near(a.Name))
 		case d == nil:
 		case d.Immutable && !(d.Initial && why == forCreation):
-			if c.how == Strict && !c.isNow(a) {
+			if c.how < Loose && !c.isNow(a) {
 				return nil, badRequest("%s cannot be set", a.Name)
 			}
 			continue

@@ -3,6 +3,7 @@ package occi
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,8 +17,8 @@ import (
 // what they lack or have too much. Its methods may be called from several goroutines at once; errors that a service
 // answered are of type [Error].
 //
-// Paths are below the root of the service: "/compute/1c2d". In answers, scheme and host of a URL are not looked at, as
-// services behind proxies do not know their own.
+// Paths are below the root of the service: "/compute/1c2d". Scheme and host of the URLs in answers are not looked at, as
+// services behind proxies do not know their own; only what links lead to may be elsewhere, by its host.
 type Client struct {
 	// URL is the root of the service: "https://cloud.example.org/occi".
 	URL string
@@ -46,7 +47,7 @@ const (
 )
 
 // clientLimits bound what a service may answer.
-var clientLimits = Limits{Categories: 1 << 20, Links: 1 << 20, Attributes: 1 << 20, Locations: 1 << 20}
+var clientLimits = Limits{Categories: 1 << 20, Links: 1 << 20, Attributes: 1 << 20, Locations: 1 << 20, Value: maxAnswer}
 
 // Discover reads the query interface. Categories that contradict others are left out.
 func (c *Client) Discover(ctx context.Context) (*Model, error) {
@@ -201,9 +202,14 @@ func (c *Client) Act(ctx context.Context, path string, i Invocation) error {
 	return err
 }
 
-// Delete removes an entity, or all members of a collection.
-func (c *Client) Delete(ctx context.Context, path string) error {
-	_, err := c.do(ctx, http.MethodDelete, path, "", nil)
+// Delete removes an entity, or all members of a collection. The attributes are for services that want to be told some; none are
+// usual.
+func (c *Client) Delete(ctx context.Context, path string, attributes ...Attribute) error {
+	var say *request
+	if len(attributes) > 0 {
+		say = writeRequest(nil, attributes, nil)
+	}
+	_, err := c.do(ctx, http.MethodDelete, path, "", say)
 	return err
 }
 
@@ -220,6 +226,12 @@ func (c *Client) Undefine(ctx context.Context, mixins ...TypeID) error {
 		categories = append(categories, Category{ID: id, Class: Mixin})
 	}
 	_, err := c.do(ctx, http.MethodDelete, queryPath, "", writeRequest(categories, nil, nil))
+	return err
+}
+
+// Set changes those attributes of an entity that are given, none perhaps, and does not ask how it is then.
+func (c *Client) Set(ctx context.Context, path string, attributes Attributes) error {
+	_, err := c.do(ctx, http.MethodPost, path, "", writeRequest(nil, attributes, nil))
 	return err
 }
 
@@ -242,8 +254,8 @@ func (c *Client) path(location string) string {
 		return location
 	}
 	path := u.Path
-	if root, err := url.Parse(c.root()); err == nil && root.Path != "" {
-		path = strings.TrimPrefix(path, root.Path)
+	if root, err := url.Parse(c.root()); err == nil && strings.HasPrefix(path, root.Path+"/") {
+		path = path[len(root.Path):]
 	}
 	if !strings.HasPrefix(path, "/") {
 		path = "/" + path
@@ -273,11 +285,17 @@ type answer struct {
 // read reads an answer in whatever rendering it is.
 func (a *answer) read() ([]*message, error) {
 	media := mediaType(a.header)
-	m := &message{limits: &clientLimits}
+	m := &message{limits: &clientLimits, tolerant: true}
+	all, err := []*message{m}, error(nil)
 	if media == TextOCCI || media == "" {
-		return []*message{m}, m.readHeaders(a.header)
+		err = m.readHeaders(a.header)
+	} else {
+		all, err = m.read(media, a.header, a.body)
 	}
-	return m.read(media, a.header, a.body, false)
+	if err != nil { // which is no Error: no service has answered so
+		return nil, errors.New(err.Error())
+	}
+	return all, nil
 }
 
 // entity returns the entity in an answer.

@@ -253,7 +253,7 @@ func (x *exchange) associate(mixin *entry, put, take []string) error {
 				return err
 			}
 		}
-		if err := x.s.opts.Mixins.edit(x.ctx, x.caller.Tenant, mixin.ID, put, take); err != nil {
+		if err := x.edit(mixin.ID, put, take); err != nil {
 			return err
 		}
 		return x.writeOK()
@@ -329,12 +329,17 @@ func (x *exchange) clear(path string, within *entry, m *message) error {
 	if err != nil {
 		return err
 	}
+	var failed error
 	for _, path := range paths {
 		// A link may have gone with its source.
-		if err := x.s.opts.Backend.Delete(x.ctx, path); err != nil && StatusOf(err) != http.StatusNotFound {
-			return err
+		if err := x.s.opts.Backend.Delete(x.ctx, path); err == nil || StatusOf(err) == http.StatusNotFound {
+			x.untag(path)
+		} else if failed == nil {
+			failed = err
 		}
-		x.untag(path)
+	}
+	if failed != nil {
+		return failed
 	}
 	return x.writeOK()
 }

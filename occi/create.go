@@ -219,11 +219,16 @@ func (x *exchange) make(c *creation) (*Entity, error) {
 		return nil, err
 	}
 	for _, id := range c.own {
-		if err := x.s.opts.Mixins.edit(x.ctx, x.caller.Tenant, id, []string{e.Path}, nil); err != nil {
+		if err := x.edit(id, []string{e.Path}, nil); err != nil {
 			return nil, errors.Join(err, x.s.opts.Backend.Delete(x.ctx, e.Path))
 		}
 	}
 	return x.tagged(e), nil
+}
+
+// edit gives a mixin of the users' own to the entities at put, and takes it from those at take.
+func (x *exchange) edit(id TypeID, put, take []string) error {
+	return x.s.opts.Mixins.edit(x.ctx, x.caller.Tenant, id, x.s.opts.Limits.Members, put, take)
 }
 
 // tagged returns an entity with the mixins of the users' own that it carries.

@@ -51,7 +51,7 @@ func Infrastructure() []Category {
 				{Name: "occi.compute.speed", Type: Number, Description: "GHz"},
 				{Name: "occi.compute.share", Type: Number},
 			}, state("occi.compute.state", "active", "inactive", "suspended", "error")...),
-			Actions: []TypeID{ComputeStart, ComputeStop, ComputeRestart, ComputeSuspend}},
+			Actions: []TypeID{ComputeStart, ComputeStop, ComputeRestart, ComputeSuspend, ComputeSave}},
 		{ID: Network, Class: Kind, Title: "Network Resource", Parent: CoreResource, Location: "/network/",
 			Attributes: append([]AttributeDef{{Name: "occi.network.vlan", Type: Number}, {Name: "occi.network.label"}},
 				state("occi.network.state", "active", "inactive", "error")...),

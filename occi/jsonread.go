@@ -323,8 +323,11 @@ func (m *message) addAttributes(e *jsonEntity) error {
 		return err
 	}
 	for _, own := range []Attribute{{AttrID, e.ID}, {AttrTitle, e.Title}, {AttrSummary, e.Summary}} {
-		if own.Value != "" {
-			m.attributes.Set(own.Name, own.Value)
+		if own.Value == "" {
+			continue
+		}
+		if err := m.set(own.Name, own.Value); err != nil {
+			return err
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.Attributes)) {
@@ -332,7 +335,9 @@ func (m *message) addAttributes(e *jsonEntity) error {
 			return badRequest("%s is no name of an attribute", excerpt(name))
 		}
 		if v := e.Attributes[name]; v != nil {
-			m.attributes.Set(name, v)
+			if err := m.set(name, v); err != nil {
+				return err
+			}
 		}
 	}
 	if e.Source != nil {

@@ -3,6 +3,7 @@ package occi
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 )
 
 // encodeJSON returns v as JSON, without the escapes that pages of HTML would need.
@@ -122,7 +123,7 @@ func (v *view) hurtleCategory(e *entry) map[string]any {
 	}
 	switch {
 	case e.Parent != "":
-		out["related"] = []TypeID{e.Parent}
+		out["related"] = append(slices.Clone(e.Related), e.Parent)
 	case len(e.Depends) > 0:
 		out["related"] = e.Depends
 	}

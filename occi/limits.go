@@ -9,12 +9,15 @@ type Limits struct {
 	Links      int   // 1,000
 	Attributes int   // 1,000
 	Locations  int   // 10,000
+	Value      int   // bytes of an attribute's value; 256 KiB
 	// HeaderValue is how many bytes of one header an answer of text/occi may have; 60 KiB, which is what most clients read.
 	// Longer answers are refused with 406, never cut.
 	HeaderValue int
 	Page        int // entities; 1,000
 	// Mixins is how many mixins of their own the users of one tenant may have; 20,000.
 	Mixins int
+	// Members is how many entities may carry one such mixin; 10,000.
+	Members int
 	// Tags is how many of its users' mixins an entity may carry; 100.
 	Tags int
 }
@@ -35,6 +38,8 @@ func (l Limits) withDefaults() Limits {
 	set(&l.HeaderValue, 60<<10)
 	set(&l.Page, 1000)
 	set(&l.Mixins, 20000)
+	set(&l.Value, 256<<10)
+	set(&l.Members, 10000)
 	set(&l.Tags, 100)
 	return l
 }

@@ -26,33 +26,37 @@ func negotiate(accept []string, byDefault string) string {
 	if len(accept) == 0 {
 		return byDefault
 	}
-	best, bestQ := "", 0.0
+	best, bestQ, said := "", 0.0, false
 	offer := func(name string, q float64) {
 		if q > bestQ {
 			best, bestQ = name, q
 		}
 	}
-	for item := range strings.SplitSeq(strings.Join(accept, ","), ",") {
-		media, parameters, _ := strings.Cut(item, ";")
-		q := quality(parameters)
-		switch media = strings.ToLower(trim(media)); media {
-		case "":
-			continue
-		case "*/*", "*":
-			offer(byDefault, q)
-		case "text/*":
-			offer(TextPlain, q)
-		case "application/*":
-			offer(JSON, q)
-		default:
-			for _, name := range offered {
-				if media == name {
-					offer(name, q)
+	for _, line := range accept {
+		for item := range strings.SplitSeq(line, ",") {
+			media, parameters, _ := strings.Cut(item, ";")
+			if media = trim(media); media == "" {
+				continue
+			}
+			said = true
+			q := quality(parameters)
+			switch {
+			case media == "*/*" || media == "*":
+				offer(byDefault, q)
+			case strings.EqualFold(media, "text/*"):
+				offer(TextPlain, q)
+			case strings.EqualFold(media, "application/*"):
+				offer(JSON, q)
+			default:
+				for _, name := range offered {
+					if strings.EqualFold(media, name) {
+						offer(name, q)
+					}
 				}
 			}
 		}
 	}
-	if best == "" && trim(strings.Join(accept, "")) == "" {
+	if !said {
 		return byDefault
 	}
 	return best
@@ -60,6 +64,9 @@ func negotiate(accept []string, byDefault string) string {
 
 // quality returns the q of an item's parameters.
 func quality(parameters string) float64 {
+	if parameters == "" {
+		return 1
+	}
 	for p := range strings.SplitSeq(parameters, ";") {
 		name, value, _ := strings.Cut(p, "=")
 		if strings.EqualFold(trim(name), "q") {
@@ -79,13 +86,13 @@ func mediaType(h http.Header) string {
 	return strings.ToLower(trim(media))
 }
 
-// read reads what a request says, or what an answer says.
-func (m *message) read(media string, h http.Header, body []byte, strict bool) ([]*message, error) {
+// read reads what a request or an answer says.
+func (m *message) read(media string, h http.Header, body []byte) ([]*message, error) {
 	switch media {
 	case TextOCCI:
 		return []*message{m}, m.readHeaders(h)
 	case TextPlain, TextOCCIPlain:
-		return []*message{m}, m.readPlain(string(body), strict)
+		return []*message{m}, m.readPlain(string(body))
 	case TextURIList:
 		return []*message{m}, m.readURIs(string(body))
 	case JSON, PlainJSON:

@@ -16,6 +16,7 @@ type message struct {
 	locations  []string
 	given      int  // attributes that were read, those of the same name among them
 	words      bool // bare values are kept as text, whatever they look like
+	tolerant   bool // it is an answer: what means nothing is passed over
 	limits     *Limits
 }
 
@@ -60,8 +61,8 @@ func (m *message) readHeaders(h http.Header) error {
 	return nil
 }
 
-// readPlain adds what a body of text/plain says. Lines with names that mean nothing are an error only where strict.
-func (m *message) readPlain(body string, strict bool) error {
+// readPlain adds what a body of text/plain says.
+func (m *message) readPlain(body string) error {
 	for line := range strings.Lines(body) {
 		if line = trim(line); line == "" {
 			continue
@@ -74,7 +75,7 @@ func (m *message) readPlain(body string, strict bool) error {
 			}
 		}
 		if !ok || known == "" {
-			if strict {
+			if !m.tolerant {
 				return fmt.Errorf("the line %s is neither a Category, a Link, an X-OCCI-Attribute nor an X-OCCI-Location", excerpt(line))
 			}
 			continue
@@ -106,7 +107,10 @@ func (m *message) list(name, s string) error {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		s = rest
-		if one = trim(one); one == "" {
+		if one = trim(one); m.tolerant {
+			one = strings.TrimRight(one, "; ")
+		}
+		if one == "" {
 			continue
 		}
 		if err := m.add(name, one); err != nil {
@@ -142,13 +146,24 @@ func (m *message) add(name, s string) error {
 		if err != nil {
 			return err
 		}
-		m.attributes.Set(a.Name, a.Value)
 		m.given++
-		return m.limits.check(m.given, m.limits.Attributes, "attributes")
+		if err := m.limits.check(m.given, m.limits.Attributes, "attributes"); err != nil {
+			return err
+		}
+		return m.set(a.Name, a.Value)
 	case nameLocation:
 		m.locations = append(m.locations, s)
 		return m.limits.check(len(m.locations), m.limits.Locations, "locations")
 	}
+	return nil
+}
+
+// set gives an attribute its value.
+func (m *message) set(name string, value any) error {
+	if n := len(valueText(value)); n > m.limits.Value {
+		return Errorf(http.StatusRequestEntityTooLarge, "%s has %d bytes; %d are the most", name, n, m.limits.Value)
+	}
+	m.attributes.Set(name, value)
 	return nil
 }
 

@@ -15,8 +15,8 @@ import (
 type MixinStore interface {
 	// Load yields what is kept, a record for each tenant and mixin.
 	Load(ctx context.Context) iter.Seq2[MixinRecord, error]
-	// Save keeps a record in place of the one with the same tenant and mixin.
-	Save(ctx context.Context, r MixinRecord) error
+	// Save keeps records of one tenant, each in place of the one with the same mixin: all or none.
+	Save(ctx context.Context, records ...MixinRecord) error
 	// Remove forgets the record of a mixin.
 	Remove(ctx context.Context, tenant string, mixin TypeID) error
 }
@@ -140,13 +140,12 @@ func (m *Mixins) define(ctx context.Context, tenant string, limit int, mixins []
 		}
 		ids[c.ID], locations[c.Location] = true, true
 	}
+	records := make([]MixinRecord, len(mixins))
 	for i, c := range mixins {
-		if err := m.save(ctx, MixinRecord{Tenant: tenant, Mixin: c}); err != nil {
-			for _, c := range mixins[:i] {
-				_ = m.store.Remove(context.WithoutCancel(ctx), tenant, c.ID) // what it leaves is an unused mixin
-			}
-			return err
-		}
+		records[i] = MixinRecord{Tenant: tenant, Mixin: c}
+	}
+	if err := m.save(ctx, records...); err != nil {
+		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -177,15 +176,15 @@ func (m *Mixins) remove(ctx context.Context, tenant string, ids []TypeID) error 
 	return nil
 }
 
-func (m *Mixins) save(ctx context.Context, r MixinRecord) error {
+func (m *Mixins) save(ctx context.Context, records ...MixinRecord) error {
 	if m.store == nil {
 		return nil
 	}
-	return m.store.Save(ctx, r)
+	return m.store.Save(ctx, records...)
 }
 
-// edit changes who carries a mixin: put and take are paths. It reports whether the mixin is there.
-func (m *Mixins) edit(ctx context.Context, tenant string, id TypeID, put, take []string) error {
+// edit changes who carries a mixin, at most limit entities: put and take are paths.
+func (m *Mixins) edit(ctx context.Context, tenant string, id TypeID, limit int, put, take []string) error {
 	t := m.tenant(tenant)
 	t.change.Lock()
 	defer t.change.Unlock()
@@ -202,6 +201,9 @@ func (m *Mixins) edit(ctx context.Context, tenant string, id TypeID, put, take [
 	}
 	if maps.Equal(members, g.members) {
 		return nil
+	}
+	if len(members) > limit && len(put) > 0 {
+		return Errorf(http.StatusRequestEntityTooLarge, "at most %d entities may have the mixin %s", limit, id)
 	}
 	if err := m.save(ctx, MixinRecord{tenant, g.Category, slices.Sorted(maps.Keys(members))}); err != nil {
 		return err
@@ -223,16 +225,6 @@ func (m *Mixins) of(tenant, path string) []TypeID {
 	defer m.mu.RUnlock()
 	if t := m.tenants[tenant]; t != nil {
 		return t.of[path]
-	}
-	return nil
-}
-
-// members returns the paths of those that carry a mixin, in no order.
-func (m *Mixins) members(tenant string, id TypeID) []string {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	if t := m.tenants[tenant]; t != nil && t.byID[id] != nil {
-		return slices.Collect(maps.Keys(t.byID[id].members))
 	}
 	return nil
 }

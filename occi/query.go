@@ -81,6 +81,8 @@ func (x *exchange) defineMixins() error {
 			return badRequest("%s is no mixin; only mixins can be defined", c.ID)
 		case len(c.Attributes) > 0 || len(c.Actions) > 0:
 			return badRequest("the mixin %s has attributes or actions, which mixins of one's own cannot have", c.ID)
+		case len(c.ID) > 1000 || len(c.Location) > 1000 || len(c.Title) > 4000 || len(c.Depends) > 100:
+			return badRequest("the mixin %s is too long in its identifier, location, title or rel", excerpt(string(c.ID)))
 		case c.Location == "" || !local || !isLocation(path):
 			return badRequest("the location %s of the mixin %s is no path of this service that begins and ends with /", excerpt(c.Location), c.ID)
 		}

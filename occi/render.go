@@ -2,6 +2,7 @@ package occi
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -26,7 +27,7 @@ func renderCategory(c *Category) categoryText {
 	}
 	switch {
 	case c.Parent != "":
-		b = appendRel(b, c.Parent)
+		b = appendRel(b, append(slices.Clone(c.Related), c.Parent)...)
 	case len(c.Depends) > 0:
 		b = appendRel(b, c.Depends[0])
 	}
@@ -66,9 +67,14 @@ func renderCategory(c *Category) categoryText {
 	return t
 }
 
-func appendRel(b []byte, id TypeID) []byte {
+func appendRel(b []byte, ids ...TypeID) []byte {
 	b = append(b, `; rel="`...)
-	b = append(b, id...)
+	for i, id := range ids {
+		if i > 0 {
+			b = append(b, ' ')
+		}
+		b = append(b, id...)
+	}
 	return append(b, '"')
 }
 
@@ -163,38 +169,64 @@ func (v *view) appendValue(b []byte, name string, value any) []byte {
 	return appendQuoted(b, text)
 }
 
-// A sink takes the items of a text rendering, one by one: an item is what stands on a line of text/plain, or between
-// commas in a header. put is given a function that appends the item.
-type sink interface {
-	put(name string, item func(b []byte) []byte)
+// A text is a text rendering that is being written: one body of lines, or the values of four headers.
+type text struct {
+	headers bool
+	body    []byte
+	values  [4][]byte // in the order of names
 }
 
-// entity puts an entity into a sink.
-func (v *view) entity(s sink, e *Entity) {
+// Items by their place among names.
+const (
+	itemCategory = iota
+	itemLink
+	itemAttribute
+	itemLocation
+)
+
+// item begins an item and returns what it is to be appended to.
+func (t *text) item(which int) *[]byte {
+	if !t.headers {
+		t.body = append(t.body, '\n')
+		t.body = append(t.body, names[which]...)
+		t.body = append(t.body, ": "...)
+		return &t.body
+	}
+	b := &t.values[which]
+	if len(*b) > 0 {
+		*b = append(*b, ", "...)
+	}
+	return b
+}
+
+// entity writes an entity.
+func (v *view) entity(t *text, e *Entity) {
 	for i := -1; i < len(e.Mixins); i++ {
 		id := e.Kind
 		if i >= 0 {
 			id = e.Mixins[i]
 		}
 		if c := v.model.find(id); c != nil {
-			s.put(nameCategory, func(b []byte) []byte { return v.appendTyped(b, c) })
+			b := t.item(itemCategory)
+			*b = v.appendTyped(*b, c)
 		}
 	}
 	for _, id := range e.Actions {
-		s.put(nameLink, func(b []byte) []byte {
-			b = append(b, '<')
-			b = v.appendPath(b, e.Path)
-			b = append(b, "?action="...)
-			b = append(b, id.Term()...)
-			b = append(b, '>')
-			return appendRel(b, id)
-		})
+		b := t.item(itemLink)
+		*b = append(*b, '<')
+		*b = v.appendPath(*b, e.Path)
+		*b = append(*b, "?action="...)
+		*b = append(*b, id.Term()...)
+		*b = append(*b, '>')
+		*b = appendRel(*b, id)
 	}
 	for _, l := range e.Links {
-		s.put(nameLink, func(b []byte) []byte { return v.appendLink(b, e, l) })
+		b := t.item(itemLink)
+		*b = v.appendLink(*b, e, l)
 	}
 	v.attributes(e, func(name string, value any) {
-		s.put(nameAttribute, func(b []byte) []byte { return v.appendValue(b, name, value) })
+		b := t.item(itemAttribute)
+		*b = v.appendValue(*b, name, value)
 	})
 }
 

@@ -26,8 +26,8 @@ type Options struct {
 	// Prefix is cut from paths before the server sees them ("/occi"): it stands before paths in answers, and is cut from those
 	// in requests.
 	Prefix string
-	// Host is scheme and authority of the URLs in answers ("https://cloud.example.org"); "" means what the client called.
-	Host string
+	// URL returns scheme and authority of the URLs in answers ("https://cloud.example.org"); nil means what the client called.
+	URL func(r *http.Request) string
 	// Product is the first token of the header Server ("troupe/1.2"); "" means "troupe".
 	Product string
 	// Version restricts what the server says it speaks to "1.1" or "1.2"; "" means both.
@@ -134,8 +134,8 @@ func (x *exchange) serve() error {
 
 // host returns scheme and authority of the URLs in answers.
 func (x *exchange) host() string {
-	if x.s.opts.Host != "" {
-		return x.s.opts.Host
+	if x.s.opts.URL != nil {
+		return x.s.opts.URL(x.r)
 	}
 	if x.r.TLS != nil {
 		return "https://" + x.r.Host
@@ -206,7 +206,7 @@ func (x *exchange) read() ([]*message, error) {
 		}
 	}
 	m := &message{words: x.s.opts.Hurtle, limits: &x.s.opts.Limits}
-	out, err := m.read(media, x.r.Header, body, true)
+	out, err := m.read(media, x.r.Header, body)
 	return out, clientError(err)
 }
 

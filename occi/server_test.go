@@ -63,22 +63,3 @@ X-OCCI-Attribute: occi.compute.state="inactive"`
 		t.Errorf("got\n%s\nwant\n%s", w.Body, want)
 	}
 }
-
-func BenchmarkGet(b *testing.B) {
-	s := infrastructure(occi.Options{})
-	w := call(b, s, "POST", "/compute/", compute, `X-OCCI-Attribute: occi.compute.memory=3.6, occi.compute.hostname="h1", occi.core.title="front"`)
-	path := strings.TrimPrefix(w.Header().Get("Location"), "http://cloud.example.org")
-	for _, accept := range []string{occi.TextPlain, occi.TextOCCI, occi.JSON} {
-		b.Run(accept[strings.Index(accept, "/")+1:], func(b *testing.B) {
-			r := httptest.NewRequest("GET", "http://cloud.example.org"+path, nil)
-			r.Header.Set("Accept", accept)
-			b.ReportAllocs()
-			for b.Loop() {
-				w := httptest.NewRecorder()
-				if s.ServeHTTP(w, r); w.Code != http.StatusOK {
-					b.Fatal(w.Code)
-				}
-			}
-		})
-	}
-}

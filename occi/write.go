@@ -11,54 +11,26 @@ import (
 // buffers are reused between answers.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 4096); return &b }}
 
-// plainSink writes text/plain: an empty line, and then an item a line.
-type plainSink struct{ b []byte }
-
-func (s *plainSink) put(name string, item func([]byte) []byte) {
-	s.b = append(s.b, '\n')
-	s.b = append(s.b, name...)
-	s.b = append(s.b, ": "...)
-	s.b = item(s.b)
-}
-
-// headerSink writes text/occi: headers with comma lists.
-type headerSink struct{ values [4][]byte } // in the order of names
-
-func (s *headerSink) put(name string, item func([]byte) []byte) {
-	for i := range names {
-		if names[i] == name {
-			if len(s.values[i]) > 0 {
-				s.values[i] = append(s.values[i], ", "...)
-			}
-			s.values[i] = item(s.values[i])
-		}
+// write answers with what fill writes, in one of the two text renderings.
+func (x *exchange) write(status int, fill func(t *text)) error {
+	p := buffers.Get().(*[]byte)
+	t := text{headers: x.accept == TextOCCI, body: (*p)[:0]}
+	fill(&t)
+	if *p = t.body; cap(t.body) <= 64<<10 {
+		defer buffers.Put(p)
 	}
-}
-
-// write answers with what fill puts into a sink, in one of the two text renderings.
-func (x *exchange) write(status int, fill func(s sink)) error {
-	if x.accept != TextOCCI {
-		p := buffers.Get().(*[]byte)
-		s := plainSink{b: (*p)[:0]}
-		fill(&s)
-		x.body(status, x.accept, s.b)
-		if *p = s.b; cap(s.b) <= 64<<10 {
-			buffers.Put(p)
-		}
+	if !t.headers {
+		x.body(status, x.accept, t.body)
 		return nil
 	}
-	var s headerSink
-	fill(&s)
-	h := x.w.Header()
-	for i, value := range s.values {
+	for i, value := range t.values {
 		if len(value) > x.s.opts.Limits.HeaderValue {
-			for _, name := range names {
-				delete(h, name)
-			}
 			return Errorf(http.StatusNotAcceptable, "the answer is too long for headers: %s has %d bytes; accept %s or %s instead", names[i], len(value), TextPlain, JSON)
 		}
+	}
+	for i, value := range t.values {
 		if len(value) > 0 {
-			h[names[i]] = []string{string(value)} // spelt as clients look for it
+			x.w.Header()[names[i]] = []string{string(value)} // spelt as clients look for it
 		}
 	}
 	x.body(status, TextOCCI, []byte("OK"))
@@ -110,7 +82,7 @@ func (x *exchange) writeEntity(e *Entity) error {
 	case isJSON(x.accept):
 		return x.json(http.StatusOK, x.view.entityJSON(e), "")
 	}
-	return x.write(http.StatusOK, func(s sink) { x.view.entity(s, e) })
+	return x.write(http.StatusOK, func(t *text) { x.view.entity(t, e) })
 }
 
 func (x *exchange) writeCategories(list []*entry) error {
@@ -122,9 +94,10 @@ func (x *exchange) writeCategories(list []*entry) error {
 	case isJSON(x.accept):
 		return x.json(http.StatusOK, x.view.categoriesJSON(list), "")
 	}
-	return x.write(http.StatusOK, func(s sink) {
+	return x.write(http.StatusOK, func(t *text) {
 		for _, e := range list {
-			s.put(nameCategory, func(b []byte) []byte { return x.view.appendCategory(b, e) })
+			b := t.item(itemCategory)
+			*b = x.view.appendCategory(*b, e)
 		}
 	})
 }
@@ -149,9 +122,10 @@ func (x *exchange) writeCollection(path string, entities []*Entity) error {
 	case isJSON(x.accept):
 		return x.json(http.StatusOK, x.view.collectionJSON(entities), "")
 	}
-	return x.write(http.StatusOK, func(s sink) {
+	return x.write(http.StatusOK, func(t *text) {
 		for _, e := range entities {
-			s.put(nameLocation, func(b []byte) []byte { return x.view.appendURL(b, e.Path) })
+			b := t.item(itemLocation)
+			*b = x.view.appendURL(*b, e.Path)
 		}
 	})
 }

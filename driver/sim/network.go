@@ -21,9 +21,12 @@ var resourceKinds = []driver.ResourceKind{{
 		{Name: "reserve_from", Type: driver.String, Help: "the network that its addresses are reserved from; noted and shown"},
 		{Name: "extra", Type: driver.String, Help: "further settings in the back end's own words; noted"},
 	},
+}, {
+	Name: "volume", Help: "a simulated volume: a name and a size",
+	Options: []driver.Option{{Name: "size", Type: driver.Float, Help: "gigabytes; noted and shown", Examples: []string{"10"}}},
 }}
 
-// A network is the one kind of resource. Its state follows from the time, so that it needs no event.
+// A network is a resource: a volume, too. Its state follows from the time, so that it needs no event.
 type network struct {
 	ID         driver.MachineID  `json:"id"`
 	Number     uint32            `json:"number"`
@@ -81,6 +84,9 @@ func (a *account) makeNetwork(ctx context.Context, req *driver.ResourceRequest, 
 	if err := c.journalError(); err != nil {
 		return nil, err
 	}
+	if size := driver.Get[float64](req.Options, "size"); size < 0 {
+		return nil, &driver.OptionError{Option: "size", Problem: "a volume cannot be smaller than nothing"}
+	}
 	cidr := driver.Get[string](req.Options, "cidr")
 	if cidr != "" {
 		if _, err := netip.ParsePrefix(cidr); err != nil {
@@ -95,6 +101,12 @@ func (a *account) makeNetwork(ctx context.Context, req *driver.ResourceRequest, 
 		Ready:   now.Add(c.vary(o, o.BootDelay, "boot", req.ID)).UnixNano(),
 		Broken:  o.BootFailures > 0 && driver.Chance(o.Seed, 0, "boot-failure", string(req.ID)) < o.BootFailures,
 		Outputs: map[string]string{"id": strconv.Itoa(int(c.networks)), "cidr": cidr, "name": req.Name}}
+	if req.Kind == "volume" {
+		n.Outputs = map[string]string{"id": n.Outputs["id"], "name": req.Name}
+		if size := driver.Get[float64](req.Options, "size"); size > 0 {
+			n.Outputs["size"] = strconv.FormatFloat(size, 'f', -1, 64)
+		}
+	}
 	for _, name := range [...]string{"template", "reserve_from"} {
 		if v := driver.Get[string](req.Options, name); v != "" {
 			n.Outputs[name] = v

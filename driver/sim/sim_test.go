@@ -547,6 +547,12 @@ func TestNetworks(t *testing.T) {
 	if made["7-r2"].Outputs["cidr"] != "10.1.0.0/16" || made["7-r1"].Outputs["id"] == made["7-r2"].Outputs["id"] {
 		t.Errorf("made %v", made)
 	}
+	if v, err := r.MakeResource(ctx, driver.ResourceRequest{ID: "7-r8", Kind: "volume", Name: "data", Options: map[string]any{"size": 2.5}}); err != nil || v.Outputs["size"] != "2.5" || v.Outputs["cidr"] != "" {
+		t.Errorf("a volume is %+v, %v", v, err)
+	}
+	if err := r.RemoveResource(ctx, driver.Ref{ID: "7-r8"}); err != nil {
+		t.Error(err)
+	}
 	if _, err := r.MakeResource(ctx, driver.ResourceRequest{ID: "7-r3", Kind: "network", Options: map[string]any{"cidr": "ten"}}); !errors.Is(err, driver.ErrInvalid) {
 		t.Errorf("cidr ten: %v", err)
 	}

@@ -57,7 +57,11 @@ func TestPackagedUnit(t *testing.T) {
 			t.Fatal(err)
 		}
 		out, err := exec.CommandContext(t.Context(), analyze, "verify", file).CombinedOutput()
-		if bad := err != nil || len(out) > 0; bad != c.bad {
+		told := false // of other units of the machine it tells, too
+		for line := range strings.Lines(string(out)) {
+			told = told || strings.Contains(line, name)
+		}
+		if bad := err != nil || told; bad != c.bad {
 			t.Errorf("%s: %v\n%s", name, err, out)
 		}
 	}

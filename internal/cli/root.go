@@ -99,7 +99,7 @@ func newRootCommand(t *terminal) *cobra.Command {
 		{"look", "What happens:", []*cobra.Command{newExplainCommand(t), newEventsCommand(t), newLogsCommand(t), newExecCommand(t)}},
 		{"react", "Metrics and alarms:", []*cobra.Command{newAlarmCommand(t), newMetricCommand(t), newNotificationCommand(t)}},
 		{"objects", "Templates, machines, people:", []*cobra.Command{
-			newTemplateCommand(t), newMachineCommand(t), newUserCommand(t), newGroupCommand(t), newQuotaCommand(t), newTokenCommand(t),
+			newTemplateCommand(t), newMachineCommand(t), newManagerCommand(t), newUserCommand(t), newGroupCommand(t), newQuotaCommand(t), newTokenCommand(t),
 			newPasswdCommand(t), newDriverCommand(t)}},
 		{"hurtle", "Hurtle:", []*cobra.Command{newOrchestratorCommand(t)}},
 		{"care", "Looking after a server:", []*cobra.Command{newBackupCommand(t), newRestoreCommand(t), newConfigCommand(t)}},

@@ -47,12 +47,15 @@ func (o *serverOptions) addFlags(f *pflag.FlagSet, env func(string) string) {
 	f.StringVar(&o.app.OccopusListen, "occopus-listen", "", "`address` at whose root Occopus is served too")
 	f.StringVar(&o.app.Occopus.Guest, "occopus-guest", "", "`user` that requests there act as, without credentials; neither an administrator nor granted the host")
 	f.BoolVar(&o.app.Occopus.StatusCodes, "occopus-status-codes", false, "Occopus answers errors with HTTP statuses that say what they are, instead of 200")
+	f.StringVar(&o.app.OCCIListen, "occi-listen", "", "`address` at whose root OCCI is served too")
 	f.StringVar(&o.app.MonascaListen, "monasca-listen", "", "`address` at whose root Monasca is served too")
 	f.StringVar(&o.app.KeystoneListen, "keystone-listen", "", "`address` at whose root Keystone is served too")
 	f.StringVar(&o.app.HeatListen, "heat-listen", "", "`address` at whose root Heat is served too")
 	f.StringVar(&o.app.Heat.Driver, "heat-driver", "", "`driver` of servers of Heat templates whose image no machine definition stands for; default that of the only account, else process")
 	f.StringVar(&o.app.Heat.Account, "heat-account", "", "`account` of that driver")
-	f.BoolVar(&o.compat, "compat", false, "serve OneFlow, OneGate, Occopus, Monasca, Keystone and Heat at 127.0.0.1 on their customary ports 2474, 5030, 5000, 8070, 35357 and 8004 too")
+	f.StringSliceVar(&o.app.HurtleListen, "hurtle-listen", nil, "`addresses` at whose roots single service managers are served, each HOST:PORT or TERM=HOST:PORT; without a term the first is for the manager that was added first")
+	f.StringVar(&o.app.HurtleCloudListen, "hurtle-cc-listen", "", "`address` at whose root Hurtle's Cloud Controller is served")
+	f.BoolVar(&o.compat, "compat", false, "serve OneFlow, OneGate, Occopus, OCCI, Monasca, Keystone, Heat and the first of Hurtle's managers at 127.0.0.1 on their customary ports 2474, 5030, 5000, 8787, 8070, 35357, 8004 and 8888 too")
 	f.StringVar(&o.app.Keystone.Validate, "keystone-validate", "", "`URL` of a real Keystone whose tokens are good for Monasca")
 	f.StringVar(&o.app.Keystone.Service, "keystone-service", "", "openrc `file` of a user who may validate tokens there")
 	f.StringSliceVar(&o.app.Keystone.Projects, "keystone-project", nil, "`ID=GROUP`, the group that stands for a project there; others get one of their own")
@@ -126,8 +129,11 @@ func (o *serverOptions) settle(flags *pflag.FlagSet, env func(string) string) er
 	}
 	if o.compat {
 		for address, customary := range map[*string]string{&o.app.OneFlowListen: "127.0.0.1:2474", &o.app.OneGateListen: "127.0.0.1:5030", &o.app.OccopusListen: "127.0.0.1:5000",
-			&o.app.MonascaListen: "127.0.0.1:8070", &o.app.KeystoneListen: "127.0.0.1:35357", &o.app.HeatListen: "127.0.0.1:8004"} {
+			&o.app.OCCIListen: "127.0.0.1:8787", &o.app.MonascaListen: "127.0.0.1:8070", &o.app.KeystoneListen: "127.0.0.1:35357", &o.app.HeatListen: "127.0.0.1:8004"} {
 			*address = cmp.Or(*address, customary)
+		}
+		if len(o.app.HurtleListen) == 0 {
+			o.app.HurtleListen = []string{"127.0.0.1:8888"}
 		}
 	}
 	return nil

@@ -17,6 +17,7 @@ import (
 	"github.com/troupe-dev/troupe/internal/alerting"
 	"github.com/troupe-dev/troupe/internal/audit"
 	"github.com/troupe-dev/troupe/internal/engine"
+	"github.com/troupe-dev/troupe/internal/hurtle"
 	"github.com/troupe-dev/troupe/internal/identity"
 	"github.com/troupe-dev/troupe/internal/notify"
 	"github.com/troupe-dev/troupe/internal/service"
@@ -44,6 +45,9 @@ type Options struct {
 	Alerts    *alerting.Alerting
 	Intake    *telemetry.Intake
 	History   *telemetry.History // nil keeps none
+	Hurtle    *hurtle.Hurtle
+	// Bundles is the folder that archives of orchestrators' programs are unpacked into; "" for none.
+	Bundles string
 	// MethodRules check notification methods.
 	MethodRules notify.Rules
 	Log         *slog.Logger
@@ -60,6 +64,8 @@ type Control struct {
 	alerts      *alerting.Alerting
 	intake      *telemetry.Intake
 	history     *telemetry.History
+	hurtle      *hurtle.Hurtle
+	bundles     string
 	macs        *store.Vault // of instance tokens
 	methodRules notify.Rules
 	log         *slog.Logger
@@ -67,6 +73,7 @@ type Control struct {
 	mu        sync.RWMutex
 	templates map[uint64]*Template
 	machines  map[int]*Definition
+	defined   uint64 // counts the changes of machines
 	journal   journal
 	keys      keyring
 }
@@ -74,7 +81,7 @@ type Control struct {
 // New returns a Control over what the store holds.
 func New(ctx context.Context, o Options) (*Control, error) {
 	c := &Control{store: o.Store, vault: o.Vault, engine: o.Engine, directory: o.Directory, audit: o.Audit, kinds: o.Kinds, log: o.Log,
-		alerts: o.Alerts, intake: o.Intake, history: o.History, macs: o.Vault, methodRules: o.MethodRules,
+		alerts: o.Alerts, intake: o.Intake, history: o.History, hurtle: o.Hurtle, bundles: o.Bundles, macs: o.Vault, methodRules: o.MethodRules,
 		templates: make(map[uint64]*Template), machines: make(map[int]*Definition)}
 	if c.macs == nil { // plain states are for tests; tokens are secrets there, too
 		var err error

@@ -70,6 +70,13 @@ func (c *Control) Machines(who *identity.Caller) []Definition {
 	return out
 }
 
+// MachinesChanged counts the changes of definitions since the start, for those who keep what they made of them.
+func (c *Control) MachinesChanged() uint64 {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.defined
+}
+
 // Machine finds a definition by name or number, if the caller has the right to it.
 func (c *Control) Machine(who *identity.Caller, ref string, right identity.Right) (Definition, error) {
 	c.mu.RLock()
@@ -187,6 +194,7 @@ func (c *Control) putMachine(ctx context.Context, who *identity.Caller, d Defini
 	kept := d
 	c.mu.Lock()
 	c.machines[d.ID] = &kept
+	c.defined++
 	c.mu.Unlock()
 	return d, nil
 }
@@ -238,6 +246,7 @@ func (c *Control) RemoveMachine(ctx context.Context, who *identity.Caller, ref s
 		if _, err = c.store.Commit(ctx, store.Txn{Order: key, Guards: []store.Guard{store.At(key, d.Revision)}, Deletes: []string{key}}); err == nil {
 			c.mu.Lock()
 			delete(c.machines, d.ID)
+			c.defined++
 			c.mu.Unlock()
 		}
 	}

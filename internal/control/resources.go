@@ -9,6 +9,25 @@ import (
 	"github.com/troupe-dev/troupe/internal/service"
 )
 
+// A Maker is a back end that makes resources of some kind.
+type Maker struct {
+	Driver, Account string
+	Kind            *driver.ResourceKind
+}
+
+// Makers returns the back ends that make a kind of resource ("network", "volume") for the caller, in the order of the
+// server's configuration.
+func (c *Control) Makers(who *identity.Caller, kind string) []Maker {
+	var out []Maker
+	for _, b := range c.engine.Backends() {
+		what, err := b.Kind.Resource(kind)
+		if err == nil && (who.MayUseHost() || !b.Kind.HostAccess) {
+			out = append(out, Maker{b.Kind.Name, b.Account, what})
+		}
+	}
+	return out
+}
+
 // checkResources refuses resources that no driver of this server makes, or that the caller may not make.
 func (c *Control) checkResources(who *identity.Caller, spec *service.Spec) error {
 	for n := range spec.Resources {

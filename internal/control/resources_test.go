@@ -55,7 +55,7 @@ func TestCheckResources(t *testing.T) {
 		{service.ResourceSpec{Driver: "sim", Kind: "network", Options: map[string]any{"cidr": "10.0.0.0/8"}}, ""},
 		{service.ResourceSpec{Driver: "smi", Kind: "network"}, `resources[0].driver: invalid request: no driver "smi"; did you mean "sim"?`},
 		{service.ResourceSpec{Driver: "sim", Kind: "network", Account: "b"}, `no account "b" of driver sim`},
-		{service.ResourceSpec{Driver: "sim", Kind: "netwrok"}, `driver sim makes no resource of kind "netwrok", only network; did you mean "network"?`},
+		{service.ResourceSpec{Driver: "sim", Kind: "netwrok"}, `driver sim makes no resource of kind "netwrok", only network, volume; did you mean "network"?`},
 		{service.ResourceSpec{Driver: "process", Kind: "network"}, "driver process makes no resources, so no network"},
 		{service.ResourceSpec{Driver: "sim", Kind: "network", Options: map[string]any{"cdir": "x"}}, `resources[0].options: option "cdir": there is no such option; did you mean "cidr"?`},
 		{service.ResourceSpec{Driver: "vault", Kind: "volume"}, "resources of driver vault reach this server's host"},

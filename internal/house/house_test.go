@@ -69,6 +69,9 @@ func TestImports(t *testing.T) {
 		denied  []string
 	}{
 		{from: "internal/service", allowed: []string{"driver", "internal/alarm", "internal/nearest", "internal/policy"}},
+		{from: "internal/manager", allowed: []string{"internal/format/tree", "internal/nearest", "occi"}},
+		{from: "internal/hurtle", allowed: []string{"internal/fifo", "internal/identity", "internal/manager", "internal/store", "internal/wake", "occi"}},
+		{from: "internal/api/hurtle", denied: []string{"internal/engine", "internal/store", "driver/sim", "driver/process"}},
 		{from: "internal/telemetry", allowed: []string{"internal/metric", "internal/nearest"}},
 		{from: "internal/policy", allowed: []string{"internal/nearest"}},
 		{from: "driver", allowed: []string{"internal/nearest"}},

@@ -15,6 +15,10 @@ import (
 // SessionLife is how long a session lasts. Clients of Keystone renew theirs by themselves.
 const SessionLife = time.Hour
 
+// delegatedLife is how long a session lasts that a delegation opens: whoever works in a user's name has it once, and it ends with the
+// delegation in any case.
+const delegatedLife = 10 * 365 * 24 * time.Hour
+
 const (
 	sessionPrefix  = "trs_"
 	sessionPurpose = "session"
@@ -72,7 +76,11 @@ func (d *Directory) OpenSession(who *Caller, group int) (text string, s Session,
 	case who.Token == "":
 		s.Proof = proofOf(u.password)
 	default:
-		if t := d.tokens[who.Token]; t != nil && !t.Expires.IsZero() && t.Expires.Before(s.Expires) {
+		t := d.tokens[who.Token]
+		if t != nil && t.Delegated {
+			s.Expires = now.Add(delegatedLife)
+		}
+		if t != nil && !t.Expires.IsZero() && t.Expires.Before(s.Expires) {
 			s.Expires = t.Expires
 		}
 	}

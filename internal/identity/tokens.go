@@ -28,13 +28,15 @@ const (
 
 // A Token lets a program act as its user, within its scopes and until it expires.
 type Token struct {
-	ID      string    `json:"id"`
-	User    int       `json:"user"`
-	Name    string    `json:"name"`
-	Scopes  Scopes    `json:"scopes"`
-	Group   *int      `json:"group,omitempty"` // acts in this group only; nil for all of the user's
-	Created time.Time `json:"created"`
-	Expires time.Time `json:"expires,omitzero"` // zero: never
+	ID     string `json:"id"`
+	User   int    `json:"user"`
+	Name   string `json:"name"`
+	Scopes Scopes `json:"scopes"`
+	Group  *int   `json:"group,omitempty"` // acts in this group only; nil for all of the user's
+	// Delegated: it has no secret, and stands for work that goes on in the user's name; see Directory.Delegate.
+	Delegated bool      `json:"delegated,omitempty"`
+	Created   time.Time `json:"created"`
+	Expires   time.Time `json:"expires,omitzero"` // zero: never
 	// Used is when it was last seen, to the minute; written down within the hour.
 	Used     time.Time `json:"used,omitzero"`
 	Revision int64     `json:"-"`

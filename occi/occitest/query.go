@@ -109,15 +109,17 @@ func infrastructureModel(s *suite) {
 	lines := strings.Split(s.do("GET", "/-/", acceptPlain).text, "\n")
 	for term, want := range map[string]struct{ scheme, rel, attributes, actions string }{
 		"compute": {"#", "resource", "occi.compute.architecture occi.compute.cores occi.compute.hostname occi.compute.memory occi.compute.speed occi.compute.share occi.compute.state occi.compute.state.message",
-			"start stop restart suspend"},
-		"network":            {"#", "resource", "occi.network.vlan occi.network.label occi.network.state occi.network.state.message", ""},
-		"storage":            {"#", "resource", "occi.storage.size occi.storage.state occi.storage.state.message", ""},
+			"/compute/action#start /compute/action#stop /compute/action#restart /compute/action#suspend /compute/action#save"},
+		"network":            {"#", "resource", "occi.network.vlan occi.network.label occi.network.state occi.network.state.message", "/network/action#up /network/action#down"},
+		"storage":            {"#", "resource", "occi.storage.size occi.storage.state occi.storage.state.message", "/storage/action#online /storage/action#offline"},
 		"networkinterface":   {"#", "link", "occi.networkinterface.interface occi.networkinterface.mac occi.networkinterface.state occi.networkinterface.state.message", ""},
 		"storagelink":        {"#", "link", "occi.storagelink.deviceid occi.storagelink.mountpoint occi.storagelink.state occi.storagelink.state.message", ""},
 		"ipnetwork":          {"/network#", "", "occi.network.address occi.network.gateway occi.network.allocation", ""},
 		"ipnetworkinterface": {"/networkinterface#", "", "occi.networkinterface.address occi.networkinterface.gateway occi.networkinterface.allocation", ""},
 		"os_tpl":             {"#", "", "", ""},
 		"resource_tpl":       {"#", "", "", ""},
+		"up":                 {"/network/action#", "", "", ""},
+		"offline":            {"/storage/action#", "", "", ""},
 		"start":              {"/compute/action#", "", "", ""},
 		"stop":               {"/compute/action#", "", "method", ""},
 		"restart":            {"/compute/action#", "", "method", ""},
@@ -139,7 +141,7 @@ func infrastructureModel(s *suite) {
 			}
 		}
 		for action := range strings.FieldsSeq(want.actions) {
-			if !strings.Contains(lines[i], base+"/compute/action#"+action) {
+			if !strings.Contains(lines[i], base+action) {
 				s.Errorf("%s lacks the action %s: %s", term, action, lines[i])
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -50,7 +51,7 @@ func newStage(t *testing.T) *stage {
 	}
 	s := apptest.Start(t, app.Options{Accounts: []app.Account{{Driver: "sim"}}})
 	dir := t.TempDir()
-	return &stage{T: t, program: program, dir: dir, env: []string{"PATH=/usr/bin:/bin", "HOME=" + dir, "LANG=C.UTF-8", "OS_AUTH_URL=" + s.URL() + "/keystone/v3", "OS_IDENTITY_API_VERSION=3",
+	return &stage{T: t, program: program, dir: dir, env: []string{"PATH=/usr/bin:/bin", "HOME=" + dir, "LANG=C.UTF-8", "PYTHONUNBUFFERED=1", "OS_AUTH_URL=" + s.URL() + "/keystone/v3", "OS_IDENTITY_API_VERSION=3",
 		"OS_USERNAME=oneadmin", "OS_PASSWORD=" + s.Password(), "OS_PROJECT_NAME=oneadmin", "OS_USER_DOMAIN_NAME=Default", "OS_PROJECT_DOMAIN_NAME=Default", "OS_REGION_NAME=RegionOne"}}
 }
 
@@ -61,32 +62,27 @@ func (s *stage) file(name, text string) {
 	}
 }
 
-// run runs the client with arguments that stand apart by spaces.
-func (s *stage) run(arguments string) (string, error) {
+// run has the client carry out commands, all in one process since its start takes long, and returns what it says to each.
+func (s *stage) run(commands ...string) []string {
 	s.Helper()
-	cmd := exec.CommandContext(s.Context(), s.program, strings.Fields(arguments)...)
+	cmd := exec.CommandContext(s.Context(), s.program)
 	cmd.Dir, cmd.Env = s.dir, s.env
+	cmd.Stdin = strings.NewReader(strings.Join(commands, "\n"+mark+"\n") + "\n" + mark + "\n")
 	out, err := cmd.CombinedOutput()
-	return string(out), err
+	said := strings.Split(string(out), "openstack: '"+mark)
+	if len(said) != len(commands)+1 {
+		s.Fatalf("openstack: %v\n%s", err, out)
+	}
+	for i := range said[1:] {
+		said[i+1] = guesses.ReplaceAllString(said[i+1], "")
+	}
+	return said[:len(commands)]
 }
 
-func (s *stage) must(arguments string) string {
-	s.Helper()
-	out, err := s.run(arguments)
-	if err != nil {
-		s.Fatalf("openstack %s: %v\n%s", arguments, err, out)
-	}
-	return out
-}
+// mark is no command: what the client says to it, with guesses at what was meant, parts the answers.
+const mark = "zzz-zzz-zzz"
 
-// value runs the client and reads what it says as JSON.
-func (s *stage) value(arguments string, to any) {
-	s.Helper()
-	out := s.must(arguments + " -f json")
-	if err := json.Unmarshal([]byte(out), to); err != nil {
-		s.Fatalf("openstack %s: %v\n%s", arguments, err, out)
-	}
-}
+var guesses = regexp.MustCompile(`\A.*\n(Did you mean one of these\?\n(  .*\n)*)?`)
 
 // A stack is what the client shows of one.
 type stack struct {
@@ -99,6 +95,13 @@ type stack struct {
 	} `json:"outputs"`
 }
 
+// A resource is what the client shows of one.
+type resource struct {
+	Attributes struct {
+		Addresses []string `json:"addresses"`
+	} `json:"attributes"`
+}
+
 // OpenStack's own client makes, shows, changes, scales and removes a stack.
 func TestClient(t *testing.T) {
 	t.Parallel()
@@ -106,55 +109,60 @@ func TestClient(t *testing.T) {
 	s.file("boot.sh", "#!/bin/sh\necho hello\n")
 	s.file("t.yaml", template)
 	s.file("wrong.yaml", strings.Replace(template, "get_resource: group", "get_resource: gruop", 1))
-	if out, err := s.run("stack create -t wrong.yaml wrong"); err == nil || !strings.Contains(out, `did you mean "group"`) {
-		t.Errorf("a wrong template: %v\n%s", err, out)
+	var made, changed stack
+	var group resource
+	steps := []struct {
+		command, says string
+		value         any // what the answer is read into as JSON
+	}{
+		{"stack create -t wrong.yaml wrong", `did you mean "group"`, nil},
+		{"stack create --wait -t t.yaml shop", "CREATE_COMPLETE", nil},
+		{"stack create -t t.yaml shop", "already exists", nil},
+		{"stack show shop -f json", "", &made},
+		{"stack update --wait --existing --parameter name=other shop", "UPDATE_COMPLETE", nil},
+		{"stack show shop -f json", "", &changed},
+		{"stack resource signal shop more", "", nil},
+		{"stack resource show shop group -f json", "", &group},
+		{"stack list", "shop", nil},
+		{"stack resource list shop", "OS::Neutron::Port", nil},
+		{"stack event list shop", "UPDATE_COMPLETE", nil},
+		{"stack output list shop", "port_address", nil},
+		{"stack template show shop", "OS::Heat::ScalingPolicy", nil},
+		{"stack environment show shop", "name: other", nil},
+		{"stack file list shop", "echo hello", nil},
+		{"stack check shop", "", nil},
+		{"orchestration resource type list", "OS::Nova::Server", nil},
+		{"orchestration template validate -t t.yaml", "a server on a port", nil},
+		{"orchestration template version list", "2021-04-16", nil},
+		{"orchestration template function list 2016-10-14", "map_replace", nil},
+		{"stack create --dry-run -t t.yaml another", "OS::Heat::AutoScalingGroup", nil},
+		{"stack update --dry-run -t t.yaml shop", "unchanged", nil},
+		{"stack delete -y --wait shop", "", nil},
+		{"stack show shop", "not found", nil},
 	}
-	s.must("stack create --wait -t t.yaml shop")
-	if out, err := s.run("stack create -t t.yaml shop"); err == nil || !strings.Contains(out, "already exists") {
-		t.Errorf("the same name again: %v\n%s", err, out)
+	commands := make([]string, len(steps))
+	for i := range steps {
+		commands[i] = steps[i].command
 	}
-	var x stack
-	s.value("stack show shop", &x)
-	if x.Status != "CREATE_COMPLETE" || x.Parameters["password"] != "******" || len(x.Outputs) != 2 || x.Outputs[0].Value == "" || x.Outputs[0].Value != x.Outputs[1].Value {
-		t.Errorf("made: %+v", x)
-	}
-	address := x.Outputs[0].Value
-	s.must("stack update --wait --existing --parameter name=other shop")
-	s.value("stack show shop", &x)
-	if x.Status != "UPDATE_COMPLETE" || x.Parameters["name"] != "other" || x.Outputs[0].Value != address {
-		t.Errorf("changed: %+v", x)
-	}
-	s.must("stack resource signal shop more")
-	var group struct {
-		Attributes struct {
-			Addresses []string `json:"addresses"`
-		} `json:"attributes"`
-	}
-	s.value("stack resource show shop group", &group)
-	if len(group.Attributes.Addresses) != 3 {
-		t.Errorf("after a signal the group has %v", group.Attributes.Addresses)
-	}
-	for arguments, want := range map[string]string{
-		"stack list":                                      x.ID,
-		"stack resource list shop":                        "OS::Neutron::Port",
-		"stack event list shop":                           "UPDATE_COMPLETE",
-		"stack output list shop":                          "port_address",
-		"stack template show shop":                        "OS::Heat::ScalingPolicy",
-		"stack environment show shop":                     "name: other",
-		"stack file list shop":                            "echo hello",
-		"orchestration resource type list":                "OS::Nova::Server",
-		"orchestration template validate -t t.yaml":       "a server on a port",
-		"orchestration template version list":             "2021-04-16",
-		"orchestration template function list 2016-10-14": "map_replace",
-		"stack create --dry-run -t t.yaml another":        "OS::Heat::AutoScalingGroup",
-		"stack update --dry-run -t t.yaml shop":           "unchanged",
-	} {
-		if out := s.must(arguments); !strings.Contains(out, want) {
-			t.Errorf("openstack %s does not say %q:\n%s", arguments, want, out)
+	for i, said := range s.run(commands...) {
+		step := &steps[i]
+		if !strings.Contains(said, step.says) {
+			t.Errorf("openstack %s does not say %q:\n%s", step.command, step.says, said)
+		}
+		if step.value == nil {
+			continue
+		}
+		if err := json.Unmarshal([]byte(said), step.value); err != nil {
+			t.Fatalf("openstack %s: %v\n%s", step.command, err, said)
 		}
 	}
-	s.must("stack delete -y --wait shop")
-	if out, err := s.run("stack show shop"); err == nil || !strings.Contains(out, "not found") {
-		t.Errorf("after its removal: %v\n%s", err, out)
+	if made.Status != "CREATE_COMPLETE" || made.Parameters["password"] != "******" || len(made.Outputs) != 2 || made.Outputs[0].Value == "" || made.Outputs[0].Value != made.Outputs[1].Value {
+		t.Errorf("made: %+v", made)
+	}
+	if changed.Status != "UPDATE_COMPLETE" || changed.Parameters["name"] != "other" || len(changed.Outputs) != 2 || changed.Outputs[0] != made.Outputs[0] {
+		t.Errorf("changed: %+v", changed)
+	}
+	if len(group.Attributes.Addresses) != 3 {
+		t.Errorf("after a signal the group has %v", group.Attributes.Addresses)
 	}
 }

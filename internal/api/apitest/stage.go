@@ -22,6 +22,7 @@ import (
 	"github.com/troupe-dev/troupe/internal/control"
 	"github.com/troupe-dev/troupe/internal/egress"
 	"github.com/troupe-dev/troupe/internal/engine"
+	"github.com/troupe-dev/troupe/internal/hurtle"
 	"github.com/troupe-dev/troupe/internal/identity"
 	"github.com/troupe-dev/troupe/internal/journal"
 	"github.com/troupe-dev/troupe/internal/notify"
@@ -91,8 +92,10 @@ func NewOn(t testing.TB, o sim.Options) *Stage {
 		Backends: []*engine.Backend{{Kind: kinds[0], Driver: driver.Wrap(d, kinds[0], driver.WrapOptions{})}}})
 	must(err)
 	history, rules := s.react(tenure, vault)
+	managers, err := hurtle.New(ctx, hurtle.Options{Store: s.Store, Tenure: tenure, Vault: vault, Directory: s.Directory})
+	must(err)
 	s.Control, err = control.New(ctx, control.Options{Store: s.Store, Vault: vault, Engine: s.Engine, Directory: s.Directory, Audit: s.Trail, Kinds: kinds,
-		Alerts: s.Alerts, Intake: s.Intake, History: history, MethodRules: rules})
+		Alerts: s.Alerts, Intake: s.Intake, History: history, MethodRules: rules, Hurtle: managers})
 	must(err)
 	s.run("engine", s.Engine.Run)
 	s.run("alarms", s.Alerts.Run)

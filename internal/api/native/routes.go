@@ -74,6 +74,12 @@ func (f *face) table() {
 	add(f, get, "/machines/{machine}", "Show a machine definition", f.getMachine)
 	add(f, del, "/machines/{machine}", "Remove a machine definition", f.removeMachine, gone)
 
+	add(f, get, "/managers", "List service managers", f.listManagers)
+	add(f, put, "/managers", "Add a service manager, or change the one of its term", f.putManager)
+	add(f, get, "/managers/{manager}", "Show a service manager", f.getManager)
+	add(f, del, "/managers/{manager}", "Remove a service manager that has no instances", f.removeManager, gone)
+	add(f, get, "/managers/{manager}/instances", "List the instances of a service manager", f.listManagerInstances)
+
 	add(f, get, "/alarm-definitions", "List alarm definitions", f.listDefinitions)
 	add(f, post, "/alarm-definitions", "Add an alarm definition", f.addDefinition, made)
 	add(f, post, "/alarm-definitions/replay", "Tell what a definition would have done over history", f.replay)
