@@ -30,6 +30,7 @@ type AlarmID string
 // Notify makes an alarm that tells an orchestrator, at its own URL, each time when it enters a state. It returns the name by which
 // the orchestrator will be told of it, which no other alarm has, and what removes it.
 func (c *Cloud) Notify(ctx context.Context, expression, url string, on AlarmState) (name string, id AlarmID, err error) {
+	ctx = context.WithoutCancel(ctx) // as in CreateStack
 	client, err := c.to(ctx, monitoring)
 	if err != nil {
 		return "", "", err

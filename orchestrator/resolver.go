@@ -140,8 +140,10 @@ func (r *Resolver) each(needs []Dependency, f func(Dependency) error) error {
 	return errors.Join(errs...)
 }
 
-// Deploy has all dependencies made, at once, and returns when that is accepted. Called again it makes those that are missing.
+// Deploy has all dependencies made, at once, and returns when that is accepted, even if ctx ends meanwhile: whatever was made is known.
+// Called again it makes those that are missing.
 func (r *Resolver) Deploy(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx) // each call has its own time
 	return r.each(r.needs, func(d Dependency) error {
 		if r.instance.Value(locationKey(d.Type)) != "" {
 			return nil
@@ -151,29 +153,53 @@ func (r *Resolver) Deploy(ctx context.Context) error {
 			return err
 		}
 		client := r.client(root)
-		there, err := client.List(ctx, "/", []occi.Category{{ID: d.Type, Class: occi.Kind}}, nil)
+		location, err := r.unanswered(ctx, d)
 		if err != nil {
 			return err
 		}
-		// One that came since an earlier try began is what that try made.
-		before := r.instance.Value(beforeKey(d.Type))
-		location := ""
-		if before != "" {
-			for _, l := range there {
-				if !slices.Contains(strings.Fields(before), l) {
-					location = l
-				}
-			}
-		} else if err := r.instance.Keep(beforeKey(d.Type), "- "+strings.Join(there, " ")); err != nil {
-			return err
-		}
 		if location == "" {
-			if location, err = client.Create(ctx, "/", &occi.Entity{Kind: d.Type}); err != nil {
+			there, err := r.list(ctx, client, d)
+			if err == nil {
+				err = r.instance.Keep(beforeKey(d.Type), "- "+strings.Join(there, " "))
+			}
+			if err == nil {
+				location, err = client.Create(ctx, "/", &occi.Entity{Kind: d.Type})
+			}
+			if err != nil {
 				return err
 			}
 		}
 		return errors.Join(r.instance.Keep(locationKey(d.Type), absolute(root, location)), r.instance.Keep(beforeKey(d.Type), ""))
 	})
+}
+
+// list lists the tenant's services of a dependency's type.
+func (r *Resolver) list(ctx context.Context, client *occi.Client, d Dependency) ([]string, error) {
+	return client.List(ctx, "/", []occi.Category{{ID: d.Type, Class: occi.Kind}}, nil)
+}
+
+// unanswered returns where an earlier try has made a dependency, though it did not hear of it: one that came since it began. "" means
+// that there is none.
+func (r *Resolver) unanswered(ctx context.Context, d Dependency) (string, error) {
+	before := r.instance.Value(beforeKey(d.Type))
+	if before == "" {
+		return "", nil
+	}
+	root, err := r.endpoint(ctx, d)
+	if err != nil {
+		return "", err
+	}
+	there, err := r.list(ctx, r.client(root), d)
+	if err != nil {
+		return "", err
+	}
+	location := ""
+	for _, l := range there {
+		if !slices.Contains(strings.Fields(before), l) {
+			location = l
+		}
+	}
+	return location, nil
 }
 
 // absolute returns the URL of a location below a root.
@@ -338,7 +364,7 @@ func (r *Resolver) Dispose(ctx context.Context) error {
 			})
 		})
 		n = max(n, 0) // where they supply each other any is as good
-		if err := r.remove(ctx, left[n].Type); err != nil {
+		if err := r.remove(ctx, left[n]); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", left[n].Type, err))
 		}
 		left = slices.Delete(left, n, n+1)
@@ -346,10 +372,21 @@ func (r *Resolver) Dispose(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func (r *Resolver) remove(ctx context.Context, t occi.TypeID) error {
-	location := r.instance.Value(locationKey(t))
+func (r *Resolver) remove(ctx context.Context, d Dependency) error {
+	location := r.instance.Value(locationKey(d.Type))
 	if location == "" {
-		return nil
+		at, err := r.unanswered(ctx, d)
+		if err != nil {
+			return err
+		}
+		if at == "" {
+			return r.instance.Keep(beforeKey(d.Type), "")
+		}
+		root, err := r.endpoint(ctx, d)
+		if err != nil {
+			return err
+		}
+		location = absolute(root, at)
 	}
 	client, path, err := r.at(location)
 	if err != nil {
@@ -358,5 +395,5 @@ func (r *Resolver) remove(ctx context.Context, t occi.TypeID) error {
 	if err := client.Delete(ctx, path); err != nil && occi.StatusOf(err) != http.StatusNotFound {
 		return err
 	}
-	return r.instance.Keep(locationKey(t), "")
+	return errors.Join(r.instance.Keep(locationKey(d.Type), ""), r.instance.Keep(beforeKey(d.Type), ""))
 }

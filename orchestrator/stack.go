@@ -50,8 +50,9 @@ func (s *Stack) ToStackUpdateMap() (map[string]any, error) {
 	return b, nil
 }
 
-// CreateStack has a stack made and returns its id as soon as that is accepted.
+// CreateStack has a stack made and returns its id as soon as that is accepted, even if ctx ends meanwhile.
 func (c *Cloud) CreateStack(ctx context.Context, s Stack) (string, error) {
+	ctx = context.WithoutCancel(ctx) // who does not hear the answer knows of no stack to remove
 	client, err := c.to(ctx, orchestration)
 	if err != nil {
 		return "", err

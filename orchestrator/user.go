@@ -27,6 +27,7 @@ const agentRole = "monasca-agent"
 // CreateUser makes a user of the tenant for agents. An OpenStack lets administrators alone do so. With Troupe's own
 // identity service any member may: what is made is an application credential, whose secret is the password.
 func (c *Cloud) CreateUser(ctx context.Context) (User, error) {
+	ctx = context.WithoutCancel(ctx) // as in CreateStack
 	client, s, err := c.identity(ctx)
 	if err != nil {
 		return User{}, err

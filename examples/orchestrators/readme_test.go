@@ -54,7 +54,7 @@ func TestREADME(t *testing.T) {
 			}
 			cmd := exec.CommandContext(t.Context(), "sh", "-e")
 			cmd.Stdin = strings.NewReader(script)
-			cmd.Env = append(os.Environ(), "CURL_HOME="+home, "HOME="+home, "PASSWORD="+s.server.Password())
+			cmd.Env = append(os.Environ(), "CURL_HOME="+home, "HOME="+home, "PASSWORD="+s.password)
 			out, err := cmd.CombinedOutput()
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)

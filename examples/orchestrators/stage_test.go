@@ -36,11 +36,13 @@ func TestMain(m *testing.M) {
 // A stage is a whole Troupe with an orchestrator at a URL, and the tenant that plays with both.
 type stage struct {
 	*testing.T
-	server *apptest.Server
-	client *client.Client
-	token  string
-	url    string // of the orchestrator's program
-	cloud  *orchestrator.Cloud
+	server   *apptest.Server
+	options  app.Options
+	client   *client.Client
+	password string
+	token    string
+	url      string // of the orchestrator's program
+	cloud    *orchestrator.Cloud
 }
 
 const tenant = "oneadmin"
@@ -56,8 +58,10 @@ func newStage(t *testing.T) *stage {
 	if err := os.Chmod(filepath.Dir(dir), 0o711); err != nil { // machines of root's server are nobody's
 		t.Fatal(err)
 	}
-	s := &stage{T: t, server: apptest.Start(t, app.Options{DataDir: dir, Supervisor: []string{self, "supervise"}, Accounts: []app.Account{{Driver: "process"}},
-		Monasca: app.Monasca{Extended: true}, Notifications: app.Notifications{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}})}
+	s := &stage{T: t, options: app.Options{DataDir: dir, Listen: freePort(t), Supervisor: []string{self, "supervise"}, Accounts: []app.Account{{Driver: "process"}},
+		Monasca: app.Monasca{Extended: true}, Notifications: app.Notifications{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}}}
+	s.server = apptest.Start(t, s.options)
+	s.password = s.server.Password()
 	s.client = s.server.Client()
 	s.token = s.login()
 	t.Setenv("DESIGN_URI", s.server.URL()+"/keystone/v3")
@@ -65,11 +69,35 @@ func newStage(t *testing.T) *stage {
 	return s
 }
 
+// freePort is an address of loopback where nobody listens. The server keeps it through a restart.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// restart ends the server and starts it again on the same folder.
+func (s *stage) restart() {
+	s.Helper()
+	s.server.Close()
+	s.server = apptest.Start(s.T, s.options)
+	c, err := client.New(s.server.URL(), client.Options{User: "oneadmin", Password: s.password})
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.Cleanup(c.Close)
+	s.client = c
+}
+
 // login returns a token of Troupe's administrator for its project.
 func (s *stage) login() string {
 	s.Helper()
 	body := fmt.Sprintf(`{"auth":{"identity":{"methods":["password"],"password":{"user":{"name":"oneadmin","domain":{"id":"default"},"password":%q}}},
-		"scope":{"project":{"name":%q,"domain":{"id":"default"}}}}}`, s.server.Password(), tenant)
+		"scope":{"project":{"name":%q,"domain":{"id":"default"}}}}}`, s.password, tenant)
 	resp, err := http.Post(s.server.URL()+"/keystone/v3/auth/tokens", "application/json", strings.NewReader(body))
 	if err != nil {
 		s.Fatal(err)
@@ -331,7 +359,9 @@ func (s *stage) credentials() int {
 			s.Fatal(at, resp.Status, err)
 		}
 	}
-	var me struct{ Token struct{ User struct{ ID string } } }
+	var me struct {
+		Token struct{ User struct{ ID string } }
+	}
 	get("auth/tokens", &me)
 	var list struct {
 		Credentials []any `json:"application_credentials"`
