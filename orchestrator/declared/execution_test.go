@@ -37,10 +37,10 @@ parameters:
   labels: {colour: "{{ attributes.colour }}", of: ["{{ tenant }}", 3]}
 rules:
   busy:
-    on: {alarm: "max(load, 1) > 5"}
+    on: {alarm: "last(load) > 5"}
     do: [{scale: {parameter: size, by: +2, max: 5}}, {notify: "%s/orchestrator/default"}]
   idle:
-    on: {alarm: "max(load, 1) > 5", state: ok}
+    on: {alarm: "last(load) > 5", state: ok}
     do: {scale: {parameter: size, by: -2, min: 1}}
 `
 
