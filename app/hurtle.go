@@ -89,10 +89,10 @@ func (o *Options) verifyHurtle() error {
 }
 
 // managers opens the service managers.
-func (a *App) managers(ctx context.Context, tenure *store.Tenure) (*hurtle.Hurtle, error) {
+func (a *App) managers(ctx context.Context, tenure *store.Tenure, own *orchestrators) (*hurtle.Hurtle, error) {
 	main := func() string { return cmp.Or(a.opts.PublicURL, a.Addrs()["main"]) }
 	return hurtle.New(ctx, hurtle.Options{Store: a.store, Tenure: tenure, Vault: a.vault, Directory: a.directory, Log: a.opts.Log.With("part", "hurtle"),
-		Cloud:     func() http.Handler { return *a.hurtle.inside.Load() },
+		Orchestrators: own, Cloud: func() http.Handler { return *a.hurtle.inside.Load() },
 		CloudURL:  func() string { return main() + "/hurtle/cc" },
 		DesignURL: func() string { return main() + "/keystone/v2.0" }})
 }

@@ -59,7 +59,9 @@ func (a *App) lead(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
-	managers, err := a.managers(ctx, tenure)
+	own := newOrchestrators(&a.opts)
+	defer own.close()
+	managers, err := a.managers(ctx, tenure, own)
 	if err != nil {
 		return err
 	}

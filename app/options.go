@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/troupe-dev/troupe/internal/api/onegate"
+	"github.com/troupe-dev/troupe/orchestrator"
 )
 
 // Options say how a server runs. DataDir must be set; zero values of the others mean the defaults.
@@ -40,6 +41,8 @@ type Options struct {
 	// address is for the manager that was added first, and so on. HurtleCloudListen is where the Cloud Controller is.
 	HurtleListen      []string
 	HurtleCloudListen string
+	// Orchestrators run in this process, for service managers whose program has their name.
+	Orchestrators map[string]orchestrator.Factory
 	// Certificate and Key are PEM files: with them every listener speaks TLS.
 	Certificate, Key string
 	Insecure         bool // allow listeners beyond loopback without TLS

@@ -38,6 +38,7 @@ var cases = []benchmark{
 	{"beside", "a value that crosses a threshold until the webhook, beside a Prometheus with rules of 1 s", false, besidePrometheus},
 	{"grow", "a sample over HTTP until a policy has started a process", false, grow},
 	{"occopus", "occopus-build as a process: 1 to 1,000 nodes and a chain of five stages of ten", false, occopusBuild},
+	{"provision", "a service instance over OCCI until it is provisioned, with ten machines; 500 at once", false, provision},
 	{"parts", "the evaluator with 1,000,000 parts of alarms", true, parts},
 	{"soak", "1,000 random changes/s; SOAK=30m for half an hour", false, soak},
 	{"flood", "samples, alarms, webhooks and policies for SOAK (1m), and what they leave behind", false, soakReact},

@@ -113,7 +113,7 @@ func TestFlags(t *testing.T) {
 	}
 	flag := regexp.MustCompile("(?:^|[ `(])--([a-z][a-z-]+)")
 	command := regexp.MustCompile("(?m)^.*\\btroupe\\b.*$|`--[^`]+`")
-	for _, page := range []string{"../README.md", "tour.md", "oneflow.md", "monasca.md", "operations.md", "security.md", "api.md", "concepts.md"} {
+	for _, page := range []string{"../README.md", "tour.md", "oneflow.md", "monasca.md", "operations.md", "security.md", "api.md", "concepts.md", "hurtle.md"} {
 		for _, line := range command.FindAllString(read(t, page), -1) {
 			if strings.Contains(line, "systemctl") {
 				continue
