@@ -225,7 +225,21 @@ func TestComposition(t *testing.T) {
 	})
 	item("C7", func(s *stage) {
 		path := s.create("webshop")
-		s.until("its dependencies are asked for", func() bool { return len(s.instances("db"))+len(s.instances("web")) > 0 })
+		s.until("its dependencies are being deployed", func() bool {
+			shown := 0
+			for _, term := range []string{"db", "web"} {
+				list, err := s.client.Managers().Instances(s.Context(), term)
+				if err != nil {
+					s.Fatal(err)
+				}
+				for _, i := range list {
+					if i.State != "initialise" {
+						shown++
+					}
+				}
+			}
+			return shown == 2
+		})
 		s.restart()
 		s.reaches("webshop", path, "provision")
 		s.gone("webshop", path, "db", "web")
