@@ -149,6 +149,9 @@ func (i *Instance) Value(name string) string {
 // Keep keeps a value under a name for as long as there is the service, also through restarts of the program where it has a
 // place to keep things (see [Options].State). An empty value forgets it. When it returns, the value is kept.
 func (i *Instance) Keep(name, value string) error {
+	if i.Value(name) == value {
+		return nil
+	}
 	return i.change(func(r *record) {
 		r.Values = maps.Clone(r.Values)
 		if value == "" {
