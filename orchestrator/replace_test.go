@@ -15,7 +15,7 @@ import (
 	"github.com/troupe-dev/troupe/orchestrator"
 )
 
-const pair = `heat_template_version: 2015-10-15
+const pairTemplate = `heat_template_version: 2015-10-15
 parameters: {theme: {type: string, default: light}}
 resources:
   web: {type: OS::Nova::Server, properties: {image: tiny, flavor: m1.small}}
@@ -35,7 +35,7 @@ type couple struct {
 func (c *couple) serve(state string) (stop func()) {
 	c.Helper()
 	h, err := orchestrator.NewHandler(c.Context(), func(_ context.Context, i *orchestrator.Instance) (orchestrator.Execution, error) {
-		c.made = &orchestrator.Templates{Instance: i, Regions: map[string]orchestrator.Pair{"RegionOne": {Deployment: pair, Provision: pair}},
+		c.made = &orchestrator.Templates{Instance: i, Regions: map[string]orchestrator.Pair{"RegionOne": {Deployment: pairTemplate, Provision: pairTemplate}},
 			Cloud: func(string) *orchestrator.Cloud { return c.cloud },
 			Parameters: func(_ context.Context, _ string, a orchestrator.Attributes) (map[string]any, error) {
 				return map[string]any{"theme": a["theme"]}, nil
