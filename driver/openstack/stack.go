@@ -74,7 +74,10 @@ func (c *cloud) stackBody(req *driver.StackRequest) (fields, error) {
 		return nil, refuse("template", "must not be empty")
 	}
 	tags := []string{c.mark(), serviceTag(req.Service), keyTag(req.Key), generationTag + strconv.FormatUint(req.Generation, 10)}
-	body := fields{"template": req.Template, "parameters": req.Parameters, "tags": strings.Join(tags, ",")}
+	body := fields{"template": req.Template, "tags": strings.Join(tags, ",")}
+	if len(req.Parameters) > 0 {
+		body["parameters"] = req.Parameters
+	}
 	if req.Environment != "" {
 		body["environment"] = req.Environment
 	}
