@@ -184,6 +184,9 @@ func (c *Control) RemoveGroup(ctx context.Context, who *identity.Caller, ref str
 	return c.note(ctx, who, "group.remove", "group "+ref, err)
 }
 
+// nobody is the owner of what belongs to a project alone.
+const nobody = -1
+
 // unused returns an error of class ErrInUse that names something which belongs to the one who goes.
 func (c *Control) unused(belongs func(identity.Object) bool) error {
 	what := ""
@@ -193,6 +196,13 @@ func (c *Control) unused(belongs func(identity.Object) bool) error {
 		}
 		return what == ""
 	})
+	for _, m := range c.hurtle.Managers() {
+		for _, v := range c.hurtle.All(m.Term()) {
+			if belongs(identity.Object{Owner: nobody, Group: v.Tenant}) {
+				what = "instance " + v.ID + " of " + m.Term()
+			}
+		}
+	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	for _, t := range c.templates {

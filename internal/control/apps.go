@@ -173,13 +173,3 @@ func (c *Control) StopApp(ctx context.Context, who *identity.Caller, name string
 	}
 	return c.Remove(ctx, who, app.Service, service.Undeploy{Data: true, Force: true})
 }
-
-// ActOnApp starts or stops an app's program, which stays there.
-func (c *Control) ActOnApp(ctx context.Context, who *identity.Caller, name, action string) error {
-	app, err := c.App(who, name)
-	if err != nil {
-		return err
-	}
-	_, err = c.Order(ctx, who, app.Service, service.Command{Act: &service.Act{Role: appRole, Action: action}})
-	return err
-}

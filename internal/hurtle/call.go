@@ -20,15 +20,16 @@ import (
 
 // What orchestrators and Cloud Controllers look like over OCCI.
 const (
-	orchestratorScheme             = "http://schemas.mobile-cloud-networking.eu/occi/service#"
-	orchestratorKind   occi.TypeID = orchestratorScheme + "orchestrator"
-	actDeploy          occi.TypeID = orchestratorScheme + "deploy"
-	actProvision       occi.TypeID = orchestratorScheme + "provision"
-	theOrchestrator                = "/orchestrator/default"
+	orchestratorScheme = "http://schemas.mobile-cloud-networking.eu/occi/service#"
+	theOrchestrator    = "/orchestrator/default"
+	appsLocation       = "/app/"
+
+	orchestratorKind occi.TypeID = orchestratorScheme + "orchestrator"
+	actDeploy        occi.TypeID = orchestratorScheme + "deploy"
+	actProvision     occi.TypeID = orchestratorScheme + "provision"
 
 	// AppKind is that of programs at a Cloud Controller.
-	AppKind      occi.TypeID = "http://schemas.ogf.org/occi/platform#app"
-	appsLocation             = "/app/"
+	AppKind occi.TypeID = "http://schemas.ogf.org/occi/platform#app"
 )
 
 // maxAnswer bounds what is read of an answer.

@@ -64,7 +64,6 @@ type Hurtle struct {
 	mu       sync.RWMutex
 	managers map[string]*Manager
 	actors   map[string]*actor
-	sinks    []func(Event)
 
 	defining sync.Mutex // held by the one change of a manager at a time
 	clock    *wake.Clock[*actor]
@@ -120,18 +119,7 @@ func (h *Hurtle) Run(ctx context.Context) error {
 	return err
 }
 
-// An Event tells that a phase of an instance has begun or is over.
-type Event struct {
-	Instance string // so_id
-	Manager  string // sm_name
-	Tenant   int
-	manager.Event
-}
-
-// Tap has f told of events. It must be quick, and is to be called before Run.
-func (h *Hurtle) Tap(f func(Event)) { h.sinks = append(h.sinks, f) }
-
-// tell logs events in the shape of the original, and passes them on.
+// tell logs events in the shape of the original.
 func (h *Hurtle) tell(i *manager.Instance, events []manager.Event) {
 	for _, e := range events {
 		word, level := "start", slog.LevelInfo
@@ -142,9 +130,6 @@ func (h *Hurtle) tell(i *manager.Instance, events []manager.Event) {
 			level = slog.LevelDebug // there are many
 		}
 		h.log.Log(h.ctx, level, "phase", "so_id", i.ID, "sm_name", i.Manager, "so_phase", string(e.Phase), "phase_event", word, "response_time", e.Took.Seconds(), "tenant", h.users.GroupName(i.Tenant))
-		for _, f := range h.sinks {
-			f(Event{Instance: i.ID, Manager: i.Manager, Tenant: i.Tenant, Event: e})
-		}
 	}
 }
 

@@ -152,9 +152,7 @@ type Rules struct {
 	Manifest   *Manifest
 	Parameters Parameters
 	Policy     Policy // filled
-	// Lasting are attributes of the program's environment, NAME=VALUE.
-	Environment []string
-	hidden      map[string]bool
+	hidden     map[string]bool
 }
 
 // NewRules returns the rules of a manager.

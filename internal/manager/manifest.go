@@ -93,7 +93,6 @@ func readJSON(file string, text []byte) (*tree.Node, error) {
 		file += ".json" // whose reader refuses YAML
 	}
 	if len(text) > MaxManifest {
-		text = text[:0]
 		return nil, &tree.Mistake{At: tree.Place{File: &tree.File{Name: file}}, Text: fmt.Sprintf("the file is larger than %d bytes", MaxManifest)}
 	}
 	return (&tree.Reader{}).Read(file, text)

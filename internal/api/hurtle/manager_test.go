@@ -405,3 +405,36 @@ func m12(t *testing.T, s *stage) {
 	s.remove(urls[0])
 	s.remove(urls[1])
 }
+
+// A service that is composed of others shows them by links, one each, however often it is read.
+func TestLinks(t *testing.T) {
+	s := newStage(t)
+	s.manage(client.PutManager{})
+	s.director.direct(func(stubCall) order {
+		return order{Outputs: map[string]string{"mcn.so.svcinsts": "http://sm.example.org:8890/db/sodb1 http://sm.example.org:7070/hurtle/sm/web/web/soweb1"}}
+	})
+	url, id := s.create("")
+	s.until(url, "mcn.service.state", "provision")
+	r := s.send("GET", url)
+	r = s.send("GET", url)
+	links := regexp.MustCompile(`(?m)^Link: .*$`).FindAllString(r.body, -1)
+	want := regexp.MustCompile(`^Link: </db/sodb1>; rel="http://schemas.ogf.org/occi/core#resource"; self="(/link/[0-9a-f-]{36})"; category="http://schemas.ogf.org/occi/core#link"; ` +
+		`occi.core.id="/link/[0-9a-f-]{36}"; occi.core.source="/webshop/` + id + `"; occi.core.target="/db/sodb1"$`)
+	if len(links) != 2 || !want.MatchString(links[0]) || !strings.Contains(links[1], "</web/soweb1>") || strings.Contains(r.body, "svcinsts") {
+		t.Fatalf("%q\n%s", links, r.body)
+	}
+	self := want.FindStringSubmatch(links[0])[1]
+	if r := s.send("GET", s.sm()+self); r.status != 200 || r.attributes()["occi.core.target"] != "/db/sodb1" {
+		t.Error(r.status, r.body)
+	}
+	if r := s.send("GET", s.sm()+"/db/sodb1"); r.status != 200 || r.attributes()["mcn.sm.endpoint"] != "http://sm.example.org:8890/db/sodb1" {
+		t.Error(r.status, r.body)
+	}
+	if r := s.send("GET", s.sm()+"/db/sodb1", "X-Auth-Token", s.other, "X-Tenant-Name", "other"); r.status != 404 {
+		t.Error(r.status)
+	}
+	if r := s.send("DELETE", s.sm()+self); r.status != 404 {
+		t.Error(r.status)
+	}
+	s.remove(url)
+}

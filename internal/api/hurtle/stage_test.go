@@ -1,6 +1,7 @@
 package hurtle_test
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -74,6 +75,7 @@ func newStage(t *testing.T) *stage {
 	}
 	s.Server = apptest.Start(t, s.options)
 	s.password = s.Password()
+	t.Cleanup(s.sweep)
 	c := s.client()
 	for user, project := range map[string]string{"ann": "demo", "bob": "other"} {
 		_, err := c.Groups().Add(t.Context(), client.AddGroup{Name: project})
@@ -105,6 +107,7 @@ func (s *stage) restart() {
 	s.t.Helper()
 	s.Close()
 	s.Server = apptest.Start(s.t, s.options)
+	s.t.Cleanup(s.sweep)
 }
 
 // manage adds a manager.
@@ -286,4 +289,25 @@ func basic(user, password string) string {
 	r := http.Request{Header: http.Header{}}
 	r.SetBasicAuth(user, password)
 	return r.Header.Get("Authorization")
+}
+
+// sweep removes the programs that a test which failed has left: they would outlive it.
+func (s *stage) sweep() {
+	if !s.t.Failed() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	c := s.client()
+	for left := 1; left > 0; {
+		left = 0
+		for service, err := range c.Services().List(ctx, client.ServiceFilter{}) {
+			if err != nil {
+				return
+			}
+			left++
+			_, _ = c.Services().Remove(ctx, client.ID(service.ID), client.Undeploy{Hard: true, Force: true})
+		}
+		<-time.After(50 * time.Millisecond)
+	}
 }
