@@ -79,7 +79,7 @@ func TestImports(t *testing.T) {
 		// A driver that boots no machine carries user data out itself; what there is to do is the same for all.
 		{from: "driver/process", allowed: []string{"driver", "driver/cloudinit", "internal/nearest"}},
 		{from: "driver/docker", allowed: []string{"driver", "driver/cloudinit", "internal/egress"}}, // it fetches what users name
-		{from: "driver/cloudinit", allowed: []string{"driver", "internal/format/tree"}}, // the guard before its parser
+		{from: "driver/cloudinit", allowed: []string{"driver", "internal/format/tree"}},             // the guard before its parser
 		{from: "internal/egress", allowed: []string{}},
 		{from: "internal/dns", allowed: []string{"internal/nearest"}},
 		{from: "internal/store", allowed: []string{}},
