@@ -35,7 +35,10 @@ func TestPolicyRecallsValues(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.start()
-	s.eventually("what history holds counts", func() bool { return cardinality() == 4 })
+	s.eventually("what history holds counts", func() (so bool) {
+		s.engine.View(7, func(svc *service.Service) { so = svc.Role("jobs").Settled() == 4 && svc.State == service.Running })
+		return so // a value that came before would wait for the next
+	})
 	s.push("jobs.waiting", 65, map[string]string{"queue": "mail"})
 	s.eventually("the series counts once", func() bool { return cardinality() == 7 })
 }

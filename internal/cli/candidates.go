@@ -61,6 +61,10 @@ var objects = map[string]listing{
 		list, err := c.Notifications().List(ctx)
 		return named(list, err, func(x client.NotificationMethod) (string, string, string) { return x.Name, x.ID, x.Type })
 	},
+	"MANAGER": func(ctx context.Context, c *client.Client, _ string) ([]cobra.Completion, error) {
+		list, err := c.Managers().List(ctx)
+		return named(list, err, func(x client.Manager) (string, string, string) { return x.Term, x.Term, x.Type })
+	},
 	"DELIVERY": func(ctx context.Context, c *client.Client, _ string) ([]cobra.Completion, error) {
 		list, err := some(c.Notifications().Deliveries(ctx, ""))
 		return named(list, err, func(x client.Delivery) (string, string, string) { return x.ID, x.ID, x.Phase + " " + x.Reason })

@@ -78,7 +78,7 @@ func (t *terminal) completerOf(word string, cmd *cobra.Command) completer {
 		return words(service.ActionNames()...)
 	case "TYPE":
 		return words(dns.Types...)
-	case "FILE", "NAME|FILE":
+	case "FILE", "NAME|FILE", "MANIFEST":
 		return files(extensions(cmd)...)
 	}
 	if list, ok := objects[word]; ok {

@@ -25,7 +25,7 @@ func TestEverythingIsCompleted(t *testing.T) {
 		}
 		for _, word := range positions(cmd) {
 			_, listed := objects[word]
-			known := listed || word == "FILE" || word == "NAME|FILE" || word == "ACTION" || word == "TYPE" || strings.HasPrefix(word, "SERVICE")
+			known := listed || word == "FILE" || word == "NAME|FILE" || word == "MANIFEST" || word == "ACTION" || word == "TYPE" || strings.HasPrefix(word, "SERVICE")
 			if !known && !slices.Contains(free, word) {
 				t.Errorf("%s: nothing completes %s", cmd.CommandPath(), word)
 			}

@@ -13,7 +13,7 @@ import (
 
 func newManagerCommand(t *terminal) *cobra.Command {
 	ls := &cobra.Command{
-		Use: "ls [TERM]", Short: "list service managers, or the instances of one", Args: atMost(1),
+		Use: "ls [MANAGER]", Short: "list service managers, or the instances of one", Args: atMost(1),
 		RunE: calling(t, func(ctx context.Context, c *client.Client, args []string) error {
 			if len(args) == 1 {
 				return t.managerInstances(ctx, c, args[0])
@@ -30,7 +30,7 @@ func newManagerCommand(t *terminal) *cobra.Command {
 		}),
 	}
 	show := &cobra.Command{
-		Use: "show TERM", Short: "print the manifest of a service manager", Args: exactly("TERM"),
+		Use: "show MANAGER", Short: "print the manifest of a service manager", Args: exactly("MANAGER"),
 		RunE: calling(t, func(ctx context.Context, c *client.Client, args []string) error {
 			m, err := c.Managers().Get(ctx, args[0])
 			if err != nil {

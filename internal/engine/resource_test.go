@@ -101,7 +101,7 @@ func TestResourceNobodyMakes(t *testing.T) {
 		s := newStage(t, sound)
 		s.start()
 		spec := &service.Spec{Name: "x", Strategy: service.Straight, Roles: []service.RoleSpec{simRole("app", 1)},
-			Resources: []service.ResourceSpec{{Name: "v", Kind: "volume", Driver: "sim"}}}
+			Resources: []service.ResourceSpec{{Name: "v", Kind: "router", Driver: "sim"}}}
 		if _, err := s.engine.Create(t.Context(), service.NewService(7, spec, service.Meta{}, time.Now()), store.Txn{}); err != nil {
 			t.Fatal(err)
 		}

@@ -24,7 +24,7 @@ type mutant struct {
 var mutants = []mutant{
 	{1, "children do not wait for their parents", "decide.go", "if p.Ready() || s.heldTogether(p, r) {\n\t\t\tcontinue", "if p.State != Pending {\n\t\t\tcontinue", "TestLaws"},
 	{1, "a parent is ready when one instance is", "role.go", "return r.Settled() >= r.Cardinality &&", "return r.Settled() >= min(1, r.Cardinality) &&", "TestLaws"},
-	{1, "machines do not wait for their resources", "resource.go", "if x.Phase != ResourceReady {\n\t\t\treturn x\n\t\t}\n\t}\n\treturn nil\n}\n\n// Resources", "if x.Phase == ResourceWanted {\n\t\t\treturn x\n\t\t}\n\t}\n\treturn nil\n}\n\n// Resources", "TestLaws"},
+	{1, "machines do not wait for their resources", "resource.go", "if x.Phase != ResourceReady {\n\t\t\treturn \"resource", "if x.Phase == ResourceWanted {\n\t\t\treturn \"resource", "TestLaws"},
 	{1, "machines do not wait for needed services", "resource.go", "if !x.Ready() {\n\t\t\treturn \"service", "if x.Phase == SupplierWanted {\n\t\t\treturn \"service", "TestLaws"},
 	{1, "a needed service does not wait for what it needs", "supplier.go", "if !r.Ready() {", "if r.State == Pending {", "TestLaws"},
 	{1, "a needed service is ready without its outputs", "supplier.go", "if x.Outputs[name] == \"\" {", "if name == \"\" {", "TestLaws"},

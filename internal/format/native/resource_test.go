@@ -50,7 +50,7 @@ func TestResourcesRefused(t *testing.T) {
 		{"needs: inner}", "needs: innner}", `x.yaml:11:26: roles.db.needs: no role "innner"`},
 		{"[outer, db, inner]", "[outer, db, inner, inner]", `x.yaml:12:47: roles.app.needs[3]: "inner" is named twice`},
 		{"needs: outer", "needs: outre", `x.yaml:8:12: resources.inner.needs: no resource "outre"; did you mean "outer"?`},
-		{"outer: {kind: network", "outer: {kind: netwrok", `x.yaml:3:17: resources.outer.kind: not supported: driver sim makes no resource of kind "netwrok", only network; did you mean "network"?`},
+		{"outer: {kind: network", "outer: {kind: netwrok", `x.yaml:3:17: resources.outer.kind: not supported: driver sim makes no resource of kind "netwrok", only network, volume; did you mean "network"?`},
 		{"outer: {kind: network, ", "outer: {", `resources.outer: nothing says what kind of resource it is`},
 		{"{cidr:", "{cdir:", `resources.inner.options.cdir: option "cdir": there is no such option; did you mean "cidr"?`},
 		{"  outer: ", "  db: ", `resources.db: "db" is already the name of roles[0]`},
