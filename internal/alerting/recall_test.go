@@ -36,8 +36,11 @@ func TestPolicyRecallsValues(t *testing.T) {
 	}
 	s.start()
 	s.eventually("what history holds counts", func() (so bool) {
-		s.engine.View(7, func(svc *service.Service) { so = svc.Role("jobs").Settled() == 4 && svc.State == service.Running })
-		return so // a value that came before would wait for the next
+		s.engine.View(7, func(svc *service.Service) {
+			r := svc.Role("jobs")
+			so = r.Settled() == 4 && r.State == service.Running && time.Since(r.Since.Time()) > 5*time.Millisecond
+		})
+		return so // a value that came before, by clocks of milliseconds, would wait for the next
 	})
 	s.push("jobs.waiting", 65, map[string]string{"queue": "mail"})
 	s.eventually("the series counts once", func() bool { return cardinality() == 7 })
