@@ -70,14 +70,22 @@ func (a *Alerting) serviceChanged(c engine.Change) {
 		}
 	}
 	a.due.Push(func() {
-		if c.Removed {
+		gone := func() {
 			a.letGo(c.Service)
 			a.depart(c.Service)
+		}
+		if c.Removed {
+			gone()
 			return
 		}
 		var l *look
 		if a.engine.View(c.Service, func(s *service.Service) { l = lookAt(s) }) {
 			a.follow(l)
+			// Another goroutine may have let go of it since the look: what is gone must not be followed for ever.
+			if !a.engine.View(c.Service, func(*service.Service) {}) {
+				gone()
+				return
+			}
 		}
 		a.attend(c.Service, c.Instances, a.attentiveTo(c.Service)...)
 	})
