@@ -114,7 +114,8 @@ func (a *App) openStack(c *control.Control, main map[string]http.Handler) {
 		g.Directory = a.directory
 		guests, keystoneURL = g.Authenticate, func(*http.Request) string { return a.opts.Keystone.Validate }
 	}
-	stacks := heat.New(heat.Options{Control: c, PublicURL: a.opts.PublicURL, Driver: a.opts.Heat.Driver, Account: a.opts.Heat.Account, Log: a.opts.Log.With("face", "heat")})
+	stacks := heat.New(heat.Options{Control: c, PublicURL: a.opts.PublicURL, Driver: a.opts.Heat.Driver, Account: a.opts.Heat.Account,
+		KeystoneURL: func(r *http.Request) string { return a.faceURL(r, "keystone") }, Log: a.opts.Log.With("face", "heat")})
 	logins := keystone.New(keystone.Options{Control: c, PublicURL: a.opts.PublicURL, Log: a.opts.Log.With("face", "keystone"),
 		Services: func(r *http.Request) []keystone.Service {
 			return append([]keystone.Service{{Type: "orchestration", Name: "heat", URL: a.faceURL(r, "heat") + "/v1/$(tenant_id)s"}}, a.managerServices(r, c)...)

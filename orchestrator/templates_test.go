@@ -68,8 +68,13 @@ func TestTemplates(t *testing.T) {
 	s.init(append(mine, "X-OCCI-Attribute: shop.theme=dark")...)
 	s.act(200, "deploy", mine...)
 	first := until(`occi.mcn.stack.state="CREATE_COMPLETE"`, `shop.url.RegionOne="http://10.`, `/dark"`, `occi.mcn.stack.id="RegionOne:`)
-	if err := made.Deploy(t.Context(), nil); err != nil {
-		t.Error(err)
+	// As after a crash between the creation and what is kept of it: the stack is found, not made twice.
+	kept := made.Instance.Value("stack RegionOne")
+	if err := made.Instance.Keep("stack RegionOne", ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := made.Deploy(t.Context(), nil); err != nil || made.Instance.Value("stack RegionOne") != kept || kept == "" {
+		t.Errorf("%v: stack %s, first %s", err, made.Instance.Value("stack RegionOne"), kept)
 	}
 	s.act(200, "provision", mine...)
 	until(`occi.mcn.stack.state="UPDATE_COMPLETE"`, `/dark"`)

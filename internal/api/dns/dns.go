@@ -13,7 +13,6 @@ import (
 
 	"github.com/troupe-dev/troupe/internal/api"
 	"github.com/troupe-dev/troupe/internal/control"
-	"github.com/troupe-dev/troupe/internal/identity"
 )
 
 // Options make a face.
@@ -40,21 +39,13 @@ func New(o Options) *DNS {
 
 // Face returns the face under a prefix: "/dns", or "" at the root of a listener of its own.
 func (d *DNS) Face(prefix string) api.Face {
-	return api.Face{Name: "dns", Prefix: prefix, Errors: d.writeError, Authenticate: byToken,
+	return api.Face{Name: "dns", Prefix: prefix, Errors: d.writeError, Authenticate: api.ByToken,
 		Public: func(r *http.Request) bool { return path.Clean("/"+r.URL.Path) == "/" },
 		Routes: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			inner := r.WithContext(control.WithOrigin(r.Context(), control.Origin{Request: api.RequestID(r.Context()), Face: "dns"}))
 			d.routes.ServeHTTP(w, inner)
 			r.Pattern = inner.Pattern // the label of the metrics
 		})}
-}
-
-func byToken(r *http.Request) (*identity.Caller, error) {
-	token := r.Header.Get("X-Auth-Token")
-	if token == "" {
-		return nil, nil
-	}
-	return api.Authenticate(r, identity.Credentials{Token: token})
 }
 
 // mux makes the table of routes a handler.

@@ -6,20 +6,20 @@ package heat
 import (
 	"log/slog"
 	"net/http"
-	"net/url"
 	"path"
 	"slices"
 	"strings"
 
 	"github.com/troupe-dev/troupe/internal/api"
 	"github.com/troupe-dev/troupe/internal/control"
-	"github.com/troupe-dev/troupe/internal/identity"
 )
 
 // Options make a Heat.
 type Options struct {
 	Control   *control.Control
 	PublicURL string // how clients call the face; "" for how each one did
+	// KeystoneURL is where a client without a good token gets one; nil for nowhere.
+	KeystoneURL func(*http.Request) string
 	// Driver and Account make the servers whose image no machine definition stands for, and the resources.
 	Driver, Account string
 	Log             *slog.Logger // nil for none
@@ -43,31 +43,16 @@ func New(o Options) *Heat {
 
 // Face returns the face under a prefix: "/heat", or "" at the root of Heat's own port.
 func (h *Heat) Face(prefix string) api.Face {
-	return api.Face{Name: "heat", Prefix: prefix, Errors: h.writeError, Public: public, Authenticate: byToken, Challenge: `Keystone uri="` + h.PublicURL + `"`,
+	return api.Face{Name: "heat", Prefix: prefix, Errors: h.writeError, Public: public, Authenticate: api.ByToken,
 		Routes: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.serve(w, r, prefix) })}
 }
 
 // public are the versions.
 func public(r *http.Request) bool { return path.Clean("/"+r.URL.Path) == "/" }
 
-func byToken(r *http.Request) (*identity.Caller, error) {
-	token := r.Header.Get("X-Auth-Token")
-	if token == "" {
-		return nil, nil
-	}
-	return api.Authenticate(r, identity.Credentials{Token: token})
-}
-
 // serve takes doubled and trailing slashes out of the path.
 func (h *Heat) serve(w http.ResponseWriter, r *http.Request, prefix string) {
-	inner := r
-	if escaped := r.URL.EscapedPath(); path.Clean("/"+escaped) != escaped {
-		inner = r.Clone(r.Context())
-		inner.URL.RawPath = path.Clean("/" + escaped)
-		if unescaped, err := url.PathUnescape(inner.URL.RawPath); err == nil {
-			inner.URL.Path = unescaped
-		}
-	}
+	inner := api.Tidied(r)
 	ctx := control.WithOrigin(inner.Context(), control.Origin{Request: api.RequestID(r.Context()), Face: "heat"})
 	inner = inner.WithContext(withBase(ctx, api.BaseURL(r, h.PublicURL)+prefix))
 	w.Header().Set("Vary", "X-Auth-Token")

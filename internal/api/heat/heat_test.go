@@ -13,6 +13,7 @@ import (
 	"github.com/troupe-dev/troupe/internal/api/apitest"
 	"github.com/troupe-dev/troupe/internal/api/heat"
 	"github.com/troupe-dev/troupe/internal/identity"
+	"github.com/troupe-dev/troupe/internal/service"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -32,7 +33,8 @@ func newStage(t testing.TB) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	root := s.Mount(heat.New(heat.Options{Control: s.Control, Driver: "sim"}).Face("/heat")) + "/heat"
+	root := s.Mount(heat.New(heat.Options{Control: s.Control, Driver: "sim",
+		KeystoneURL: func(*http.Request) string { return "http://keystone.example.org/v3" }}).Face("/heat")) + "/heat"
 	s.url, s.own = root+"/v1/0", fmt.Sprintf("%s/v1/%d", root, ann.Group)
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	return s
@@ -108,23 +110,25 @@ func TestMistakes(t *testing.T) {
 		"a URL":               {"POST", s.url + "/stacks", object{"stack_name": "b", "template_url": "http://169.254.169.254/"}, 400, "not fetched"},
 		"a file that is not sent": {"POST", s.url + "/stacks", object{"stack_name": "b", "template": strings.Replace(one, `"x"`, `{"get_file": "/etc/passwd"}`, 1)}, 400,
 			"was not sent along"},
-		"an unknown type":      {"POST", s.url + "/stacks", object{"stack_name": "b", "template": strings.Replace(one, "Server", "Sever", 1)}, 400, "OS::Nova::Server"},
-		"an unknown parameter": {"POST", s.url + "/stacks", object{"stack_name": "b", "template": one, "parameters": object{"size": 3}}, 400, "size"},
-		"an environment file":  {"POST", s.url + "/stacks", object{"stack_name": "b", "template": one, "environment_files": []string{"e"}}, 400, "not among the files"},
-		"a bad limit":          {"GET", s.url + "/stacks?limit=x", nil, 400, "limit"},
-		"no such stack":        {"GET", s.url + "/stacks/none", nil, 404, "The Stack (none) could not be found."},
-		"another's id":         {"GET", s.url + "/stacks/there/none", nil, 404, "could not be found"},
-		"no such resource":     {"GET", at + "/resources/b", nil, 404, "The Resource (b) could not be found in Stack there."},
-		"no such output":       {"GET", at + "/outputs/b", nil, 404, "b"},
-		"no such type":         {"GET", s.url + "/resource_types/OS::No::Thing", nil, 404, "OS::No::Thing"},
-		"no such version":      {"GET", s.url + "/template_versions/2000-01-01/functions", nil, 404, "2000-01-01"},
-		"an unknown action":    {"POST", at + "/actions", object{"explode": nil}, 400, "explode"},
-		"two actions":          {"POST", at + "/actions", object{"check": nil, "suspend": nil}, 400, "one action"},
-		"a signal to a server": {"POST", at + "/resources/a/signal", object{}, 400, "not supported"},
-		"a wrong change":       {"PUT", at, object{"template": strings.Replace(one, `"a"`, `"b"`, 1)}, 400, `did you mean "b"?`},
-		"another method":       {"POST", at + "/template", nil, 405, ""},
-		"another path":         {"GET", s.url + "/nothing", nil, 404, ""},
-		"another project":      {"GET", s.own + "/stacks", nil, 403, "not good for the project"},
+		"an unknown type":       {"POST", s.url + "/stacks", object{"stack_name": "b", "template": strings.Replace(one, "Server", "Sever", 1)}, 400, "OS::Nova::Server"},
+		"an unknown parameter":  {"POST", s.url + "/stacks", object{"stack_name": "b", "template": one, "parameters": object{"size": 3}}, 400, "size"},
+		"an environment file":   {"POST", s.url + "/stacks", object{"stack_name": "b", "template": one, "environment_files": []string{"e"}}, 400, "not among the files"},
+		"a bad limit":           {"GET", s.url + "/stacks?limit=x", nil, 400, "limit"},
+		"a kind of scaling":     {"POST", s.url + "/stacks", object{"stack_name": "b", "template": strings.Replace(scaled, "change_in_capacity", "chaneg_in_capacity", 1)}, 400, `resources.two: adjustment_type: no kind "chaneg_in_capacity"; did you mean "change_in_capacity"?`},
+		"a bad limit of events": {"GET", at + "/events?limit=-1", nil, 400, "limit"},
+		"no such stack":         {"GET", s.url + "/stacks/none", nil, 404, "The Stack (none) could not be found."},
+		"another's id":          {"GET", s.url + "/stacks/there/none", nil, 404, "could not be found"},
+		"no such resource":      {"GET", at + "/resources/b", nil, 404, "The Resource (b) could not be found in Stack there."},
+		"no such output":        {"GET", at + "/outputs/b", nil, 404, "b"},
+		"no such type":          {"GET", s.url + "/resource_types/OS::No::Thing", nil, 404, "OS::No::Thing"},
+		"no such version":       {"GET", s.url + "/template_versions/2000-01-01/functions", nil, 404, "2000-01-01"},
+		"an unknown action":     {"POST", at + "/actions", object{"explode": nil}, 400, "explode"},
+		"two actions":           {"POST", at + "/actions", object{"check": nil, "suspend": nil}, 400, "one action"},
+		"a signal to a server":  {"POST", at + "/resources/a/signal", object{}, 400, "not supported"},
+		"a wrong change":        {"PUT", at, object{"template": strings.Replace(one, `"a"`, `"b"`, 1)}, 400, `did you mean "b"?`},
+		"another method":        {"POST", at + "/template", nil, 405, ""},
+		"another path":          {"GET", s.url + "/nothing", nil, 404, ""},
+		"another project":       {"GET", s.own + "/stacks", nil, 403, "not good for the project"},
 	} {
 		r := s.send("", c.method, c.url, c.body)
 		if r.Status != c.status || !strings.Contains(r.Str("error", "message"), c.says) || r.Str("code") != fmt.Sprint(c.status) {
@@ -144,6 +148,42 @@ func TestMistakes(t *testing.T) {
 	}
 	if r := s.send("ann", "DELETE", strings.Replace(at, s.url, s.own, 1), nil); r.Status != 404 {
 		t.Errorf("another project removes it: %d %s", r.Status, r.Text)
+	}
+}
+
+const scaled = `{"heat_template_version": "2015-10-15", "resources": {
+	"g": {"type": "OS::Heat::AutoScalingGroup", "properties": {"min_size": 1, "max_size": 12, "desired_capacity": 4, "resource": {"type": "OS::Nova::Server", "properties": {"image": "x", "flavor": "f"}}}},
+	"two": {"type": "OS::Heat::ScalingPolicy", "properties": {"auto_scaling_group_id": {"get_resource": "g"}, "adjustment_type": "change_in_capacity", "scaling_adjustment": 2}},
+	"less": {"type": "OS::Heat::ScalingPolicy", "properties": {"auto_scaling_group_id": {"get_resource": "g"}, "adjustment_type": "percent_change_in_capacity", "scaling_adjustment": -10, "min_adjustment_step": 3}},
+	"exact": {"type": "OS::Heat::ScalingPolicy", "properties": {"auto_scaling_group_id": {"get_resource": "g"}, "adjustment_type": "exact_capacity", "scaling_adjustment": 2}},
+	"much": {"type": "OS::Heat::ScalingPolicy", "properties": {"auto_scaling_group_id": {"get_resource": "g"}, "adjustment_type": "percent_change_in_capacity", "scaling_adjustment": 900}}}}`
+
+// Signals scale a group from what is wished, not from what is there already, and within its bounds.
+func TestSignals(t *testing.T) {
+	s := newStage(t)
+	at := s.make("shop", scaled, "CREATE_COMPLETE")
+	who := s.Root()
+	id := s.Control.Services(who)[0]
+	for _, c := range []struct {
+		policy string
+		want   int
+	}{{"two", 6}, {"two", 8}, {"less", 5}, {"exact", 2}, {"much", 12}} {
+		if r := s.send("", "POST", at+"/resources/"+c.policy+"/signal", object{}); r.Status != 200 {
+			t.Fatalf("%s: %d %s", c.policy, r.Status, r.Text)
+		}
+		var got int
+		if err := s.Control.Read(who, id, func(x *service.Service) { got = x.Roles[0].Cardinality }); err != nil || got != c.want {
+			t.Errorf("after a signal to %s the group wants %d, not %d (%v)", c.policy, got, c.want, err)
+		}
+	}
+}
+
+// Who has no good token is told where to get one.
+func TestChallenge(t *testing.T) {
+	s := newStage(t)
+	r := apitest.Do(t, nil, apitest.Request(t, "GET", s.url+"/stacks", "", "X-Auth-Token", "nonsense"))
+	if r.Status != 401 || r.Header.Get("WWW-Authenticate") != `Keystone uri="http://keystone.example.org/v3"` {
+		t.Errorf("%d %v", r.Status, r.Header)
 	}
 }
 

@@ -2,6 +2,8 @@ package heat
 
 import (
 	"errors"
+	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 
@@ -15,7 +17,7 @@ func (h *Heat) listResources(r *request) error {
 	if err != nil {
 		return err
 	}
-	all, err := hot.Listing(s.spec.Document)
+	all, err := s.bundle.Listing()
 	if err != nil {
 		return err
 	}
@@ -55,7 +57,7 @@ func (h *Heat) member(r *request) (*shot, []hot.Listed, *hot.Listed, error) {
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	all, err := hot.Listing(s.spec.Document)
+	all, err := s.bundle.Listing()
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -147,25 +149,46 @@ func (h *Heat) serials(r *request, s *shot, role string) (out []uint32, err erro
 	return out, err
 }
 
-// signal is what machines and alarms send: to a scaling policy it means that its group is to be scaled, to others that its machines
-// are ready.
+// signal is what alarms send to a scaling policy: its group is to be scaled. Other resources take no signals.
 func (h *Heat) signal(r *request) error {
 	s, _, l, err := h.member(r)
 	if err != nil {
 		return err
 	}
-	group, by, ok, err := hot.Scaling(s.spec.Document, l.Name, func(role string) int { return len(s.view.Instances[role]) })
+	group, adjustment, ok, err := s.bundle.Scaling(l.Name)
 	switch {
 	case err != nil:
 		return err
 	case !ok:
 		return &fault{http.StatusBadRequest, "ResourceActionNotSupported", "Signal to resource " + l.Name + " of type " + l.Type + " is not supported.", nil}
 	}
-	cmd := service.Command{Because: "a signal to " + l.Name, Scale: &service.Scale{Role: group, Cardinality: by, Clamp: true}}
+	var now int
+	if err := h.Control.Read(r.who, s.service, func(x *service.Service) {
+		if role := x.Role(group); role != nil {
+			now = role.Cardinality
+		}
+	}); err != nil {
+		return err
+	}
+	least, most := 0, math.MaxInt32 // the role's own bounds hold in any case
+	cmd := service.Command{Because: "a signal to " + l.Name, Scale: &service.Scale{Role: group, Cardinality: adjustment.Apply(now, &least, &most), Clamp: true}}
 	if _, err := h.Control.Order(r.Context(), r.who, s.service, cmd); err != nil {
 		return err
 	}
 	return r.answer(http.StatusOK, nil)
+}
+
+// limitOf is how many things at the most the query asks for; 0 for all.
+func limitOf(r *request) (int, error) {
+	text := r.URL.Query().Get("limit")
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		return 0, &fault{http.StatusBadRequest, "HTTPBadRequest", fmt.Sprintf("limit: %.40q is no number", text), nil}
+	}
+	return n, nil
 }
 
 // events are those of the service's own log that are told of a stack, of one of its roles, or of one of its resources.
@@ -178,7 +201,10 @@ func (h *Heat) events(r *request) error {
 	only := r.PathValue("resource")
 	out := []object{}
 	marker := r.URL.Query().Get("marker")
-	limit, _ := strconv.Atoi(r.URL.Query().Get("limit"))
+	limit, err := limitOf(r)
+	if err != nil {
+		return err
+	}
 	for _, e := range all {
 		if marker != "" {
 			if e["id"] == marker {

@@ -181,20 +181,19 @@ func (h *Heat) listed(r *request, s *shot) object {
 
 // shown is a stack in full.
 func (h *Heat) shown(r *request, s *shot, outputs bool) (object, error) {
-	t, err := s.bundle.Parse()
+	parameters, err := s.bundle.ParameterValues()
 	if err != nil {
 		return nil, err
 	}
 	o := h.listed(r, s)
 	delete(o, "project")
-	parameters := hot.ParameterValues(s.bundle, t)
 	parameters["OS::project_id"], parameters["OS::stack_id"], parameters["OS::stack_name"] = r.project(), s.id, s.name
 	for name, v := range parameters {
 		if parameters[name], err = parameterText(v); err != nil {
 			return nil, err
 		}
 	}
-	o["parameters"], o["template_description"] = parameters, t.Description
+	o["parameters"], o["template_description"] = parameters, s.spec.Description
 	o["capabilities"], o["notification_topics"], o["timeout_mins"], o["disable_rollback"] = []string{}, []string{}, nil, s.spec.OnFailure == service.Keep
 	if outputs {
 		values, err := s.outputs()
@@ -216,7 +215,7 @@ func (h *Heat) list(r *request) error {
 		shown[i] = h.listed(r, s)
 	}
 	out := object{"stacks": shown, "links": []object{}}
-	if r.URL.Query().Get("with_count") == "true" || strings.EqualFold(r.URL.Query().Get("with_count"), "true") {
+	if strings.EqualFold(r.URL.Query().Get("with_count"), "true") {
 		out["count"] = len(shown)
 	}
 	return r.answer(http.StatusOK, out)
@@ -239,13 +238,9 @@ func (h *Heat) listDetail(r *request) error {
 // all are the stacks that the query asks for, the newest first unless it says otherwise.
 func (h *Heat) all(r *request) ([]*shot, error) {
 	q := r.URL.Query()
-	limit := 0
-	if text := q.Get("limit"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 0 {
-			return nil, &fault{http.StatusBadRequest, "HTTPBadRequest", "limit: a number of stacks is wanted", nil}
-		}
-		limit = n
+	limit, err := limitOf(r)
+	if err != nil {
+		return nil, err
 	}
 	var out []*shot
 	ids := h.Control.Services(r.who)
@@ -277,18 +272,7 @@ func (h *Heat) all(r *request) ([]*shot, error) {
 
 // create makes a stack and answers as soon as that is written down.
 func (h *Heat) create(r *request) error {
-	d, err := describe(r)
-	if err != nil {
-		return err
-	}
-	t, err := d.parse()
-	if err != nil {
-		return err
-	}
-	if err := checkName(d.Name); err != nil {
-		return err
-	}
-	spec, warnings, err := h.compile(r, d.Name, t, d.Parameters, nil)
+	d, spec, warnings, err := h.described(r)
 	if err != nil {
 		return err
 	}
@@ -305,6 +289,23 @@ func (h *Heat) create(r *request) error {
 	s := &shot{id: h.idOf(id), name: d.Name}
 	r.writer.Header().Set("Location", s.url(r))
 	return r.answer(http.StatusCreated, object{"stack": object{"id": s.id, "links": []object{shownLink("self", s.url(r))}}})
+}
+
+// described reads the description of a new stack, and the specification that it makes.
+func (h *Heat) described(r *request) (*description, *service.Spec, []string, error) {
+	d, err := describe(r)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	t, err := d.parse()
+	if err == nil {
+		err = checkName(d.Name)
+	}
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	spec, warnings, err := h.compile(r, d.Name, t, d.Parameters, nil)
+	return d, spec, warnings, err
 }
 
 // checkName refuses what is no name of a stack.

@@ -29,12 +29,8 @@ func (h *Heat) validate(r *request) error {
 	if err != nil {
 		return err
 	}
-	environments, err := d.environments()
-	if err != nil {
-		return err
-	}
 	return r.answer(http.StatusOK, object{"Description": t.Description, "Parameters": parametersOf(t), "ParameterGroups": t.Groups,
-		"Environment": object{"parameter_defaults": object{}, "parameters": d.Parameters, "resource_registry": object{"resources": object{}}, "encrypted_param_names": []string{}, "event_sinks": []string{}, "environments": len(environments)}})
+		"Environment": object{"parameter_defaults": object{}, "parameters": d.Parameters, "resource_registry": object{"resources": object{}}, "encrypted_param_names": []string{}, "event_sinks": []string{}}})
 }
 
 // parametersOf are the parameters of a template as validations show them.
@@ -88,25 +84,18 @@ func parametersOf(t *hot.Template) object {
 
 // preview says what a stack would be, and changes nothing.
 func (h *Heat) preview(r *request) error {
-	d, err := describe(r)
-	if err != nil {
-		return err
-	}
-	t, err := d.parse()
-	if err != nil {
-		return err
-	}
-	if err := checkName(d.Name); err != nil {
-		return err
-	}
-	spec, _, err := h.compile(r, d.Name, t, d.Parameters, nil)
+	d, spec, _, err := h.described(r)
 	if err != nil {
 		return err
 	}
 	if err := h.Control.Check(r.who, spec); err != nil {
 		return err
 	}
-	all, err := hot.Listing(spec.Document)
+	b, err := hot.DecodeBundle(spec.Document)
+	if err != nil {
+		return err
+	}
+	all, err := b.Listing()
 	if err != nil {
 		return err
 	}
@@ -115,8 +104,8 @@ func (h *Heat) preview(r *request) error {
 		list = append(list, object{"resource_name": l.Name, "resource_type": l.Type, "resource_action": "INIT", "resource_status": complete, "physical_resource_id": "",
 			"required_by": []string{}, "stack_name": d.Name, "properties": object{}, "attributes": object{}, "metadata": object{}, "resource_status_reason": ""})
 	}
-	return r.answer(http.StatusOK, object{"stack": object{"stack_name": d.Name, "id": "None", "description": t.Description, "parameters": d.Parameters, "resources": list,
-		"template_description": t.Description, "disable_rollback": true, "timeout_mins": nil, "links": []object{}, "capabilities": []string{}, "notification_topics": []string{}}})
+	return r.answer(http.StatusOK, object{"stack": object{"stack_name": d.Name, "id": "None", "description": spec.Description, "parameters": d.Parameters, "resources": list,
+		"template_description": spec.Description, "disable_rollback": true, "timeout_mins": nil, "links": []object{}, "capabilities": []string{}, "notification_topics": []string{}}})
 }
 
 func (h *Heat) previewUpdate(r *request) error { return h.previewChange(r, false) }
@@ -132,11 +121,15 @@ func (h *Heat) previewChange(r *request, patch bool) error {
 	if err != nil {
 		return err
 	}
-	before, err := hot.Listing(s.spec.Document)
+	before, err := s.bundle.Listing()
 	if err != nil {
 		return err
 	}
-	after, err := hot.Listing(spec.Document)
+	next, err := hot.DecodeBundle(spec.Document)
+	if err != nil {
+		return err
+	}
+	after, err := next.Listing()
 	if err != nil {
 		return err
 	}
@@ -188,11 +181,10 @@ func (h *Heat) environment(r *request) error {
 		return err
 	}
 	parameters := object{}
-	t, err := s.bundle.Parse()
+	shown, err := s.bundle.ParameterValues()
 	if err != nil {
 		return err
 	}
-	shown := hot.ParameterValues(s.bundle, t)
 	for name := range s.bundle.Parameters {
 		parameters[name] = shown[name]
 	}

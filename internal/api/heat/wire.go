@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -105,6 +106,9 @@ func (h *Heat) faultOf(r *http.Request, err error) *fault {
 // writeError answers as Heat does.
 func (h *Heat) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	f := h.faultOf(r, err)
+	if f.status == http.StatusUnauthorized && h.KeystoneURL != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprintf("Keystone uri=%q", h.KeystoneURL(r)))
+	}
 	title := http.StatusText(f.status)
 	_ = writeJSON(w, f.status, object{"code": f.status, "title": title, "explanation": title,
 		"error": object{"type": f.kind, "message": f.message, "traceback": nil}}) // texts and numbers always marshal

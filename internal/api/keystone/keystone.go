@@ -6,14 +6,12 @@ package keystone
 import (
 	"log/slog"
 	"net/http"
-	"net/url"
 	"path"
 	"strconv"
 	"strings"
 
 	"github.com/troupe-dev/troupe/internal/api"
 	"github.com/troupe-dev/troupe/internal/control"
-	"github.com/troupe-dev/troupe/internal/identity"
 )
 
 // Options make a Keystone.
@@ -61,7 +59,7 @@ func New(o Options) *Keystone {
 
 // Face returns the face under a prefix: "/keystone", or "" at the root of Keystone's own port.
 func (k *Keystone) Face(prefix string) api.Face {
-	return api.Face{Name: "keystone", Prefix: prefix, Errors: k.writeError, AnyScope: true, Public: public, Authenticate: byToken,
+	return api.Face{Name: "keystone", Prefix: prefix, Errors: k.writeError, AnyScope: true, Public: public, Authenticate: api.ByToken,
 		Routes: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { k.serve(w, r, prefix) })}
 }
 
@@ -75,24 +73,9 @@ func public(r *http.Request) bool {
 	return r.Method == http.MethodPost && (at == "/v3/auth/tokens" || at == "/v2.0/tokens")
 }
 
-func byToken(r *http.Request) (*identity.Caller, error) {
-	token := r.Header.Get("X-Auth-Token")
-	if token == "" {
-		return nil, nil
-	}
-	return api.Authenticate(r, identity.Credentials{Token: token})
-}
-
 // serve takes doubled and trailing slashes out of the path: version documents are asked for with and without.
 func (k *Keystone) serve(w http.ResponseWriter, r *http.Request, prefix string) {
-	inner := r
-	if escaped := r.URL.EscapedPath(); path.Clean("/"+escaped) != escaped {
-		inner = r.Clone(r.Context())
-		inner.URL.RawPath = path.Clean("/" + escaped)
-		if unescaped, err := url.PathUnescape(inner.URL.RawPath); err == nil {
-			inner.URL.Path = unescaped
-		}
-	}
+	inner := api.Tidied(r)
 	ctx := control.WithOrigin(inner.Context(), control.Origin{Request: api.RequestID(r.Context()), Face: "keystone"})
 	inner = inner.WithContext(withBase(ctx, api.BaseURL(r, k.PublicURL)+prefix))
 	w.Header().Set("Vary", "X-Auth-Token")

@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"net/url"
-	"path"
 	"slices"
 	"strings"
 
@@ -80,15 +78,7 @@ func (m *Monasca) guest(r *http.Request, token string) (*identity.Caller, error)
 
 // serve takes doubled and trailing slashes out of the path: the client sends "state-history/?…".
 func (m *Monasca) serve(w http.ResponseWriter, r *http.Request, prefix string) {
-	escaped := r.URL.EscapedPath()
-	inner := r
-	if clean := path.Clean("/" + escaped); clean != escaped {
-		inner = r.Clone(r.Context())
-		inner.URL.RawPath = clean
-		if unescaped, err := url.PathUnescape(clean); err == nil {
-			inner.URL.Path = unescaped
-		}
-	}
+	inner := api.Tidied(r)
 	ctx := control.WithOrigin(inner.Context(), control.Origin{Request: api.RequestID(r.Context()), Face: "monasca"})
 	inner = inner.WithContext(withBase(ctx, api.BaseURL(r, m.PublicURL)+prefix))
 	w.Header().Set("X-Openstack-Request-Id", requestID(api.RequestID(r.Context())))

@@ -73,13 +73,8 @@ func (f *OCCI) Face(prefix string) api.Face {
 			r.Pattern = pattern(r.URL.Path)
 			server.ServeHTTP(w, r.WithContext(ctx))
 		}),
-		Errors: func(w http.ResponseWriter, r *http.Request, err error) { server.WriteError(w, r, failure(err)) },
-		Authenticate: func(r *http.Request) (*identity.Caller, error) {
-			if token := r.Header.Get("X-Auth-Token"); token != "" {
-				return api.Authenticate(r, identity.Credentials{Token: token})
-			}
-			return nil, nil
-		}}
+		Errors:       func(w http.ResponseWriter, r *http.Request, err error) { server.WriteError(w, r, failure(err)) },
+		Authenticate: api.ByToken}
 }
 
 // callerOf tells the server who asks: whoever has passed the listener's login. Tokens that may only read change nothing.

@@ -7,8 +7,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"net/url"
-	"path"
 	"strings"
 	"sync"
 
@@ -67,16 +65,7 @@ func (f *OneFlow) Face(prefix string) api.Face {
 
 // serve takes doubled and trailing slashes out of the path: clients send both.
 func (f *OneFlow) serve(w http.ResponseWriter, r *http.Request) {
-	escaped := r.URL.EscapedPath()
-	clean := path.Clean("/" + escaped)
-	inner := r
-	if clean != escaped {
-		inner = r.Clone(r.Context())
-		inner.URL.RawPath = clean
-		if unescaped, err := url.PathUnescape(clean); err == nil {
-			inner.URL.Path = unescaped
-		}
-	}
+	inner := api.Tidied(r)
 	inner = inner.WithContext(control.WithOrigin(inner.Context(), control.Origin{Request: api.RequestID(r.Context()), Face: "oneflow"}))
 	f.routes.ServeHTTP(w, inner)
 	r.Pattern = inner.Pattern // the label of the metrics

@@ -91,6 +91,11 @@ func (t *Template) evaluate(opts CompileOptions) *evaluation {
 			e.note(err, r.place, r.where())
 		}
 		r.required()
+		if r.kind.name == scalingPolicy && r.text("adjustment_type") != "" {
+			if _, err := r.adjustment(); err != nil {
+				e.note(err, r.place, r.where())
+			}
+		}
 		if r.kind.name == "OS::Heat::RandomString" { // drawn once, also when only outputs show it
 			if _, err := r.randomText(); err != nil {
 				e.note(err, r.place, r.where())

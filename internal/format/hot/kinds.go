@@ -116,7 +116,7 @@ func heatKinds(add adder) {
 	k.lazy = map[string]bool{"resource_def": true}
 	k = add("OS::Heat::AutoScalingGroup", asGroup, "", "resource{}! min_size! max_size! desired_capacity cooldown rolling_updates{}", "")
 	k.lazy = map[string]bool{"resource": true}
-	k = add("OS::Heat::ScalingPolicy", asResource, "scaling_policy", "auto_scaling_group_id! adjustment_type! scaling_adjustment! cooldown min_adjustment_step", "alarm_url signal_url")
+	k = add(scalingPolicy, asResource, "scaling_policy", "auto_scaling_group_id! adjustment_type! scaling_adjustment! cooldown min_adjustment_step", "alarm_url signal_url")
 	k.attribute = policyAttribute
 	k = add("OS::Heat::Stack", asStack, "", "template! parameters{} timeout context{}", "stack_name outputs")
 	k.lazy = map[string]bool{"template": true}

@@ -1,11 +1,14 @@
 package hot
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
+
+	"github.com/troupe-dev/troupe/internal/nearest"
+	"github.com/troupe-dev/troupe/internal/policy"
 )
 
 // A Listed is a resource of a stack as clients list it.
@@ -19,13 +22,8 @@ type Listed struct {
 	Required []string
 }
 
-// Listing lists the resources of a service that was made from a template, without those in nested stacks. document is what its
-// specification keeps.
-func Listing(document json.RawMessage) ([]Listed, error) {
-	b, err := DecodeBundle(document)
-	if err != nil {
-		return nil, err
-	}
+// Listing lists the resources of the service that was made from the bundle, without those in nested stacks.
+func (b *Bundle) Listing() ([]Listed, error) {
 	e, err := b.evaluate()
 	if err != nil {
 		return nil, err
@@ -57,29 +55,23 @@ func Listing(document json.RawMessage) ([]Listed, error) {
 	return out, nil
 }
 
-// ParameterValues returns the values that the parameters of a stack have, as text; hidden ones are not shown.
-func ParameterValues(b *Bundle, t *Template) map[string]any {
-	out := make(map[string]any, len(t.Parameters))
-	e := t.evaluate(CompileOptions{Name: b.Name, Project: b.Project, Parameters: b.Parameters, Driver: b.Driver, Account: b.Account, Previous: b})
-	for i := range t.Parameters {
-		p := &t.Parameters[i]
-		switch v, ok := e.rootValue(p.Name); {
+// ParameterValues returns the values that the parameters of the bundle's template have; hidden ones are not shown.
+func (b *Bundle) ParameterValues() (map[string]any, error) {
+	e, err := b.evaluate()
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]any, len(e.root.t.Parameters))
+	for i := range e.root.t.Parameters {
+		p := &e.root.t.Parameters[i]
+		switch v, ok := e.root.params[p.Name]; {
 		case p.Hidden:
 			out[p.Name] = "******"
 		case ok:
 			out[p.Name] = v
 		}
 	}
-	return out
-}
-
-// rootValue is the value of a parameter of the whole.
-func (e *evaluation) rootValue(name string) (any, bool) {
-	if e.root == nil {
-		return nil, false
-	}
-	v, ok := e.root.params[name]
-	return v, ok
+	return out, nil
 }
 
 // Types names the types of resources that are known, in order.
@@ -119,39 +111,41 @@ func Functions(version string) ([]string, bool) {
 	return nil, false
 }
 
-// Scaling says what a signal to a scaling policy wishes: a role and its cardinality. count tells how many instances a role has now. ok is
-// false where the resource of that name is no scaling policy.
-func Scaling(document json.RawMessage, name string, count func(role string) int) (role string, cardinality int, ok bool, err error) {
-	b, err := DecodeBundle(document)
-	if err != nil {
-		return "", 0, false, err
-	}
+// adjustments are the kinds of a scaling policy's property adjustment_type.
+var adjustments = map[string]policy.Kind{"change_in_capacity": policy.Change, "exact_capacity": policy.Cardinality,
+	"percent_change_in_capacity": policy.PercentageChange}
+
+// Scaling says what a signal to a scaling policy does: to which role, and how its cardinality changes. ok is false where the resource of
+// that name is no scaling policy.
+func (b *Bundle) Scaling(name string) (role string, a policy.Adjustment, ok bool, err error) {
 	e, err := b.evaluate()
 	if err != nil {
-		return "", 0, false, err
+		return "", a, false, err
 	}
 	r := e.root.byName[name]
-	if r == nil || r.off || r.kind.name != "OS::Heat::ScalingPolicy" {
-		return "", 0, false, nil
+	if r == nil || r.off || r.kind.name != scalingPolicy {
+		return "", a, false, nil
 	}
-	by, err := strconv.Atoi(r.text("scaling_adjustment"))
-	if err != nil {
-		return "", 0, false, fmt.Errorf("%s.scaling_adjustment: %q is no whole number", r.where(), r.text("scaling_adjustment"))
+	a, err = r.adjustment()
+	return r.text("auto_scaling_group_id"), a, true, err
+}
+
+const scalingPolicy = "OS::Heat::ScalingPolicy"
+
+// adjustment is what a scaling policy does to its group.
+func (r *resource) adjustment() (a policy.Adjustment, err error) {
+	kind, ok := r.text("adjustment_type"), false
+	if a.Kind, ok = adjustments[kind]; !ok {
+		names := slices.Sorted(maps.Keys(adjustments))
+		return a, fmt.Errorf("adjustment_type: no kind %q%s; there are %s", kind, nearest.Hint(kind, names), strings.Join(names, ", "))
 	}
-	role = r.text("auto_scaling_group_id")
-	now := count(role)
-	switch r.text("adjustment_type") {
-	case "exact_capacity":
-		return role, by, true, nil
-	case "percent_change_in_capacity":
-		step := now * by / 100 // towards none
-		if step == 0 && by != 0 {
-			step = by / max(by, -by)
+	if a.Adjust, err = strconv.Atoi(r.text("scaling_adjustment")); err != nil {
+		return a, fmt.Errorf("scaling_adjustment: %q is no whole number", r.text("scaling_adjustment"))
+	}
+	if least := r.text("min_adjustment_step"); least != "" {
+		if a.MinStep, err = strconv.Atoi(least); err != nil || a.MinStep < 0 {
+			return a, fmt.Errorf("min_adjustment_step: %q is no whole number", least)
 		}
-		if least, _ := strconv.Atoi(r.text("min_adjustment_step")); least > max(step, -step) {
-			step = least * by / max(by, -by)
-		}
-		by = step
 	}
-	return role, max(now+by, 0), true, nil
+	return a, nil
 }
